@@ -1,0 +1,1 @@
+//! LIS02-A2 records.

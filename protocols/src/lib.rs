@@ -1,0 +1,17 @@
+//! Sans-IO protocol machines and codecs of the laboratory.
+//!
+//! Nothing in this crate touches a socket, a file, a clock or a thread. Bytes from a peer can never
+//! make it panic; what passes a limit is refused and noted. `CLAUSES.md` beside this crate's
+//! manifest says which clause of which standard is obeyed where, and by which test.
+#![warn(
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "no input may panic here; tests are exempt by clippy.toml"
+)]
+
+pub mod astm;
+pub mod charset;
+pub mod hl7;
+pub mod mllp;
+pub mod wire;
