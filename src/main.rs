@@ -1,1 +1,2 @@
+//! Labwire on the command line.
 fn main() {}

@@ -1,0 +1,95 @@
+//! Everything wrong with every file, told at once: file, line, the text underlined, the remedy.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// One thing wrong in one file.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Stable code such as `CONF-0101`.
+    pub code: &'static str,
+    /// What is wrong, on what.
+    pub message: String,
+    /// Written under the offending text.
+    pub label: String,
+    /// What to write instead.
+    pub help: String,
+    /// The file and its text; `None` for what belongs to no file (a port in use).
+    pub source: Option<Arc<NamedSource<String>>>,
+    /// The offending bytes in that text.
+    pub span: Option<Range<usize>>,
+    /// Advice that does not stop the start.
+    pub is_warning: bool,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(if self.is_warning { miette::Severity::Warning } else { miette::Severity::Error })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        (!self.help.is_empty()).then(|| Box::new(&self.help) as Box<dyn fmt::Display + 'a>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_deref().map(|source| source as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = self.span.clone()?;
+        Some(Box::new(std::iter::once(LabeledSpan::new(
+            Some(self.label.clone()),
+            span.start,
+            span.len(),
+        ))))
+    }
+}
+
+/// All problems of all files, in the order found.
+#[derive(Clone, Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Adds one.
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// Takes over another list.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Every problem.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+
+    /// Whether anything must be mended before a start; warnings alone need not.
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|problem| !problem.is_warning)
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A file's name and text, for the problems found in it.
+pub fn source(name: impl AsRef<str>, text: impl Into<String>) -> Arc<NamedSource<String>> {
+    Arc::new(NamedSource::new(name, text.into()).with_language("TOML"))
+}

@@ -1,0 +1,89 @@
+//! Why a result waits for a person (or for its order).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// One reason, with what a person needs to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The stable reason code.
+    pub reason: HoldReason,
+    /// Particulars without patient data: the unit that came, the unit that was expected, the flag.
+    pub detail: String,
+}
+
+impl Hold {
+    /// A hold with its particulars.
+    pub fn new(reason: HoldReason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+macro_rules! hold_reasons {
+    ($($variant:ident = $code:literal, $doc:literal;)*) => {
+        /// Reason codes: stable, shown to technicians in their language, counted in reports.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum HoldReason {
+            $(#[doc = $doc] #[serde(rename = $code)] $variant,)*
+        }
+
+        impl HoldReason {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// Reads a stable code.
+            pub fn from_code(code: &str) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+hold_reasons! {
+    UnknownSpecimen = "unknown-specimen", "No open order on this barcode; goes on by itself when one arrives in time.";
+    AmbiguousSpecimen = "ambiguous-specimen", "The barcode is active for two patients.";
+    NoSpecimen = "no-specimen", "The device sent no specimen id.";
+    PatientMismatch = "patient-mismatch", "The device names another patient than the order.";
+    OrderCancelled = "order-cancelled", "The order was cancelled before the result came.";
+    UnknownTest = "unknown-test", "The profile and the site map this code to no test.";
+    UnitDiffers = "unit-differs", "The unit is none of those that mean the catalogue's unit.";
+    UnitMissing = "unit-missing", "A test with a unit came without one.";
+    Undecodable = "undecodable", "Bytes do not decode in the line's character set.";
+    StatusX = "status-x", "The device says the test cannot be done.";
+    StatusNotFinal = "status-not-final", "Preliminary, partial, pending or doubtful by the device's own word.";
+    AbsentValue = "absent-value", "The device sent its mark for no value, or nothing.";
+    SuspectFlag = "suspect-flag", "The device flagged the value as suspect.";
+    Replicate = "replicate", "The same test more than once in one message.";
+    SecondResult = "second-result", "A second, different final result for one ordered test.";
+    Incomplete = "incomplete", "The message ended before its end record.";
+    Dilution = "dilution", "Diluted, and the profile does not say whether the value is already multiplied.";
+    ClockYear = "clock-year", "The device's clock is in another year.";
+    Transfusion = "transfusion", "Blood transfusion is never released by itself.";
+    Review = "review", "The site reviews every result of this host.";
+    AmbiguousSender = "ambiguous-sender", "The message names another device than this line's.";
+    ParserFault = "parser-fault", "Reading this message failed twice; the bytes are kept.";
+}
+
+impl fmt::Display for HoldReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_code_reads_back() {
+        for reason in HoldReason::ALL {
+            assert_eq!(HoldReason::from_code(reason.code()), Some(*reason));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The canonical model: the words of the field, singular, and nothing that knows a wire or a table.
+
+mod hold;
+mod observation;
+mod order;
+mod patient;
+mod private;
+mod queue;
+mod value;
+
+pub use self::{
+    hold::{Hold, HoldReason},
+    observation::{
+        DeviceEvent, Incomplete, Item, Observation, ObservationKind, Query, QueryAction,
+        QuerySubject, ResultStatus, SpecimenRead, WallTime,
+    },
+    order::{OrderStatus, Priority},
+    patient::{PatientSeen, Sex},
+    private::Private,
+    queue::{QueueEvent, QueueState},
+    value::{Absent, Comparator, Value},
+};
