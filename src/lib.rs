@@ -1,5 +1,11 @@
 //! Labwire: laboratory automation middleware between a hospital information system and its
 //! analyzers. `ARCHITECTURE.md` at the root of the project is the map of this crate.
 
+pub mod audit;
+pub mod book;
 pub mod config;
+pub mod host;
 pub mod model;
+pub mod queue;
+pub mod settle;
+pub mod store;
