@@ -176,6 +176,8 @@ struct Session<P> {
     transmit: TransmitQueue,
     commits: FuturesUnordered<CommitTask>,
     sleep: Pin<Box<Sleep>>,
+    /// The time for which `sleep` is set.
+    armed_for: Option<Mono>,
     buffer: Box<[u8]>,
     now: Mono,
     /// When the last byte came, or the machine last refused bytes: silence counts from here.
@@ -205,6 +207,7 @@ impl<P: Port> Session<P> {
             transmit: TransmitQueue::default(),
             commits: FuturesUnordered::new(),
             sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed_for: None,
             buffer: vec![0; READ_BYTES_MAX].into_boxed_slice(),
             now,
             heard: now,
@@ -225,7 +228,6 @@ impl<P: Port> Session<P> {
     // ---- waiting ----
 
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        let was_read = std::mem::take(&mut self.was_read);
         if self.orders_open
             && let Poll::Ready(order) = self.line.orders.poll_recv(cx)
         {
@@ -240,7 +242,9 @@ impl<P: Port> Session<P> {
             return Poll::Ready(Wake::Written(result));
         }
         // Bytes that are here already go before the time, which may have come while we were busy.
-        if !was_read && let Poll::Ready(result) = self.poll_read(cx) {
+        if !self.was_read
+            && let Poll::Ready(result) = self.poll_read(cx)
+        {
             return Poll::Ready(Wake::Read(result));
         }
         if self.commands_open
@@ -251,14 +255,14 @@ impl<P: Port> Session<P> {
                 None => self.commands_open = false,
             }
         }
-        if self.sleep.as_mut().poll(cx).is_ready() {
+        if self.armed_for.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Wake::Timer);
         }
-        if was_read {
-            self.poll_read(cx).map(Wake::Read)
-        } else {
-            Poll::Pending
+        // Everything else has had its turn.
+        if std::mem::take(&mut self.was_read) {
+            return self.poll_read(cx).map(Wake::Read);
         }
+        Poll::Pending
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -307,10 +311,15 @@ impl<P: Port> Session<P> {
     }
 
     fn set_timer(&mut self) {
-        let wait = self
-            .next_time()
-            .map_or(NEVER, |at| at.since(self.now).min(NEVER));
-        self.sleep.as_mut().reset(Instant::now() + wait);
+        let next = self.next_time();
+        if next == self.armed_for {
+            return;
+        }
+        self.armed_for = next;
+        if let Some(at) = next {
+            let wait = at.since(self.now).min(TIMER_MAX);
+            self.sleep.as_mut().reset(Instant::now() + wait);
+        }
     }
 
     // ---- acting ----
@@ -425,6 +434,7 @@ impl<P: Port> Session<P> {
     }
 
     fn on_timer(&mut self) -> Option<LostReason> {
+        self.armed_for = None;
         let has_come = |at: Option<Mono>| at.is_some_and(|at| at <= self.now);
         if has_come(self.stalled_at()) {
             return Some(LostReason::WriteStalled);
@@ -555,8 +565,8 @@ impl<P: Port> Session<P> {
     }
 }
 
-/// As good as never: a year, which tokio's timers can hold.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A year, which tokio's timers can hold; a later time is looked at again then.
+const TIMER_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The machine is gone and nobody is answered any more, but what was asked for is made durable.
 async fn run_to_end(mut commits: FuturesUnordered<CommitTask>, report: Arc<Report>) {

@@ -1,10 +1,19 @@
 //! One session over memory. The time is paused: it jumps to the next timer when all wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use labwire_protocols::wire::{CloseReason, OutId, SendFailure, SendOutcome};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+    },
     sync::mpsc,
     task::JoinHandle,
     time::Instant,
@@ -32,6 +41,51 @@ impl Port for FaultPort<DuplexStream> {
     async fn close(self, _: bool) {}
 }
 
+/// Gives a line of text at every read, without end for `reads_left` reads, and takes every byte.
+struct Endless {
+    reads_left: usize,
+    written: mpsc::UnboundedSender<Bytes>,
+}
+
+impl Port for Endless {
+    const HALF_CLOSES: bool = false;
+
+    async fn close(self, _: bool) {}
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.reads_left > 0 {
+            self.reads_left -= 1;
+            buf.put_slice(b"x\n");
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.written.send(Bytes::copy_from_slice(buf)).unwrap();
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
 struct Rig {
     peer: DuplexStream,
     seen: Seen,
@@ -48,17 +102,18 @@ fn limits() -> LineConfig {
 
 /// A session over a pipe that holds `pipe_bytes` each way.
 fn rig(pipe_bytes: usize, machine: Words, config: LineConfig) -> Rig {
-    rig_over(pipe_bytes, machine, config, |port| port)
+    rig_over(pipe_bytes, machine, config, false, |port| port)
 }
 
 fn rig_over<P: Port>(
     pipe_bytes: usize,
     machine: Words,
     config: LineConfig,
+    answers_itself: bool,
     over: impl FnOnce(DuplexStream) -> P,
 ) -> Rig {
     let (peer, port) = duplex(pipe_bytes);
-    let (owner, seen) = owner(false);
+    let (owner, seen) = owner(answers_itself);
     let clock = Arc::new(SystemClock::new());
     let opened_utc_micros = clock.utc_micros();
     let peer_name = Peer::Serial("pipe".into());
@@ -175,7 +230,7 @@ async fn message_is_whole_however_the_reads_split_it() {
         delay_per_mille: 300,
         ..FaultPlan::new(1)
     };
-    let mut rig = rig_over(1024, Words::new(1, 64), limits(), |port| {
+    let mut rig = rig_over(1024, Words::new(1, 64), limits(), false, |port| {
         FaultPort::new(port, plan)
     });
     for text in ["a message of some length", "and another one"] {
@@ -196,7 +251,7 @@ async fn no_fault_of_a_port_breaks_the_session() {
             cut_after: Some(40 + seed),
             seed,
         };
-        let rig = rig_over(16, Words::new(2, 7), limits(), |port| {
+        let rig = rig_over(16, Words::new(2, 7), limits(), false, |port| {
             FaultPort::new(port, plan)
         });
         let Rig {
@@ -368,6 +423,28 @@ async fn stop_does_not_wait_for_ever() {
     assert_eq!(start.elapsed().as_secs(), 5);
     asked.durable();
     assert_eq!(rig.why().await, LostReason::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_and_replying_without_pause_starves_no_command() {
+    let (written, mut seen_written) = mpsc::unbounded_channel();
+    let rig = rig_over(1, Words::new(1, 64), limits(), true, |_| Endless {
+        reads_left: 100,
+        written,
+    });
+    rig.commands
+        .send(Command::Send(OutId(1), message("ORDER")))
+        .await
+        .unwrap();
+    rig.ended.await.unwrap();
+    let mut portions = Vec::new();
+    while let Ok(portion) = seen_written.try_recv() {
+        portions.push(portion);
+    }
+    assert!(
+        portions.iter().take(10).any(|portion| portion == "ORDER"),
+        "{portions:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -339,31 +339,48 @@ async fn peer_that_does_not_read_cannot_stall_another_line() {
     );
 }
 
-#[tokio::test]
-async fn flood_of_bytes_does_not_keep_the_line_from_sending() {
+/// While the device sends without pause, and reads what it is answered, `expected` comes out too.
+async fn check_during_flood(first: &str, order: Option<&'static str>, expected: &str) {
     let config = LineConfig {
         stop_timeout: Duration::from_millis(20),
         ..listening()
     };
     let (line, mut seen) = start(config, false);
-    let device = connect(&line).await;
+    let mut device = connect(&line).await;
     seen.connected().await;
+    device.write_all(first.as_bytes()).await.unwrap();
     let (mut reader, mut writer) = device.into_split();
     let flooding = tokio::spawn(async move {
         let lines = "x\n".repeat(4096);
         while writer.write_all(lines.as_bytes()).await.is_ok() {}
     });
-    line.send(OutId(1), message("ORDER")).await.unwrap();
+    if let Some(order) = order {
+        line.send(OutId(1), message(order)).await.unwrap();
+    }
     let mut received = Vec::new();
     let finding = async {
-        while !received.windows(5).any(|window| window == b"ORDER") {
+        while !received
+            .windows(expected.len())
+            .any(|window| window == expected.as_bytes())
+        {
+            received.drain(..received.len().saturating_sub(expected.len()));
             assert!(reader.read_buf(&mut received).await.unwrap() > 0);
         }
     };
-    soon("the order", finding).await;
+    soon(expected, finding).await;
     line.stop().await;
     drop(reader);
     soon("the end of the flood", flooding).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flood_of_bytes_does_not_keep_the_line_from_sending() {
+    check_during_flood("", Some("ORDER"), "ORDER").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flood_of_bytes_does_not_hold_up_a_deadline() {
+    check_during_flood("tick 10\n", None, "tock").await;
 }
 
 #[tokio::test]
