@@ -526,4 +526,16 @@ mod tests {
             ),
         ]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_port_string_breaks_the_reader(
+            given in "(tcp|mllp|serial|tcp-listen)?(://)?[\\[\\]:.?&=a-z0-9/é]{0,40}|.{0,40}",
+        ) {
+            if let Ok((_, endpoint)) = parse(&given) {
+                let again = parse(&endpoint.to_string()).map(|(_, endpoint)| endpoint);
+                proptest::prop_assert_eq!(again, Ok(endpoint));
+            }
+        }
+    }
 }

@@ -17,7 +17,8 @@ pub trait Upstream: Send + Sync + 'static {
     /// call itself, not when the future is first polled. `Commit::Frame::session` and `CommitId`
     /// start anew with every connection; [`Connection::number`] tells them apart.
     ///
-    /// The future is always run to its end, also when the connection is lost meanwhile.
+    /// The future is run to its end, also when the connection is lost meanwhile; unless a panic, a
+    /// bug of ours, ends the connection, or `LineConfig::stop_timeout` passes at a stop.
     fn commit(
         &self,
         connection: &Connection,

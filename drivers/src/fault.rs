@@ -175,3 +175,64 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for FaultPort<T> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What arrives of a text read through the faults of `plan`.
+    async fn read_through(plan: FaultPlan) -> Vec<u8> {
+        let text = b"0123456789".repeat(20);
+        let mut port = FaultPort::new(&text[..], plan);
+        let mut arrived = Vec::new();
+        port.read_to_end(&mut arrived).await.unwrap();
+        arrived
+    }
+
+    #[tokio::test]
+    async fn port_without_faults_changes_nothing() {
+        assert_eq!(
+            read_through(FaultPlan::new(1)).await,
+            b"0123456789".repeat(20)
+        );
+    }
+
+    #[tokio::test]
+    async fn splits_and_delays_change_no_byte() {
+        let plan = FaultPlan {
+            split_per_mille: 1000,
+            delay_per_mille: 500,
+            ..FaultPlan::new(1)
+        };
+        assert_eq!(read_through(plan).await, b"0123456789".repeat(20));
+    }
+
+    #[tokio::test]
+    async fn same_seed_fails_in_the_same_way() {
+        let plan = |seed| FaultPlan {
+            split_per_mille: 900,
+            flip_per_mille: 100,
+            duplicate_per_mille: 100,
+            ..FaultPlan::new(seed)
+        };
+        let damaged = read_through(plan(1)).await;
+        assert_ne!(damaged, b"0123456789".repeat(20));
+        assert_eq!(damaged, read_through(plan(1)).await);
+        assert_ne!(damaged, read_through(plan(2)).await);
+    }
+
+    #[tokio::test]
+    async fn cut_line_ends_reads_and_fails_writes() {
+        let plan = FaultPlan {
+            cut_after: Some(5),
+            ..FaultPlan::new(1)
+        };
+        assert_eq!(read_through(plan).await, b"01234");
+        let mut port = FaultPort::new(Vec::new(), plan);
+        let error = port.write_all(b"0123456789").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(port.into_inner(), b"01234");
+    }
+}

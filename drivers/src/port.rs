@@ -30,11 +30,25 @@ impl Port for TcpStream {
     const HALF_CLOSES: bool = true;
 
     async fn close(mut self, is_orderly: bool) {
-        if is_orderly && let Err(error) = self.shutdown().await {
+        if !is_orderly {
+            return;
+        }
+        if let Err(error) = self.shutdown().await {
             tracing::debug!(%error, "the connection was gone before it was closed");
+        }
+        // Closing with bytes unread sends a reset, which can overtake our last reply and destroy it
+        // at the peer. What is thrown away here was never acknowledged.
+        let mut rest = [0; 4096];
+        for _ in 0..CLOSING_READS_MAX {
+            if !self.try_read(&mut rest).is_ok_and(|count| count > 0) {
+                return;
+            }
         }
     }
 }
+
+/// 1 MiB: a peer that sends on for ever is reset after all.
+const CLOSING_READS_MAX: usize = 256;
 
 /// A port that was opened.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
     reason = "a test picks the one event it waits for"
 )]
 
+mod codes;
 mod serial;
 mod session;
 mod support;
