@@ -9,3 +9,4 @@ pub mod model;
 pub mod queue;
 pub mod settle;
 pub mod store;
+pub mod text;
