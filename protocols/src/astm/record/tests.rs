@@ -117,7 +117,7 @@ fn levels_are_those_of_the_standards_example() {
 fn every_record_knows_what_it_belongs_to() {
     let text = joined(&LEVELS);
     let message = clean(&text);
-    let place = |i: usize| *message.records()[i].place();
+    let place = |i: usize| message.records()[i].place();
     let expected = |level, parent, patient, order, result| Place {
         level,
         parent,

@@ -68,8 +68,11 @@ macro_rules! record_view {
         impl<'a> $name<'a> {
             /// The view of a record; `None` if it is of another type.
             pub fn of(record: &Record<'a>) -> Option<Self> {
-                (record.kind() == RecordKind::$kind)
-                    .then(|| Self { record: *record, index: Index::of(record) })
+                (record.kind() == RecordKind::$kind).then(|| Self::new(record))
+            }
+
+            fn new(record: &Record<'a>) -> Self {
+                Self { record: *record, index: Index::of(record) }
             }
 
             /// The record itself, for fields that the standard does not have.
@@ -364,18 +367,17 @@ pub enum View<'a> {
 impl<'a> Record<'a> {
     /// The record under its own type.
     pub fn view(&self) -> View<'a> {
-        let view = match self.kind() {
-            RecordKind::Header => HeaderRecord::of(self).map(View::Header),
-            RecordKind::Patient => PatientRecord::of(self).map(View::Patient),
-            RecordKind::Order => OrderRecord::of(self).map(View::Order),
-            RecordKind::Result => ResultRecord::of(self).map(View::Result),
-            RecordKind::Comment => CommentRecord::of(self).map(View::Comment),
-            RecordKind::Request => RequestRecord::of(self).map(View::Request),
-            RecordKind::Terminator => TerminatorRecord::of(self).map(View::Terminator),
-            RecordKind::Scientific => ScientificRecord::of(self).map(View::Scientific),
-            RecordKind::Manufacturer => ManufacturerRecord::of(self).map(View::Manufacturer),
-            RecordKind::Unknown(_) => None,
-        };
-        view.unwrap_or(View::Unknown(*self))
+        match self.kind() {
+            RecordKind::Header => View::Header(HeaderRecord::new(self)),
+            RecordKind::Patient => View::Patient(PatientRecord::new(self)),
+            RecordKind::Order => View::Order(OrderRecord::new(self)),
+            RecordKind::Result => View::Result(ResultRecord::new(self)),
+            RecordKind::Comment => View::Comment(CommentRecord::new(self)),
+            RecordKind::Request => View::Request(RequestRecord::new(self)),
+            RecordKind::Terminator => View::Terminator(TerminatorRecord::new(self)),
+            RecordKind::Scientific => View::Scientific(ScientificRecord::new(self)),
+            RecordKind::Manufacturer => View::Manufacturer(ManufacturerRecord::new(self)),
+            RecordKind::Unknown(_) => View::Unknown(*self),
+        }
     }
 }
