@@ -18,6 +18,7 @@ pub(super) fn parse(bytes: &[u8], limits: Limits) -> (Message<'_>, Vec<Note>) {
         hierarchy: Hierarchy::default(),
         records: Vec::with_capacity((bytes.len() / RECORD_BYTES_USUAL).min(RECORDS_RESERVED_MAX)),
         notes: Vec::new(),
+        noted_once: Vec::new(),
         position: 0,
         is_open: false,
         is_whole: true,
@@ -45,6 +46,7 @@ struct Parser<'a> {
     hierarchy: Hierarchy,
     records: Vec<Record<'a>>,
     notes: Vec<Note>,
+    noted_once: Vec<&'static str>,
     position: usize,
     /// A header waits for its terminator.
     is_open: bool,
@@ -59,12 +61,13 @@ impl<'a> Parser<'a> {
             self.note(notes::BYTE_ORDER_MARK, 0);
             self.position = 3;
         }
-        while self.refused_by_limit().is_none() && self.skip_to_record() {
+        while self.skip_to_record() {
             let start = self.position;
             let end = self.end_of_record(start);
             let before = self.records.len();
             self.take(start, end);
             if self.records.len() == before {
+                // A limit refused it; what follows is not even split.
                 return;
             }
             self.position = end;
@@ -276,15 +279,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn refused_by_limit(&self) -> Option<Note> {
-        self.refused
-            .filter(|note| note.code != notes::DELIMITERS.code)
-    }
-
     fn refuse(&mut self, note: Note, at: usize) {
         let note = note.at(u64::try_from(at).unwrap_or(u64::MAX));
-        // The reason is always told, and it is the first one that counts.
-        self.notes.push(note);
+        // The first reason counts and is always told; so is the limit that ends the splitting.
+        if self.refused.is_none() || note.code != notes::DELIMITERS.code {
+            self.notes.push(note);
+        }
         self.refused.get_or_insert(note);
     }
 
@@ -298,7 +298,9 @@ impl<'a> Parser<'a> {
     }
 
     fn note_once(&mut self, note: Note, at: usize) {
-        if !self.notes.iter().any(|n| n.code == note.code) {
+        // A list of its own: it stays short, however many notes a hostile message earns.
+        if !self.noted_once.contains(&note.code) {
+            self.noted_once.push(note.code);
             self.note(note, at);
         }
     }

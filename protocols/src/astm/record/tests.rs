@@ -687,6 +687,8 @@ fn notes_are_bounded() {
     assert_eq!(message.records().len(), 10_001);
     assert_eq!(notes.len(), limits::NOTES_MAX + 1);
     assert_eq!(notes.last().unwrap().code, notes::MORE_NOTES.code);
+    let headers = "H\r".repeat(10_000);
+    assert!(Message::parse(headers.as_bytes()).1.len() <= limits::NOTES_MAX + 2);
 }
 
 #[test]

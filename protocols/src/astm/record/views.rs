@@ -23,16 +23,16 @@ impl<const N: usize> Index<N> {
     fn of(record: &Record<'_>) -> Self {
         let delimiter = record.delimiters().field();
         // A record is far shorter than 4 GB (RECORD_BYTES_MAX).
-        let length = u32::try_from(record.bytes().len()).unwrap_or(u32::MAX);
+        let place = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let length = place(record.bytes().len());
         let mut ends = [length; N];
-        let mut at: u32 = 0;
-        let mut slots = ends.iter_mut();
-        for byte in record.bytes() {
-            if *byte == delimiter {
-                let Some(end) = slots.next() else { break };
-                *end = at;
-            }
-            at = at.saturating_add(1);
+        let delimiters = record
+            .bytes()
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == delimiter);
+        for (end, (at, _)) in ends.iter_mut().zip(delimiters) {
+            *end = place(at);
         }
         Self { ends, length }
     }
