@@ -477,12 +477,28 @@ impl Line {
         }
     }
 
+    /// Else its session would wait, until the limit, for a message that never comes.
+    fn lose_held(&mut self) {
+        let Some(Held {
+            command: Command::Send(id, _),
+            to,
+            ..
+        }) = self.held.take()
+        else {
+            return;
+        };
+        if let Some(live) = self.live.get(&to) {
+            let lost = SendOutcome::Failed(SendFailure::LineLost);
+            live.outstanding.finish(&self.report, id, lost);
+        }
+    }
+
     // ---- the end ----
 
     async fn shut_down(mut self) {
         self.stop.cancel();
         self.step = None;
-        self.held = None;
+        self.lose_held();
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             if let Command::Send(id, _) = command {

@@ -136,16 +136,17 @@ mod tests {
     #[tokio::test]
     async fn check_tells_a_free_port_from_one_in_use() {
         let free = Endpoint::TcpListen("127.0.0.1:0".to_owned());
-        let Available::Listens(local) = check_endpoint(&free).await.unwrap() else {
-            panic!()
-        };
-        let held = tcp::listen(&local.to_string()).await.unwrap();
+        let found = check_endpoint(&free).await.unwrap();
+        assert!(matches!(found, Available::Listens(_)), "{found:?}");
+
+        let held = tcp::listen("127.0.0.1:0").await.unwrap();
+        let local = held.local_addr().unwrap();
         let error = check_endpoint(&Endpoint::TcpListen(local.to_string()))
             .await
             .unwrap_err();
         assert!(matches!(error, PortError::InUse { .. }), "{error}");
 
-        let device = Endpoint::TcpConnect(held.local_addr().unwrap().to_string());
+        let device = Endpoint::TcpConnect(local.to_string());
         assert_eq!(
             check_endpoint(&device).await.unwrap(),
             Available::Answers(Peer::Tcp(local))

@@ -121,12 +121,10 @@ mod tests {
     #[tokio::test]
     async fn dialling_says_why_it_failed() {
         let keepalive = Keepalive::default();
-        let free = listen("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .to_string();
+        // Bound, so that nobody else gets the port, but not listening.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = silent.local_addr().unwrap().to_string();
         let refused = dial(&free, keepalive, Duration::from_secs(5))
             .await
             .unwrap_err();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use labwire_protocols::wire::{OutId, SendFailure, SendOutcome};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use super::support::{Seen, config, expect_end, expect_text, listening, message, soon, start};
@@ -175,16 +175,17 @@ async fn dialled_line_connects_again_after_a_loss() {
 
 #[tokio::test]
 async fn waits_between_attempts_grow_to_their_limit() {
-    let device = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Bound, so that nobody else gets the port, but not listening yet.
+    let device = TcpSocket::new_v4().unwrap();
+    device.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let at = device.local_addr().unwrap();
-    drop(device);
     let (_line, mut seen) = start(config(Endpoint::TcpConnect(at.to_string())), false);
     for millis in [5, 10, 20, 40, 40] {
         let (code, words) = seen.unavailable().await;
         assert_eq!(code, "DRV-0106", "{words}");
         assert_eq!(retry(&mut seen).await, Duration::from_millis(millis));
     }
-    let device = TcpListener::bind(at).await.unwrap();
+    let device = device.listen(1).unwrap();
     let (mut port, _) = soon("a connection", device.accept()).await.unwrap();
     talk(&mut port, "here at last").await;
 }
