@@ -402,3 +402,52 @@ fn colour_is_only_there_when_asked_for() {
     assert!(render(&problems, true).contains('\u{1b}'));
     assert!(!render(&problems, false).contains('\u{1b}'));
 }
+
+/// The files under `config/`, from wherever the tests run.
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config")
+        .join(name)
+}
+
+#[test]
+fn the_example_site_loads_without_a_word() {
+    let (loaded, problems) = load(&example("example/lab.toml"), &Seams::default());
+    assert!(problems.is_empty(), "{}", render(&problems, false));
+    let loaded = loaded.expect("it was read");
+    assert_eq!(loaded.lab.instruments.len(), 3);
+    let bank = loaded.lab.instrument("bank-1").expect("written");
+    assert_eq!(bank.test_for("RH"), Some("RHD"));
+}
+
+#[test]
+fn the_example_catalogue_orders_a_blood_count_as_its_tests() {
+    let (loaded, _) = load(&example("example/lab.toml"), &Seams::default());
+    let catalogue = loaded.expect("it was read").catalogue;
+    let tests: Vec<&str> = catalogue
+        .expand("his", "CTM")
+        .iter()
+        .map(|t| t.id.as_str())
+        .collect();
+    assert_eq!(tests.len(), 20, "{tests:?}");
+    for test in catalogue.tests() {
+        assert!(
+            !test.name.vi.is_empty() && !test.name.en.is_empty(),
+            "{}",
+            test.id
+        );
+        assert!(
+            !test.specimen.is_empty() && !test.section.is_empty(),
+            "{}",
+            test.id
+        );
+        let is_transfusion = test.section == "transfusion";
+        assert_eq!(
+            test.class == choice::Class::Transfusion,
+            is_transfusion,
+            "{}",
+            test.id
+        );
+    }
+    assert_eq!(catalogue.panels_of("NEUTP").count(), 2);
+}
