@@ -8,6 +8,7 @@ const OF_SUBJECT: Sql =
     Sql::same("SELECT at, actor, action, detail FROM audit WHERE subject = $1 ORDER BY id");
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[&INSERT, &OF_SUBJECT];
 
 /// Adds a row. `subject` is `kind:id`; `detail` carries no patient data.

@@ -69,6 +69,7 @@ const KEEP_ANSWER: Sql = Sql::same(
 );
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
     &FIND_ITEM,
     &FIND_ITEMS_OF_PLACER,
@@ -445,8 +446,10 @@ pub fn set_status(
     Ok(())
 }
 
-/// What was answered to a message of a host with this sender and control id, and whether its
-/// content was the same.
+/// The digest of a message that was answered, and the answer.
+pub type AnsweredMessage = (String, Option<Vec<u8>>);
+
+/// What was answered to messages of a host with this sender and control id.
 ///
 /// # Errors
 /// The store's.
@@ -455,7 +458,7 @@ pub fn find_answered(
     host: &str,
     sender: &str,
     control_id: &str,
-) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+) -> Result<Vec<AnsweredMessage>, StoreError> {
     let params: [Param; 3] = [host.into(), sender.into(), control_id.into()];
     db.rows(&ANSWERED, &params)?
         .iter()

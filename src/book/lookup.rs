@@ -44,6 +44,7 @@ const TOLD: Sql = Sql::same(
 );
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
     &BY_BARCODE,
     &BY_ID,

@@ -15,8 +15,8 @@ pub(crate) use self::{
 
 pub use self::{
     change::{
-        Applied, BookContext, Outcome, apply, find_answered, keep_answer, merge, set_status,
-        update_patient,
+        AnsweredMessage, Applied, BookContext, Outcome, apply, find_answered, keep_answer, merge,
+        set_status, update_patient,
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{
@@ -26,9 +26,11 @@ pub use self::{
     patient::resolve,
 };
 
+#[cfg(test)]
 use crate::store::Sql;
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static Sql> {
     [change::ALL, lookup::ALL, patient::ALL].concat()
 }

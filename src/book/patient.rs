@@ -27,6 +27,7 @@ const ABSORB: Sql = Sql::same("UPDATE patient SET merged_into = $2 WHERE id = $1
 const MERGE_DEPTH_MAX: usize = 64;
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
     &BY_KEY,
     &MERGED_INTO,

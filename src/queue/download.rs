@@ -15,6 +15,7 @@ const ADD_ORDER: Sql = Sql::same(
      ON CONFLICT (queue, order_item) DO NOTHING",
 );
 
+#[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[&INSERT, &ADD_ORDER];
 
 /// Something a device must be told without having asked.

@@ -40,6 +40,7 @@ const COPY_RESULTS: Sql = Sql::same(
      WHERE q.queue = $1 AND r.state = 'released' ON CONFLICT (queue, result) DO NOTHING",
 );
 
+#[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &OPEN_ROW,
     &INSERT,

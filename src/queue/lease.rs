@@ -44,6 +44,7 @@ const ITEMS: Sql =
 const EARLIEST_DUE: Sql =
     Sql::same("SELECT min(due_at) FROM queue WHERE destination = $1 AND state = 'waiting'");
 
+#[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &CANDIDATES,
     &TAKE,

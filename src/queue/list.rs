@@ -32,6 +32,7 @@ const COUNTS: Sql = Sql::same(
      ORDER BY destination, state",
 );
 
+#[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[&COLUMNS_BY_STATE, &COLUMNS_BY_ID, &RETRY, &DISCARD, &COUNTS];
 
 /// A queue row as people see it.

@@ -19,9 +19,11 @@ pub use self::{
     list::{QueueRow, discard, find, list, retry, summary},
 };
 
+#[cfg(test)]
 use crate::store::Sql;
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static Sql> {
     [download::ALL, enqueue::ALL, lease::ALL, list::ALL].concat()
 }

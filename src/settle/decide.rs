@@ -166,9 +166,7 @@ impl<'a> Versions<'a> {
     fn of(tube: &'a Tube, test: &str, observation: &Observation) -> Self {
         let of_test = || tube.current.iter().filter(|row| row.test == test);
         Self {
-            released: of_test()
-                .filter(|row| row.state == ResultState::Released)
-                .last(),
+            released: of_test().rfind(|row| row.state == ResultState::Released),
             held: of_test()
                 .filter(|row| row.state == ResultState::Held)
                 .collect(),

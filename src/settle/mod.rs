@@ -18,7 +18,7 @@ use crate::{
         Hold, HoldReason, Item, Observation, ObservationKind, OrderStatus, Priority, ResultState,
     },
     queue,
-    store::{Db, Sql, StoreError},
+    store::{Db, StoreError},
 };
 
 use self::{
@@ -27,10 +27,13 @@ use self::{
     rows::NewResult,
 };
 
-pub use self::rows::{StoredResult, forget_old_keys, of_barcode, of_message, result_by_id};
+pub use self::rows::{
+    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id, was_told,
+};
 
 /// Every statement of this module, for the test that prepares them all.
-pub(crate) const ALL: &[&Sql] = rows::ALL;
+#[cfg(test)]
+pub(crate) const ALL: &[&crate::store::Sql] = rows::ALL;
 
 /// What the site says about releasing.
 pub trait SiteRules: Send + Sync {

@@ -60,8 +60,17 @@ const INSERT_EVENT: Sql = Sql::same(
     "INSERT INTO device_event (message, line, code, text, specimen, at) \
      VALUES ($1, $2, $3, $4, $5, $6)",
 );
+const TRIED: Sql = Sql::same(
+    "SELECT 1 FROM queue_result r JOIN queue q ON q.id = r.queue \
+     WHERE r.result = $1 AND q.body IS NOT NULL LIMIT 1",
+);
+const RELEASED_TESTS: Sql = Sql::same(
+    "SELECT DISTINCT test FROM result WHERE specimen = $1 AND test IS NOT NULL \
+     AND state = 'released'",
+);
 
 /// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &NEXT_ID,
     &FIND_KEY,
@@ -74,6 +83,8 @@ pub(super) const ALL: &[&Sql] = &[
     &SET_STATE,
     &UPDATE,
     &INSERT_EVENT,
+    &TRIED,
+    &RELEASED_TESTS,
 ];
 
 /// Retransmissions are recognised within 72 h.
@@ -223,6 +234,33 @@ pub fn of_barcode(db: &mut dyn Db, barcode: &str) -> Result<Vec<StoredResult>, S
     db.rows(&BY_BARCODE, &[barcode.into()])?
         .iter()
         .map(read)
+        .collect()
+}
+
+/// Whether the host has, or may have, a version before this one: one that was tried.
+///
+/// # Errors
+/// The store's.
+pub fn was_told(db: &mut dyn Db, result: &StoredResult) -> Result<bool, StoreError> {
+    let mut before = result.supersedes;
+    for _ in 0..result.version.max(1) {
+        let Some(id) = before else { return Ok(false) };
+        if db.row_opt(&TRIED, &[id.into()])?.is_some() {
+            return Ok(true);
+        }
+        before = result_by_id(db, id)?.and_then(|earlier| earlier.supersedes);
+    }
+    Ok(false)
+}
+
+/// The tests of a tube that have a released result.
+///
+/// # Errors
+/// The store's.
+pub fn released_tests(db: &mut dyn Db, specimen: i64) -> Result<Vec<String>, StoreError> {
+    db.rows(&RELEASED_TESTS, &[specimen.into()])?
+        .iter()
+        .map(|row| row.text(0).map(str::to_owned))
         .collect()
 }
 

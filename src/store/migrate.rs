@@ -16,8 +16,16 @@ pub(super) struct Migration {
 
 /// All changes. To add one, add its file and one line here.
 pub(super) const MIGRATIONS: &[Migration] = &[
-    Migration { number: 1, name: "journal", sqlite: include_str!("migrations/0001_journal.sql") },
-    Migration { number: 2, name: "domain", sqlite: include_str!("migrations/0002_domain.sql") },
+    Migration {
+        number: 1,
+        name: "journal",
+        sqlite: include_str!("migrations/0001_journal.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "domain",
+        sqlite: include_str!("migrations/0002_domain.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_change (
