@@ -54,8 +54,9 @@ pub struct Dialect {
     pub serves_enq_in_transfer: bool,
     /// Sender: CR, LF, NUL and FF are not replies. By the standard they count as NAK.
     pub ignores_idle_bytes: bool,
-    /// Sender: an ACK or NAK that comes sooner than this after a frame belongs to something older
-    /// (an echo, a doubled ACK) and is dropped. Zero: every reply counts.
+    /// Sender: a reply that comes sooner than this after a frame or ENQ belongs to something older
+    /// (an echo, a doubled ACK) and is dropped. Zero: every reply counts, but for noise that is
+    /// read in the very instant of sending.
     pub stale_reply: Duration,
     /// Sender: how often one frame is sent before it counts as refused.
     pub sends_max: u32,
@@ -160,7 +161,9 @@ pub struct Timers {
     pub contention_host: Duration,
     /// Sender, before the next ENQ after a timeout: 1 s.
     pub after_timeout: Duration,
-    /// Sender, before the next ENQ after its own EOT. The standard knows none: 0.
+    /// Sender, before the next ENQ after its own EOT. The standard knows none; ours is 20 ms, in
+    /// which a doubled ACK of the last frame passes by instead of answering the next ENQ, and the
+    /// peer can bid.
     pub between_sessions: Duration,
     /// Sender, for the reply to a frame (8.3.2.3): 15 s.
     pub reply: Duration,
@@ -184,7 +187,7 @@ impl Default for Timers {
             contention_instrument: Duration::from_secs(1),
             contention_host: Duration::from_secs(20),
             after_timeout: Duration::from_secs(1),
-            between_sessions: Duration::ZERO,
+            between_sessions: Duration::from_millis(20),
             reply: Duration::from_secs(15),
             receive: Duration::from_secs(30),
             interrupt: Duration::from_secs(15),

@@ -100,8 +100,6 @@ pub(super) enum Read {
     Ended,
     /// The frame ended before it.
     EndedBefore,
-    /// ENQ or EOT in the place of the checksum: the sender broke off.
-    Abandoned,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,13 +225,16 @@ impl FrameReader {
                 *self = Self::new(at);
                 Read::Restarted
             }
-            (ENQ | EOT, _) => Read::Abandoned,
             (_, None) if is_off && !byte.is_ascii_hexdigit() => Read::EndedBefore,
             (_, None) => {
+                // A damaged digit may look like ENQ or EOT. Acting on it would put our ACK, meant
+                // for ENQ, where the sender reads it as one for this frame.
+                self.note_control(byte);
                 self.place = Place::SecondDigit(byte);
                 Read::More
             }
             (_, Some(first)) => {
+                self.note_control(byte);
                 self.frame.declared = Some([first, byte]);
                 Read::Ended
             }

@@ -1,5 +1,7 @@
 //! The receiver of LIS01-A2 8.3.2 and annex: from ENQ to EOT, and lines that frame nothing.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
@@ -11,7 +13,11 @@ use super::{
     frame::{ACK, CR, ENQ, EOT, FrameReader, LF, NAK, RawFrame, Read, STX},
     notes,
 };
-use crate::wire::{Note, Output, Timer};
+use crate::wire::{Mono, Note, Output, Timer};
+
+/// How soon after a checksum its CR must come, at 300 bit/s and with room to spare. One flipped
+/// bit makes ENQ of that CR, and the ACK we would give to ENQ would be read as one for the frame.
+const TAIL: Duration = Duration::from_millis(200);
 
 /// What the receiver remembers.
 #[derive(Debug, Default)]
@@ -31,6 +37,8 @@ pub(super) struct Receiver {
     /// Unframed: the record under way, and where the message began.
     line: BytesMut,
     line_start: u64,
+    /// Until then the next byte can only be the CR of the last frame.
+    tail_until: Mono,
     /// A run of ignored bytes is noted once.
     is_ignoring: bool,
     is_line_start: bool,
@@ -124,7 +132,10 @@ impl Link {
 
     /// Between frames (LIS01-A2 8.3.2: what is neither STX nor EOT is ignored).
     pub(super) fn on_transfer_byte(&mut self, byte: u8) {
+        let is_tail = self.now < self.receiver.tail_until;
+        self.receiver.tail_until = Mono::default();
         match byte {
+            ENQ if is_tail => self.note(notes::ENQ_IGNORED.at(self.receiver.frames.into())),
             STX => self.begin_frame(),
             EOT => self.on_eot(),
             ENQ => self.on_enq_in_transfer(),
@@ -226,13 +237,13 @@ impl Link {
             Read::More => {}
             Read::Restarted => self.note(notes::FRAME_RESTARTED.at(at)),
             Read::TooLong => self.refuse_unended(notes::FRAME_TOO_LONG, Refusal::TooLong),
-            Read::Ended | Read::EndedBefore => self.on_frame(),
-            Read::Abandoned => {
-                self.cut_frame();
-                self.await_frame();
+            Read::Ended => {
+                self.receiver.tail_until = self.now.after(TAIL);
+                self.on_frame();
             }
+            Read::EndedBefore => self.on_frame(),
         }
-        if matches!(read, Read::EndedBefore | Read::Abandoned) {
+        if read == Read::EndedBefore {
             Taken::Again
         } else {
             Taken::Yes

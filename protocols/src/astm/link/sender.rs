@@ -23,6 +23,7 @@ pub(super) struct Sender {
     active: Option<Active>,
     bytes: usize,
     held_until: Mono,
+    bid_at: Mono,
     /// Bids in a row that led to nothing.
     bids_failed: u32,
 }
@@ -48,6 +49,8 @@ struct Active {
     sends: u32,
     sent_at: Mono,
     is_withdrawn: bool,
+    /// Something stale came since the frame was sent.
+    has_stale: bool,
 }
 
 impl Sender {
@@ -132,6 +135,7 @@ impl Active {
             sends: 0,
             sent_at: Mono::default(),
             is_withdrawn: false,
+            has_stale: false,
         }
     }
 
@@ -245,7 +249,9 @@ impl Link {
 
     /// LIS01-A2 8.2.5 to 8.2.7: what is neither ACK, NAK nor ENQ is ignored.
     pub(super) fn on_bid_answer(&mut self, byte: u8) {
+        let is_stale = self.now.since(self.sender.bid_at) < self.dialect.stale_reply;
         match byte {
+            ACK | NAK if is_stale => self.note(notes::REPLY_STALE),
             ACK => self.begin_transfer(),
             NAK => self.on_bid_failed(notes::ENQ_REFUSED, self.dialect.timers.busy),
             ENQ => {
@@ -302,6 +308,7 @@ impl Link {
         if let Some(active) = &mut self.sender.active {
             active.sends = active.sends.saturating_add(1);
             active.sent_at = self.now;
+            active.has_stale = false;
             self.outputs
                 .push_back(Output::Transmit(active.frame.clone()));
         }
@@ -322,8 +329,11 @@ impl Link {
         };
         let sends = u64::from(active.sends);
         let is_stale = self.now.since(active.sent_at) < self.dialect.stale_reply;
-        if is_stale && matches!(byte, ACK | NAK) {
-            return self.note(notes::REPLY_STALE.at(sends));
+        // What comes in the instant of sending was in the buffer before (LIS01-A2 leaves that open;
+        // without this rule six bytes of line noise in one read would spend all six sends).
+        let is_noise = self.now == active.sent_at && !matches!(byte, ACK | NAK | EOT);
+        if is_stale || is_noise {
+            return self.drop_stale();
         }
         match byte {
             ACK => {
@@ -337,6 +347,17 @@ impl Link {
             CR | LF | 0 | 0xFF if self.dialect.ignores_idle_bytes => {}
             NAK => self.on_refused(notes::FRAME_NAKED.at(sends)),
             _ => self.on_refused(notes::REPLY_UNKNOWN.at(sends)),
+        }
+    }
+
+    /// One note a frame, however long the burst.
+    fn drop_stale(&mut self) {
+        if let Some(active) = &mut self.sender.active
+            && !active.has_stale
+        {
+            active.has_stale = true;
+            let sends = u64::from(active.sends);
+            self.note(notes::REPLY_STALE.at(sends));
         }
     }
 

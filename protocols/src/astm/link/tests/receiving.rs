@@ -549,3 +549,31 @@ fn records_messages_and_sessions_have_limits() {
         ),
     );
 }
+
+#[test]
+fn a_damaged_checksum_or_tail_is_never_taken_for_enq() {
+    for damaged in ["<ENQ>F", "<EOT>F", "F<ENQ>", "F<EOT>"] {
+        begun(&format!(
+            "in <STX>4R|1<CR><ETX>{damaged} \n out <NAK> \n note 0107"
+        ));
+    }
+    begun("in <STX>4R|1<CR><ETX><ENQ> \n wait 5 \n out <ACK> \n note 0122");
+    check(
+        Dialect::default(),
+        r"
+        in <ENQ>
+        out <ACK>
+        in <STX>1L|1|N<CR><ETX>04<ENQ><LF>
+        row #1 1.0 L|1|N<CR> [L|1|N<CR> incomplete]
+        note 0123
+        durable
+        out <ACK>
+        in <STX>2P|1<CR><ETX>3F
+        row #2 1.1 P|1<CR>
+        wait 0.2
+        in <ENQ>
+        out <ACK>
+        note 0134
+        ",
+    );
+}

@@ -313,7 +313,8 @@ fn answers_go_before_downloads() {
         in <ACK>
         out <EOT>
         finished 2 Sent
-        wait 0
+        deadline LinkHold 0.02s
+        wait 0.02
         out <ENQ>
         in <ACK>
         out {1:H|\^&|1<CR>}
@@ -446,5 +447,12 @@ fn a_doubled_ack_does_not_answer_the_next_frame_where_the_dialect_says_so() {
         in <ACK>
         out {3:L|1<CR>}
         ",
+    );
+}
+
+#[test]
+fn a_burst_of_noise_costs_one_send() {
+    host(
+        "in ????????? \n out {1:H|\\^&<CR>} \n note 0145 \n note 0149 \n in <ACK> \n out {2:O|1|A1<CR>}",
     );
 }
