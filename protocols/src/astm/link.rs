@@ -20,7 +20,7 @@
 //! - Text that was acknowledged always comes out: in a complete message, or in one marked
 //!   incomplete, which is asked for again until the store has it.
 //! - Bids are made by [`Input::Send`] and by [`Input::Deadline`], never in the middle of reading,
-//!   so that `EOT ENQ` means the same in one read and in two (LIS01-A2 8.2.3: a bid needs an
+//!   so that `EOT ENQ` means the same in one read and in two (LIS01-A2 6.2: a bid needs an
 //!   empty receive buffer).
 
 mod assembler;

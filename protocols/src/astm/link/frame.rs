@@ -1,4 +1,4 @@
-//! The frame of LIS01-A2 8.3.1: `<STX> FN text <ETB or ETX> C1 C2 <CR> <LF>`.
+//! The frame of LIS01-A2 6.3.1: `<STX> FN text <ETB or ETX> C1 C2 <CR> <LF>`.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -19,7 +19,7 @@ pub(super) const ETB: u8 = 0x17;
 /// STX, number, ETX, two digits, CR and LF: everything of a frame but its text.
 const OVERHEAD: usize = 7;
 
-/// The two digits of LIS01-A2 8.3.3: the sum modulo 256 in upper-case hexadecimal.
+/// The two digits of LIS01-A2 6.3.3: the sum modulo 256 in upper-case hexadecimal.
 ///
 /// `bytes` run from the frame number to the ETX or ETB, both included.
 pub fn checksum(bytes: &[u8]) -> [u8; 2] {
@@ -43,7 +43,7 @@ pub fn frame(number: u8, text: &[u8], is_last: bool) -> Bytes {
     out.freeze()
 }
 
-/// Whether LIS01-A2 8.3.1.1 forbids `byte` in the text of a frame.
+/// Whether LIS01-A2 6.6 forbids `byte` in the text of a frame.
 pub(super) fn is_restricted(byte: u8) -> bool {
     matches!(byte, SOH..=ACK | LF | DLE..=ETB)
 }

@@ -1,4 +1,4 @@
-//! The receiver of LIS01-A2 8.3.2 and annex: from ENQ to EOT, and lines that frame nothing.
+//! The receiver of LIS01-A2 6.2 to 6.4: from ENQ to EOT, and lines that frame nothing.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) struct Receiver {
     is_line_start: bool,
 }
 
-/// What a frame's number makes of it (LIS01-A2 8.3.2.2).
+/// What a frame's number makes of it (LIS01-A2 6.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbered {
     New,
@@ -130,7 +130,7 @@ impl Link {
         }
     }
 
-    /// Between frames (LIS01-A2 8.3.2: what is neither STX nor EOT is ignored).
+    /// Between frames (LIS01-A2 6.3: what is neither STX nor EOT is ignored).
     pub(super) fn on_transfer_byte(&mut self, byte: u8) {
         let is_tail = self.now < self.receiver.tail_until;
         self.receiver.tail_until = Mono::default();
@@ -151,7 +151,7 @@ impl Link {
         }
     }
 
-    /// LIS01-A2 8.2.4: ACK when ready, NAK when not.
+    /// LIS01-A2 6.2: ACK when ready, NAK when not.
     fn on_enq(&mut self) {
         self.receiver.is_ignoring = false;
         if self.is_store_behind() {
@@ -181,7 +181,7 @@ impl Link {
         self.await_frame();
     }
 
-    /// LIS01-A2 8.4: the line is neutral again.
+    /// LIS01-A2 6.4: the line is neutral again.
     fn on_eot(&mut self) {
         self.drop_reply();
         if self.receiver.frames == 0 && self.unresolved.is_none() {
@@ -284,7 +284,7 @@ impl Link {
         }
     }
 
-    /// LIS01-A2 8.3.2.2: NAK, and the same frame is expected again.
+    /// LIS01-A2 6.3.4: NAK, and the same frame is expected again.
     fn refuse(&mut self, raw: &RawFrame, note: Note, refusal: Refusal) {
         self.note(note.at(raw.start));
         self.keep_refused(raw, refusal);
@@ -430,7 +430,7 @@ impl Link {
         assembler.stage(&frame.text, frame.is_last, &self.dialect.limits)
     }
 
-    /// LIS01-A2 8.3.2.4: thirty seconds without a frame; the line is neutral, nothing is sent.
+    /// LIS01-A2 6.5.2: thirty seconds without a frame; the line is neutral, nothing is sent.
     pub(super) fn on_receive_timeout(&mut self) {
         if self.phase == Phase::Unframed {
             if self.inbox.len() == 0 {

@@ -1,4 +1,4 @@
-//! The sender of LIS01-A2 8.2 and 8.3.1: bids for the line, cuts frames, repeats, gives way.
+//! The sender of LIS01-A2 6.2 and 6.3: bids for the line, cuts frames, repeats, gives way.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -139,7 +139,7 @@ impl Active {
         }
     }
 
-    /// Cuts the next frame (LIS01-A2 8.3.1.2); false when nothing is left.
+    /// Cuts the next frame (LIS01-A2 6.3.1); false when nothing is left.
     fn cut(&mut self, dialect: &Dialect) -> bool {
         let rest = self.job.payload.slice(self.acknowledged..);
         if rest.is_empty() {
@@ -235,7 +235,7 @@ impl Link {
         self.phase == Phase::Neutral && self.inbox.len() == 0 && !self.sender.is_idle()
     }
 
-    /// LIS01-A2 8.2.3.
+    /// LIS01-A2 6.2.
     pub(super) fn try_bid(&mut self) {
         if self.may_bid() && self.sender.held_until <= self.now {
             self.transmit(&[ENQ]);
@@ -247,7 +247,7 @@ impl Link {
         }
     }
 
-    /// LIS01-A2 8.2.5 to 8.2.7: what is neither ACK, NAK nor ENQ is ignored.
+    /// LIS01-A2 6.2: what is neither ACK, NAK nor ENQ is ignored.
     pub(super) fn on_bid_answer(&mut self, byte: u8) {
         let is_stale = self.now.since(self.sender.bid_at) < self.dialect.stale_reply;
         match byte {
@@ -322,7 +322,7 @@ impl Link {
         self.become_neutral();
     }
 
-    /// LIS01-A2 8.3.2.3 and 8.3.5: ACK, EOT (ACK and a wish for the line), all else is NAK.
+    /// LIS01-A2 6.3.4 and 6.3.5: ACK, EOT (ACK and a wish for the line), all else is NAK.
     pub(super) fn on_reply(&mut self, byte: u8) {
         let Some(active) = &mut self.sender.active else {
             return self.release(self.dialect.timers.after_timeout);

@@ -370,3 +370,15 @@ fn a_capture_that_ends_inside_a_frame_says_so() {
         ["at 14: Cut", r"H|\^&<CR> cut"]
     );
 }
+
+#[test]
+fn a_capture_printed_with_carets_is_read() {
+    let printed = b"^E^B1H|`^&||||||||||P|E 1394-97|20200528184520\nL|1|N\n^C73\n^D\n";
+    let sum =
+        crate::astm::link::checksum(b"1H|`^&||||||||||P|E 1394-97|20200528184520\rL|1|N\r\x03");
+    assert_eq!(&sum, b"73");
+    assert_eq!(
+        found(printed),
+        ["H|`^&||||||||||P|E 1394-97|20200528184520<CR>L|1|N<CR>"]
+    );
+}

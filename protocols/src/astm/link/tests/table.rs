@@ -169,3 +169,19 @@ fn a_frame_row_carries_the_text_as_sent() {
     };
     assert_eq!(shown(text), r"H|\^&");
 }
+
+#[test]
+fn every_note_is_explained() {
+    let clauses = include_str!("../../../../CLAUSES.md");
+    let mut codes = std::collections::BTreeSet::new();
+    for note in crate::astm::link::notes::ALL {
+        assert!(codes.insert(note.code), "{} is given twice", note.code);
+        let row = format!("| {} | {} | ", note.code, note.text);
+        assert!(clauses.contains(&row), "missing: {row}");
+    }
+    let rows = clauses
+        .lines()
+        .filter(|line| line.starts_with("| ASTM-01"))
+        .count();
+    assert_eq!(rows, codes.len(), "a row without a note");
+}
