@@ -128,6 +128,7 @@ pub const ALL: &[&Sql] = &[
     &BEGIN_ATTEMPT,
     &MARK,
     &META,
+    &WHOLE,
     &SET_META,
 ];
 
@@ -136,6 +137,20 @@ const INSERT_MESSAGE: Insert = Insert {
            (line, connection, session, frame_index, part, received_at, is_complete, raw)",
     columns: 8,
     tail: "RETURNING id",
+};
+
+/// The same for one message and the frames of its session: the usual case of a quiet line, whose
+/// peer waits for every crossing to the database and back.
+const WHOLE: Sql = Sql {
+    sqlite: "INSERT INTO message \
+             (line, connection, session, frame_index, part, received_at, is_complete, raw) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id; \
+             DELETE FROM frame WHERE line = $1 AND connection = $2 AND session = $3",
+    postgres: "WITH gone AS \
+               (DELETE FROM frame WHERE line = $1 AND connection = $2 AND session = $3) \
+               INSERT INTO message \
+               (line, connection, session, frame_index, part, received_at, is_complete, raw) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
 };
 
 const INSERT_FRAME: Insert = Insert {
@@ -421,8 +436,14 @@ fn write_wholes(
     wholes: &[(usize, &JournalEntry, &Received)],
     answers: &mut [Journalled],
 ) -> Result<(), StoreError> {
-    if wholes.is_empty() {
-        return Ok(());
+    match wholes {
+        [] => return Ok(()),
+        [(position, entry, message)] => {
+            let id = db.insert(&WHOLE, &message_row(entry, message, None)?)?;
+            put(answers, *position, vec![id]);
+            return Ok(());
+        }
+        _ => {}
     }
     let mut rows = Vec::new();
     let mut sessions = Vec::new();

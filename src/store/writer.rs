@@ -4,7 +4,11 @@
 //! then answers somebody waits for; then parsed results, in a turn that ends soon when a peer
 //! waits; then housekeeping. Nobody is told anything before the group is on disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, select};
 use labwire_protocols::wire::Mono;
@@ -108,13 +112,23 @@ impl Writer {
     pub(super) fn run(self, session: Box<dyn Session>) {
         let mut session = Some(session);
         while let Some(first) = self.queues.wait() {
-            self.serve(first, &mut session);
+            self.serve_unless_panicking(first, &mut session);
         }
         while let Some(first) = self.queues.take_first() {
-            self.serve(first, &mut session);
+            self.serve_unless_panicking(first, &mut session);
         }
         drop(session);
         drop(self.lock);
+    }
+
+    /// A panic outside the work itself (in the drop of an answer, in a driver) costs its group:
+    /// nothing is promised, whoever asked is told that the store is closed, the next group goes on.
+    fn serve_unless_panicking(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
+        // The connection is the only thing shared with the next group, and it is given up.
+        if catch_unwind(AssertUnwindSafe(|| self.serve(first, slot))).is_err() {
+            self.board.failed(&StoreError::Panicked);
+            *slot = None;
+        }
     }
 
     fn serve(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
