@@ -27,6 +27,19 @@ pub struct JournalEntry {
     pub commit: Commit,
 }
 
+impl JournalEntry {
+    /// How much this entry writes, without its row's other columns.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.commit {
+            Commit::Message(message) => message.bytes.len(),
+            Commit::Frame { text, messages, .. } => {
+                let messages = messages.iter().map(|message| message.bytes.len());
+                text.len() + messages.sum::<usize>()
+            }
+        }
+    }
+}
+
 /// What became durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Journalled {
