@@ -485,5 +485,6 @@ fn asks_for_reply(peeked: &Peek<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "mllp/tests.rs"]
+mod property_tests;
+#[cfg(test)]
 mod tests;
