@@ -378,6 +378,21 @@ fn only_the_reply_that_names_our_message_finishes_it() {
 }
 
 #[test]
+fn a_cut_reply_finishes_nothing() {
+    let mut bench = Bench::open(Config::default());
+    bench.send(7, &message("M1")).said.clear();
+    let cut = format!("\x0B{}", reply("AA", "M1"));
+    bench.bytes(cut.as_bytes()).bytes(b"\x0B");
+    bench.says(&["note MLLP-0102", "note MLLP-0201"]);
+    bench.put(Input::Closed);
+    bench.says(&[
+        "note MLLP-0108",
+        "note MLLP-0107",
+        "finished 7 Failed(LineLost)",
+    ]);
+}
+
+#[test]
 fn a_result_that_carries_msa_is_still_a_result() {
     let mut bench = Bench::open(Config::default());
     let content = "MSH|^~\\&|A|B|C|D|1||ORU^R01|9|P|2.3.1\rMSA|AA|77\rOBX|1\r";
