@@ -2,7 +2,9 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+};
 
 /// One thing wrong in one file.
 #[derive(Clone, Debug)]
@@ -37,7 +39,11 @@ impl Diagnostic for Problem {
     }
 
     fn severity(&self) -> Option<miette::Severity> {
-        Some(if self.is_warning { miette::Severity::Warning } else { miette::Severity::Error })
+        Some(if self.is_warning {
+            miette::Severity::Warning
+        } else {
+            miette::Severity::Error
+        })
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
@@ -45,7 +51,9 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_deref().map(|source| source as &dyn SourceCode)
+        self.source
+            .as_deref()
+            .map(|source| source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -83,6 +91,41 @@ impl Problems {
         self.0.iter().any(|problem| !problem.is_warning)
     }
 
+    /// Every problem, file by file in the order met, within a file from top to bottom.
+    pub fn sorted(&self) -> Vec<&Problem> {
+        let mut files: Vec<&str> = Vec::new();
+        let mut sorted: Vec<(usize, usize, &Problem)> = Vec::new();
+        for problem in &self.0 {
+            let name = problem.source.as_ref().map_or("", |source| source.name());
+            let file = files
+                .iter()
+                .position(|known| *known == name)
+                .unwrap_or_else(|| {
+                    files.push(name);
+                    files.len() - 1
+                });
+            let start = problem.span.as_ref().map_or(0, |span| span.start);
+            sorted.push((file, start, problem));
+        }
+        sorted.sort_by_key(|(file, start, _)| (*file, *start));
+        sorted.into_iter().map(|(_, _, problem)| problem).collect()
+    }
+
+    /// `2 errors, 1 warning`.
+    pub fn count(&self) -> String {
+        let warnings = self.0.iter().filter(|problem| problem.is_warning).count();
+        let errors = self.0.len() - warnings;
+        let count = |number: usize, word: &str| match number {
+            1 => format!("1 {word}"),
+            _ => format!("{number} {word}s"),
+        };
+        match (errors, warnings) {
+            (0, _) => count(warnings, "warning"),
+            (_, 0) => count(errors, "error"),
+            _ => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+        }
+    }
+
     /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -92,4 +135,31 @@ impl Problems {
 /// A file's name and text, for the problems found in it.
 pub fn source(name: impl AsRef<str>, text: impl Into<String>) -> Arc<NamedSource<String>> {
     Arc::new(NamedSource::new(name, text.into()).with_language("TOML"))
+}
+
+/// All problems as a person reads them, file by file from top to bottom, with a last line that
+/// counts them. Without colour it is plain ASCII around the quoted text, fit for logs and mails.
+pub fn render(problems: &Problems, colour: bool) -> String {
+    let theme = if colour {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::none()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(100)
+        .with_links(false)
+        .with_context_lines(1);
+    let mut text = String::new();
+    for problem in problems.sorted() {
+        // Writing to a string cannot fail; were it to, the plain message remains.
+        if handler.render_report(&mut text, problem).is_err() {
+            text.push_str(&problem.message);
+        }
+        text.push('\n');
+    }
+    if !problems.is_empty() {
+        text.push_str(&problems.count());
+        text.push('\n');
+    }
+    text
 }

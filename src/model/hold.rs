@@ -16,7 +16,10 @@ pub struct Hold {
 impl Hold {
     /// A hold with its particulars.
     pub fn new(reason: HoldReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
 }
 

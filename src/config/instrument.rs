@@ -1,0 +1,114 @@
+//! `[[instrument]]`: an analyzer, a track, anything with a line.
+
+use super::{
+    Seams,
+    choice::{Durability, Unmapped},
+    host, lab,
+    read::{At, Table},
+    suggest::did_you_mean,
+};
+
+/// One line and the device at its other end.
+#[derive(Clone, Debug)]
+pub struct Instrument {
+    /// Its name in this file and everywhere.
+    pub id: At<String>,
+    /// `vendor/model` of its profile.
+    pub profile: At<String>,
+    /// Where it is connected.
+    pub port: At<String>,
+    /// The section of the laboratory it belongs to; empty if none.
+    pub section: At<String>,
+    /// What must be on disk before an ACK.
+    pub durability: Durability,
+    /// Character set, if the profile's is not the right one.
+    pub charset: Option<At<String>>,
+    /// The device's code in insurance data (MA_MAY).
+    pub ma_may: String,
+    /// What happens to a code that nothing maps.
+    pub unmapped: At<Unmapped>,
+    /// The site's own mapping: instrument code to catalogue test; wins over the profile's.
+    pub tests: Vec<(At<String>, At<String>)>,
+    /// Zone of its wall clock, if not the laboratory's.
+    pub timezone: Option<At<String>>,
+}
+
+impl Instrument {
+    pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
+        Self {
+            id: lab::id(table, "xn-1"),
+            profile: profile(table, seams),
+            port: port(table, seams),
+            section: table.text_or("section", ""),
+            durability: table.choice("durability").value,
+            charset: host::charset(table, seams),
+            ma_may: table.text_or("ma_may", "").value,
+            unmapped: table.choice("unmapped"),
+            tests: table.pairs("tests"),
+            timezone: lab::timezone(table),
+        }
+    }
+
+    /// The catalogue test that the site maps a code to.
+    pub fn test_for(&self, code: &str) -> Option<&str> {
+        let (_, test) = self.tests.iter().find(|(sent, _)| **sent == code)?;
+        Some(test)
+    }
+}
+
+fn profile(table: &Table<'_>, seams: &Seams<'_>) -> At<String> {
+    let Some(name) = table.required_text("profile", "generic/astm") else {
+        return At::default();
+    };
+    let Some(known) = &seams.profiles else {
+        return name;
+    };
+    if known.contains(&name.value) {
+        return name;
+    }
+    let words: Vec<&str> = known.iter().map(String::as_str).collect();
+    let help = match did_you_mean(&name, &words) {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!("the profiles are {}", few(&words)),
+    };
+    let message = format!("unknown profile `{}`", *name);
+    table.file().error(
+        "CONF-0204",
+        name.span.clone(),
+        message,
+        "no such profile",
+        help,
+    );
+    name
+}
+
+/// So many names are still read; more are skipped over.
+const NAMES_SHOWN: usize = 12;
+
+fn few(words: &[&str]) -> String {
+    let shown: Vec<&str> = words.iter().copied().take(NAMES_SHOWN).collect();
+    let more = if words.len() > NAMES_SHOWN {
+        ", …"
+    } else {
+        ""
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn port(table: &Table<'_>, seams: &Seams<'_>) -> At<String> {
+    let example = "tcp-listen://127.0.0.1:5001";
+    let Some(text) = table.required_text("port", example) else {
+        return At::default();
+    };
+    if let Err(help) = (seams.endpoint)(&text) {
+        let message = format!("`port` is no port: `{}`", *text);
+        table.file().error(
+            "CONF-0203",
+            text.span.clone(),
+            message,
+            "cannot be opened",
+            help,
+        );
+    }
+    text
+}

@@ -1,0 +1,271 @@
+//! `lab.toml`: the laboratory, its store, its hosts and its instruments.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use miette::NamedSource;
+
+use super::{
+    Seams, cross,
+    host::Host,
+    instrument::Instrument,
+    problem::Problems,
+    read::{At, File, Table},
+};
+use crate::text::Language;
+
+/// All of `lab.toml`.
+#[derive(Clone, Debug)]
+pub struct LabConfig {
+    /// `[lab]`
+    pub lab: Lab,
+    /// `[store]`
+    pub store: Store,
+    /// `[console]`
+    pub console: Console,
+    /// `[[host]]`, in the order written.
+    pub hosts: Vec<Host>,
+    /// `[[instrument]]`, in the order written.
+    pub instruments: Vec<Instrument>,
+    /// The file itself, to underline what is wrong.
+    pub source: Arc<NamedSource<String>>,
+}
+
+/// `[lab]`: what holds for everything.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    /// Name of the laboratory, for people.
+    pub name: String,
+    /// File of the laboratory's tests, relative to `lab.toml`; none given means no tests.
+    pub catalogue: Option<At<String>>,
+    /// Directory of the site's own profiles, relative to `lab.toml`.
+    pub profiles: Option<At<String>>,
+    /// An order older than this many days is not matched by barcode.
+    pub specimen_days: u32,
+    /// IANA name of the zone of people and, unless they say otherwise, of devices.
+    pub timezone: At<String>,
+    /// The language of what technicians read.
+    pub language: Language,
+}
+
+/// `[store]`: where everything is kept.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// `sqlite:FILE` (relative to `lab.toml`) or `postgres://user@host/db`.
+    pub url: At<String>,
+}
+
+/// `[console]`: the web pages of technicians.
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// `address:port` to listen on.
+    pub listen: At<String>,
+}
+
+impl LabConfig {
+    /// Reads `lab.toml` and checks everything that needs no other file.
+    pub fn read(
+        source: &Arc<NamedSource<String>>,
+        seams: &Seams<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        File::read(source, problems, |root| {
+            let hosts = root.tables("host");
+            let instruments = root.tables("instrument");
+            let config = Self {
+                lab: Lab::read(root.table("lab").as_ref()),
+                store: Store::read(root.table("store").as_ref()),
+                console: Console::read(root.table("console").as_ref()),
+                hosts: hosts.iter().map(|table| Host::read(table, seams)).collect(),
+                instruments: instruments
+                    .iter()
+                    .map(|one| Instrument::read(one, seams))
+                    .collect(),
+                source: Arc::clone(source),
+            };
+            cross::check_lab(&config, seams, root.file());
+            config
+        })
+    }
+
+    /// The host of that id.
+    pub fn host(&self, id: &str) -> Option<&Host> {
+        self.hosts.iter().find(|host| *host.id == id)
+    }
+
+    /// The instrument of that id.
+    pub fn instrument(&self, id: &str) -> Option<&Instrument> {
+        self.instruments
+            .iter()
+            .find(|instrument| *instrument.id == id)
+    }
+
+    /// The zone of an instrument's wall clock: its own, or the laboratory's.
+    pub fn timezone_of(&self, instrument: &Instrument) -> TimeZone {
+        let name = instrument.timezone.as_deref().unwrap_or(&self.lab.timezone);
+        // A name that jiff does not know was refused by `check`; UTC is what remains.
+        TimeZone::get(name).unwrap_or(TimeZone::UTC)
+    }
+}
+
+const TIMEZONE: &str = "Asia/Ho_Chi_Minh";
+
+impl Lab {
+    fn read(table: Option<&Table<'_>>) -> Self {
+        let Some(table) = table else {
+            return Self::default();
+        };
+        Self {
+            name: table.text_or("name", "").value,
+            catalogue: table.text("catalogue"),
+            profiles: table.text("profiles"),
+            specimen_days: table.whole("specimen_days", 14, 1..=3650).value,
+            timezone: timezone(table).unwrap_or_else(|| At::unwritten(TIMEZONE.to_owned())),
+            language: table.choice("language").value,
+        }
+    }
+
+    /// The zone of people.
+    pub fn zone(&self) -> TimeZone {
+        // A name that jiff does not know was refused by `check`; UTC is what remains.
+        TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC)
+    }
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            catalogue: None,
+            profiles: None,
+            specimen_days: 14,
+            timezone: At::unwritten(TIMEZONE.to_owned()),
+            language: Language::default(),
+        }
+    }
+}
+
+/// Reads `timezone`, which must be a name of the IANA time zone database.
+pub(super) fn timezone(table: &Table<'_>) -> Option<At<String>> {
+    let name = table.text("timezone")?;
+    if TimeZone::get(&name).is_ok() {
+        return Some(name);
+    }
+    let known: Vec<String> = jiff::tz::db()
+        .available()
+        .map(|zone| zone.to_string())
+        .collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let help = match super::suggest::did_you_mean(&name, &known) {
+        Some(zone) => format!("did you mean `{zone}`?"),
+        None => format!("write a name of the IANA time zone database, such as `{TIMEZONE}`"),
+    };
+    let message = format!("unknown time zone `{}`", *name);
+    table.file().error(
+        "CONF-0205",
+        name.span,
+        message,
+        "not in the time zone database",
+        help,
+    );
+    None
+}
+
+impl Store {
+    fn read(table: Option<&Table<'_>>) -> Self {
+        let url = table.and_then(|table| table.text("url"));
+        let Some(url) = url else {
+            return Self::default();
+        };
+        let kinds = ["sqlite:", "postgres://", "postgresql://"];
+        let file = table.map(Table::file);
+        if let Some(file) = file.filter(|_| !kinds.iter().any(|kind| url.starts_with(kind))) {
+            file.error(
+                "CONF-0211",
+                url.span.clone(),
+                "the store's `url` is of no kind that Labwire knows",
+                "neither SQLite nor PostgreSQL",
+                "write url = \"sqlite:labwire.db\" or url = \"postgres://user@host/labwire\"",
+            );
+        }
+        if let Some(file) = file.filter(|_| holds_password(&url)) {
+            file.warning(
+                "CONF-0212",
+                url.span.clone(),
+                "the store's `url` holds a password",
+                "anyone who reads this file has it",
+                "leave it out here and set PGPASSFILE to a file that only Labwire reads",
+            );
+        }
+        Self { url }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: At::unwritten("sqlite:labwire.db".to_owned()),
+        }
+    }
+}
+
+/// Whether a URL names a password before its host.
+fn holds_password(url: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    authority
+        .rsplit_once('@')
+        .is_some_and(|(user, _)| user.contains(':'))
+}
+
+impl Console {
+    fn read(table: Option<&Table<'_>>) -> Self {
+        let listen = table.and_then(|table| table.text("listen"));
+        let Some(listen) = listen else {
+            return Self::default();
+        };
+        let port = listen
+            .rsplit_once(':')
+            .map(|(host, port)| (host, port.parse::<u16>()));
+        let is_address = matches!(port, Some((host, Ok(_))) if !host.is_empty());
+        if let Some(file) = table.map(Table::file).filter(|_| !is_address) {
+            file.error(
+                "CONF-0203",
+                listen.span.clone(),
+                format!("the console cannot listen on `{}`", *listen),
+                "not address:port",
+                "write listen = \"127.0.0.1:8080\"",
+            );
+        }
+        Self { listen }
+    }
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Self {
+            listen: At::unwritten("127.0.0.1:8080".to_owned()),
+        }
+    }
+}
+
+/// Reads an `id`: it becomes part of addresses, log lines and file names.
+pub(super) fn id(table: &Table<'_>, example: &str) -> At<String> {
+    let Some(id) = table.required_text("id", example) else {
+        return At::default();
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if id.len() > ID_BYTES_MAX || !id.chars().all(is_plain) {
+        table.file().error(
+            "CONF-0108",
+            id.span.clone(),
+            format!("`{}` cannot be an id", *id),
+            "ids stand in addresses and file names",
+            format!("up to {ID_BYTES_MAX} letters without accents, digits, `-`, `_` or `.`"),
+        );
+    }
+    id
+}
+
+/// Long enough for any site's names, short enough for a column of the console.
+const ID_BYTES_MAX: usize = 40;

@@ -1,0 +1,404 @@
+use std::collections::HashMap;
+
+use super::*;
+use crate::{
+    config::choice::{
+        AckMode, Durability, Extras, HostKind, Release, Reply, Unmapped, Unordered, Version,
+    },
+    text::Language,
+};
+
+const CATALOGUE: &str = r#"
+[[test]]
+id = "RETP"
+section = "haematology"
+[[test]]
+id = "ABO"
+section = "bank"
+class = "transfusion"
+"#;
+
+/// Loads a `lab.toml` from memory, with the catalogue above beside it.
+fn read(text: &str) -> (Option<Loaded>, Problems) {
+    let files = HashMap::from([("site/lab.toml", text), ("site/catalogue.toml", CATALOGUE)]);
+    let seams = Seams {
+        read: &|path| {
+            let text = files.get(path.to_str().unwrap_or_default());
+            text.map(|text| (*text).to_owned())
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        },
+        profiles: Some(vec!["sysmex/xn".to_owned(), "generic/astm".to_owned()]),
+        ..Seams::default()
+    };
+    load(Path::new("site/lab.toml"), &seams)
+}
+
+fn check(text: &str, expected: &[&str]) {
+    let (_, problems) = read(text);
+    let codes: Vec<&str> = problems
+        .sorted()
+        .iter()
+        .map(|problem| problem.code)
+        .collect();
+    assert_eq!(codes, expected, "{text}\n{}", render(&problems, false));
+}
+
+const HOST: &str = "[[host]]\nid = \"his\"\nresults = \"mllp://127.0.0.1:2576\"\n";
+const INSTRUMENT: &str = "[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
+                          port = \"tcp-listen://127.0.0.1:5001\"\n";
+
+#[test]
+fn a_config_with_five_mistakes_shows_five() {
+    let (_, problems) = read(
+        r#"[lab]
+name = "Khoa Xét nghiệm"
+catalogue = "catalogue.toml"
+timezone = "Asia/Ho_Chi_Min"
+
+[[host]]
+id = "his"
+results = "mllp://127.0.0.1:2576"
+release = "automatic"
+
+[[instrument]]
+id = "xn-1"
+profile = "sysmex/xm"
+port = "tcp-listen://127.0.0.1:5001"
+secton = "haematology"
+tests = { "RET%" = "RETQ" }
+"#,
+    );
+    assert_eq!(problems.iter().count(), 5);
+    insta::assert_snapshot!(render(&problems, false));
+}
+
+#[test]
+fn every_key_has_its_default() {
+    let (loaded, problems) = read(&format!("{HOST}{INSTRUMENT}"));
+    assert!(problems.is_empty(), "{}", render(&problems, false));
+    let loaded = loaded.expect("it was read");
+    let lab = &loaded.lab.lab;
+    assert_eq!(
+        (lab.name.as_str(), lab.specimen_days, lab.language),
+        ("", 14, Language::Vi)
+    );
+    assert_eq!(*lab.timezone, "Asia/Ho_Chi_Minh");
+    assert!(lab.catalogue.is_none() && lab.profiles.is_none() && loaded.catalogue.is_empty());
+    assert_eq!(*loaded.lab.store.url, "sqlite:labwire.db");
+    assert_eq!(*loaded.lab.console.listen, "127.0.0.1:8080");
+    let host = loaded.lab.host("his").expect("written");
+    assert_eq!((host.kind, host.version), (HostKind::Mllp, Version::V251));
+    assert_eq!(
+        (*host.release, *host.unordered),
+        (Release::Auto, Unordered::Hold)
+    );
+    assert_eq!(
+        (host.extras, host.reply, host.ack),
+        (Extras::Keep, Reply::Orl, AckMode::Original)
+    );
+    assert_eq!(
+        (host.permanent.as_ref(), host.charset.as_str()),
+        (None, "UTF-8")
+    );
+    assert_eq!(host.barcode_path().to_string(), "SPM-2.1");
+    assert_eq!(
+        (host.connections, host.reply_timeout_s, host.poll_s),
+        (1, 30, 5)
+    );
+    assert_eq!(
+        (
+            host.retry_first_s,
+            host.retry_longest_s,
+            host.refusals_shown
+        ),
+        (1, 60, 10)
+    );
+    assert_eq!(
+        (
+            host.sending_application.as_str(),
+            host.sending_facility.as_str()
+        ),
+        ("LABWIRE", "")
+    );
+    assert_eq!(
+        (
+            host.receiving_application.as_str(),
+            host.receiving_facility.as_str()
+        ),
+        ("", "")
+    );
+    let xn = loaded.lab.instrument("xn-1").expect("written");
+    assert_eq!(
+        (xn.durability, *xn.unmapped),
+        (Durability::Frame, Unmapped::Hold)
+    );
+    assert_eq!((xn.section.as_str(), xn.ma_may.as_str()), ("", ""));
+    assert!(xn.charset.is_none() && xn.timezone.is_none() && xn.tests.is_empty());
+}
+
+#[test]
+fn the_whole_shape_of_the_contract_is_read() {
+    let (loaded, problems) = read(
+        r#"
+[lab]
+name = "Khoa Xét nghiệm"
+catalogue = "catalogue.toml"
+profiles = "profiles"
+specimen_days = 30
+timezone = "Asia/Bangkok"
+language = "en"
+[store]
+url = "postgres://labwire@db/labwire"
+[console]
+listen = "0.0.0.0:8443"
+[[host]]
+id = "his"
+orders  = "mllp-listen://127.0.0.1:2575"
+results = "mllp://127.0.0.1:2576"
+version = "2.3.1"
+barcode = "OBR-20"
+release = "review"
+unordered = "post"
+extras = "post"
+reply = "ack"
+ack = "enhanced"
+permanent = ["AR", "204"]
+connections = 4
+charset = "windows-1258"
+[[host]]
+id = "web"
+kind = "http"
+orders = "http://his.local/orders"
+results = "https://his.local/results"
+[[instrument]]
+id = "xn-1"
+profile = "sysmex/xn"
+port = "serial:///dev/ttyUSB0?baud=9600&bits=8&parity=none&stop=1"
+section = "haematology"
+durability = "message"
+charset = "iso-8859-1"
+ma_may = "HH.1.01234"
+unmapped = "hold"
+timezone = "UTC"
+tests = { "RET%" = "RETP", "X" = "RETP" }
+"#,
+    );
+    assert!(problems.is_empty(), "{}", render(&problems, false));
+    let loaded = loaded.expect("it was read");
+    let host = loaded.lab.host("his").expect("written");
+    assert_eq!(host.barcode_path().to_string(), "OBR-20");
+    assert_eq!(
+        host.permanent.as_deref(),
+        Some(&["AR".to_owned(), "204".to_owned()][..])
+    );
+    let xn = loaded.lab.instrument("xn-1").expect("written");
+    assert_eq!(xn.test_for("RET%"), Some("RETP"));
+    assert_eq!(xn.test_for("RET"), None);
+    assert_eq!(loaded.lab.timezone_of(xn).iana_name(), Some("UTC"));
+    assert_eq!(loaded.lab.lab.zone().iana_name(), Some("Asia/Bangkok"));
+    assert_eq!(loaded.profiles(), Some(PathBuf::from("site/profiles")));
+}
+
+#[test]
+fn every_word_that_is_no_value_is_told_with_the_values() {
+    let check = |table: &str, key: &str, remedy: &str| {
+        let text = match table {
+            "lab" => format!("[lab]\n{key} = \"autoo\"\n"),
+            "host" => format!("{HOST}{key} = \"autoo\"\n"),
+            _ => format!("{INSTRUMENT}{key} = \"autoo\"\n"),
+        };
+        let (_, problems) = read(&text);
+        let problem = problems.iter().next().expect("one problem");
+        assert_eq!(problem.code, "CONF-0105", "{key}");
+        let span = problem.span.clone().expect("underlined");
+        assert_eq!(text.get(span), Some("\"autoo\""), "{key}");
+        assert!(problem.help.contains(remedy), "{key}: {}", problem.help);
+    };
+    check("lab", "language", "`vi` or `en`");
+    check("host", "kind", "`mllp` or `http`");
+    check("host", "version", "`2.3.1`, `2.4`, `2.5.1` or `2.6`");
+    check(
+        "host",
+        "release",
+        "did you mean `auto`? `release` is `auto` or `review`",
+    );
+    check("host", "unordered", "`hold` or `post`");
+    check("host", "extras", "`keep` or `post`");
+    check("host", "reply", "`orl` or `ack`");
+    check("host", "ack", "`original` or `enhanced`");
+    check("instrument", "durability", "`frame` or `message`");
+    check("instrument", "unmapped", "`hold` or `pass`");
+}
+
+#[test]
+fn each_mistake_of_a_lab_file_is_told() {
+    let host = |more: &str| format!("{HOST}{more}\n");
+    let instrument = |more: &str| format!("{INSTRUMENT}{more}\n");
+    check("", &[]);
+    check("[lab]\nname = 5", &["CONF-0102"]);
+    check("lab = 5", &["CONF-0102"]);
+    check("[host]\nid = \"his\"", &["CONF-0102"]);
+    check("[lab]\nspecimen_days = 0", &["CONF-0106"]);
+    check("[lab]\nspecimen_days = -1", &["CONF-0106"]);
+    check("[lab]\nspecimen_days = \"14\"", &["CONF-0102"]);
+    check("[lab]\ncatalogue = \"none.toml\"", &["CONF-0001"]);
+    check("[laboratory]\nname = \"x\"", &["CONF-0107"]);
+    check("[store]\nurl = \"mysql://x\"", &["CONF-0211"]);
+    check(
+        "[store]\nurl = \"postgres://me:secret@db/x\"",
+        &["CONF-0212"],
+    );
+    check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
+    check("[[host]]\nid = \"his\"", &["CONF-0103"]);
+    check("[[host]]\nresults = \"mllp://a:1\"", &["CONF-0103"]);
+    check(
+        "[[host]]\nid = \"a b\"\nresults = \"mllp://a:1\"",
+        &["CONF-0108"],
+    );
+    check(
+        "[[host]]\nid = \"\"\nresults = \"mllp://a:1\"",
+        &["CONF-0104"],
+    );
+    check(
+        "[[host]]\nid = \"a\"\nresults = \"http://a\"",
+        &["CONF-0203"],
+    );
+    check(
+        "[[host]]\nid = \"a\"\nresults = \"tcp://a:1\"",
+        &["CONF-0203"],
+    );
+    check(
+        "[[host]]\nid = \"a\"\nkind = \"http\"\nresults = \"mllp://a:1\"",
+        &["CONF-0203"],
+    );
+    check(&host("version = \"2.4\""), &["CONF-0209"]);
+    check(&host("version = \"2.4\"\nbarcode = \"OBR-3.1\""), &[]);
+    check(&host("barcode = \"OBR.3\""), &["CONF-0108"]);
+    check(&host("barcode = \"OBR-0\""), &["CONF-0108"]);
+    check(&host("permanent = [\"AA\", \"204\"]"), &["CONF-0108"]);
+    check(&host("charset = \"klingon\""), &["CONF-0213"]);
+    check(&host("connections = 0"), &["CONF-0106"]);
+    check(&host("retry_first_s = 90"), &["CONF-0106"]);
+    check(&(host("") + &host("")), &["CONF-0201"]);
+    check(
+        &(host("") + &instrument("").replace("xn-1", "his")),
+        &["CONF-0201"],
+    );
+    check(
+        &instrument("section = 1\nprot = 2"),
+        &["CONF-0102", "CONF-0107"],
+    );
+    check(&instrument("tests = \"RET\""), &["CONF-0102"]);
+    check(&instrument("tests = { \"RET\" = \"\" }"), &["CONF-0206"]);
+    check(&instrument("timezone = \"Hanoi\""), &["CONF-0205"]);
+    check(&INSTRUMENT.replace("tcp-listen", "udp"), &["CONF-0203"]);
+    check(
+        &INSTRUMENT.replace("sysmex/xn", "sysmex/xs"),
+        &["CONF-0204"],
+    );
+    check("[[instrument]]\nid = \"a\"", &["CONF-0103", "CONF-0103"]);
+}
+
+#[test]
+fn what_two_open_at_one_address_is_told() {
+    let second = INSTRUMENT.replace("xn-1", "xn-2");
+    check(&format!("{INSTRUMENT}{second}"), &["CONF-0202"]);
+    check(
+        &format!("{INSTRUMENT}{}", second.replace("127.0.0.1", "0.0.0.0")),
+        &["CONF-0202"],
+    );
+    check(
+        &format!("{INSTRUMENT}{}", second.replace("5001", "5002")),
+        &[],
+    );
+    check(
+        &format!("{INSTRUMENT}{}", second.replace("tcp-listen", "tcp")),
+        &[],
+    );
+    check(&INSTRUMENT.replace("5001", "8080"), &["CONF-0202"]);
+    let serial = |id: &str| {
+        let port = "serial:///dev/ttyS0?baud=9600";
+        INSTRUMENT
+            .replace("xn-1", id)
+            .replace("tcp-listen://127.0.0.1:5001", port)
+    };
+    check(&format!("{}{}", serial("a"), serial("b")), &["CONF-0202"]);
+    let orders = HOST
+        .replace("results = \"mllp:", "orders = \"mllp-listen:")
+        .replace("2576", "5001");
+    check(&format!("{orders}{INSTRUMENT}"), &["CONF-0202"]);
+}
+
+#[test]
+fn what_the_catalogue_does_not_have_is_told() {
+    let with = |more: &str| format!("[lab]\ncatalogue = \"catalogue.toml\"\n{INSTRUMENT}{more}\n");
+    check(
+        &with("tests = { \"a\" = \"RETP\", \"b\" = \"RETPP\" }"),
+        &["CONF-0206"],
+    );
+    check(&with("section = \"hematology\""), &["CONF-0214"]);
+    check(&with("section = \"haematology\""), &[]);
+    // Without a catalogue, `tests` alone says which tests there are.
+    check(&format!("{INSTRUMENT}tests = {{ \"b\" = \"ANY\" }}"), &[]);
+}
+
+#[test]
+fn passing_unmapped_codes_is_refused_for_transfusion_and_warned_of_with_auto() {
+    let with = |more: &str| {
+        format!("[lab]\ncatalogue = \"catalogue.toml\"\n{INSTRUMENT}unmapped = \"pass\"\n{more}\n")
+    };
+    check(&with(""), &[]);
+    check(&with("section = \"haematology\""), &[]);
+    check(&with("section = \"bank\""), &["CONF-0207"]);
+    check(&with("tests = { \"x\" = \"ABO\" }"), &["CONF-0207"]);
+    check(
+        &format!("{INSTRUMENT}unmapped = \"pass\"\nsection = \"transfusion\""),
+        &["CONF-0207"],
+    );
+    check(&with(HOST), &["CONF-0208"]);
+    check(&with(&format!("{HOST}release = \"review\"")), &[]);
+}
+
+#[test]
+fn two_hosts_that_take_unordered_results_are_warned_of() {
+    let second = HOST.replace("\"his\"", "\"lis\"");
+    check(&format!("{HOST}{second}"), &[]);
+    check(
+        &format!("{HOST}unordered = \"post\"\n{second}unordered = \"post\""),
+        &["CONF-0210"],
+    );
+}
+
+#[test]
+fn broken_toml_is_told_with_what_else_is_wrong() {
+    let (loaded, problems) = read("[lab]\nname = Khoa\nspecimen_days = 0\n[[host]\nid = \"his\"\n");
+    assert!(loaded.is_some());
+    let codes: Vec<&str> = problems
+        .sorted()
+        .iter()
+        .map(|problem| problem.code)
+        .collect();
+    assert!(
+        codes.contains(&"CONF-0101") && codes.contains(&"CONF-0106"),
+        "{codes:?}"
+    );
+    assert!(!codes.contains(&"CONF-0103"), "{codes:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_problem() {
+    let (loaded, problems) = load(Path::new("no/such/lab.toml"), &Seams::default());
+    assert!(loaded.is_none());
+    let text = render(&problems, false);
+    assert!(
+        text.contains("no/such/lab.toml") && text.ends_with("1 error\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn colour_is_only_there_when_asked_for() {
+    let (_, problems) = read("[lab]\nlanguage = \"fr\"");
+    assert!(render(&problems, true).contains('\u{1b}'));
+    assert!(!render(&problems, false).contains('\u{1b}'));
+}
