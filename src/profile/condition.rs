@@ -33,8 +33,7 @@ pub enum Test {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
-const OPERATORS: &str =
-    "write a field and one of `= text`, `!= text`, `starts-with text`, `ends-with text`, \
+const OPERATORS: &str = "write a field and one of `= text`, `!= text`, `starts-with text`, `ends-with text`, \
      `contains text`, `matches pattern`, `is-empty`, `is-present`: `O.4.3 starts-with QC-`";
 
 impl Condition {
@@ -53,7 +52,9 @@ impl Condition {
 
     /// Whether every part holds, `lookup` giving the decoded and unpadded text of a field.
     pub fn holds<'t>(&self, lookup: impl Fn(&FieldPath) -> std::borrow::Cow<'t, str>) -> bool {
-        self.parts.iter().all(|(path, test)| test.holds(&lookup(path)))
+        self.parts
+            .iter()
+            .all(|(path, test)| test.holds(&lookup(path)))
     }
 
     /// The fields it looks at.
@@ -83,7 +84,11 @@ impl Test {
             _ => return Err(OPERATORS.to_owned()),
         };
         // A rule without its text would hold everywhere, or nowhere.
-        if text.split_once(' ').is_none() { Err(OPERATORS.to_owned()) } else { Ok(test) }
+        if text.split_once(' ').is_none() {
+            Err(OPERATORS.to_owned())
+        } else {
+            Ok(test)
+        }
     }
 
     /// Whether `text` is such a text.
@@ -114,14 +119,18 @@ impl Pattern {
             return false;
         };
         let mut pieces = pieces.peekable();
-        let Some(_) = pieces.peek() else { return rest.is_empty() };
+        let Some(_) = pieces.peek() else {
+            return rest.is_empty();
+        };
         while let Some(piece) = pieces.next() {
             if pieces.peek().is_none() {
                 return ends_with_piece(rest, piece);
             }
             // The leftmost fit leaves most to the pieces after it, so no other need be tried.
             let starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
-            let found = starts.filter_map(|at| rest.get(at..)).find_map(|r| strip_piece(r, piece));
+            let found = starts
+                .filter_map(|at| rest.get(at..))
+                .find_map(|r| strip_piece(r, piece));
             let Some(after) = found else { return false };
             rest = after;
         }
@@ -139,7 +148,11 @@ fn strip_piece<'t>(text: &'t str, piece: &str) -> Option<&'t str> {
     let mut rest = text.chars();
     for wanted in piece.chars() {
         let found = rest.next()?;
-        let fits = if wanted == '#' { found.is_ascii_digit() } else { found == wanted };
+        let fits = if wanted == '#' {
+            found.is_ascii_digit()
+        } else {
+            found == wanted
+        };
         if !fits {
             return None;
         }
@@ -148,8 +161,13 @@ fn strip_piece<'t>(text: &'t str, piece: &str) -> Option<&'t str> {
 }
 
 fn ends_with_piece(text: &str, piece: &str) -> bool {
-    let Some(skip) = text.chars().count().checked_sub(piece.chars().count()) else { return false };
-    let at = text.char_indices().nth(skip).map_or(text.len(), |(at, _)| at);
+    let Some(skip) = text.chars().count().checked_sub(piece.chars().count()) else {
+        return false;
+    };
+    let at = text
+        .char_indices()
+        .nth(skip)
+        .map_or(text.len(), |(at, _)| at);
     text.get(at..).and_then(|tail| strip_piece(tail, piece)) == Some("")
 }
 
@@ -162,7 +180,11 @@ mod tests {
     #[track_caller]
     fn check(rule: &str, value: &str, expected: bool) {
         let condition = Condition::parse(rule, Protocol::Astm).expect(rule);
-        assert_eq!(condition.holds(|_| Cow::Borrowed(value)), expected, "{rule} on `{value}`");
+        assert_eq!(
+            condition.holds(|_| Cow::Borrowed(value)),
+            expected,
+            "{rule} on `{value}`"
+        );
     }
 
     #[test]
@@ -184,7 +206,15 @@ mod tests {
 
     #[test]
     fn rules_without_an_operand_are_refused() {
-        for bad in ["", "H.12", "H.12 =", "H.12 like Q", "H.12 starts-with", "H-12 = Q", "= Q"] {
+        for bad in [
+            "",
+            "H.12",
+            "H.12 =",
+            "H.12 like Q",
+            "H.12 starts-with",
+            "H-12 = Q",
+            "= Q",
+        ] {
             assert!(Condition::parse(bad, Protocol::Astm).is_err(), "{bad}");
         }
     }
@@ -206,7 +236,11 @@ mod tests {
             ("Độ*#", "Độ cao 5", true),
             ("a*a", "a", false),
         ] {
-            assert_eq!(Pattern::new(pattern).is_match(text), expected, "{pattern} on {text}");
+            assert_eq!(
+                Pattern::new(pattern).is_match(text),
+                expected,
+                "{pattern} on {text}"
+            );
         }
     }
 }

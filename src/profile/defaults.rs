@@ -30,7 +30,10 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
             ("X", S::CannotBeDone),
         ],
     };
-    table.iter().map(|(code, status)| ((*code).to_owned(), *status)).collect()
+    table
+        .iter()
+        .map(|(code, status)| ((*code).to_owned(), *status))
+        .collect()
 }
 
 /// O.26 and OBR-25 where they make every result of the order less than final.

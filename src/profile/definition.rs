@@ -243,7 +243,6 @@ pub struct ResultRules {
     pub over_range: Vec<String>,
 }
 
-
 /// When a result is of a kind.
 #[derive(Clone, Debug, Default)]
 pub struct KindRule {
@@ -310,8 +309,10 @@ pub struct AnswerRules {
     pub test: Template,
     /// One O for each test instead of a list.
     pub one_order_per_test: bool,
-    /// HL7: codes of mode and settings of a haematology order.
+    /// ORR^O02: what the tubes hold (`W` whole blood).
     pub blood_mode: String,
+    /// ORR^O02: modes of measuring, each of which includes those before it.
+    pub modes: Vec<String>,
     /// L.3 of an answer with orders.
     pub terminator: String,
     /// `new`, `add`, `cancel` in the device's codes.
@@ -409,8 +410,6 @@ pub struct Example {
     pub orders: Vec<super::answer::OrderForDevice>,
     /// What the host must send, as `wire`, each message one line.
     pub answer: Option<String>,
-    /// The line breaks before the message ends.
-    pub cuts_off: bool,
     /// Where `wire` stands in the file.
     pub wire_span: Range<usize>,
     /// Where `expect` stands.

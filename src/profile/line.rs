@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use labwire_protocols::charset::Charset;
 
 use super::{Profile, TestRule, TextRules};
+use crate::config::{catalogue, choice::Unmapped};
 
 /// What `lab.toml` says of one line, beyond naming its profile.
 #[derive(Clone, Debug, Default)]
@@ -14,22 +15,12 @@ pub struct LineSettings {
     pub line: String,
     /// Overrides the profile's character set, and MSH-18 too.
     pub charset: Option<Charset>,
-    /// What happens to a code that nothing maps.
+    /// What happens to a code that neither the profile nor the site maps.
     pub unmapped: Unmapped,
     /// Instrument code = catalogue test; goes before the profile's own table.
     pub tests: BTreeMap<String, String>,
     /// The zone of the device's clock; without one, its times stay texts.
     pub zone: Option<TimeZone>,
-}
-
-/// What happens to a test code that neither the profile nor the site maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unmapped {
-    /// The result is held as `unknown-test`.
-    #[default]
-    Hold,
-    /// The code itself is the test id.
-    Pass,
 }
 
 /// What [`decode`](super::decode()) and [`answer`](super::answer::answer) work with.
@@ -49,10 +40,27 @@ pub trait Catalogue {
     fn coded(&self, test: &str, text: &str) -> Option<String>;
 }
 
+impl Catalogue for catalogue::Catalogue {
+    fn has(&self, test: &str) -> bool {
+        self.test(test).is_some()
+    }
+
+    fn unit(&self, test: &str) -> Option<&str> {
+        self.test(test)?.unit.as_ref().map(|unit| unit.as_str())
+    }
+
+    fn coded(&self, test: &str, text: &str) -> Option<String> {
+        self.test(test)?.coded(text).map(str::to_owned)
+    }
+}
+
 impl Profile {
     /// The profile as one line uses it.
     pub fn for_line(self: &Arc<Self>, settings: LineSettings) -> LineProfile {
-        LineProfile { profile: Arc::clone(self), settings }
+        LineProfile {
+            profile: Arc::clone(self),
+            settings,
+        }
     }
 }
 
@@ -70,7 +78,11 @@ impl LineProfile {
     pub(super) fn text(&self) -> TextRules {
         let rules = &self.profile.text;
         match self.settings.charset {
-            Some(charset) => TextRules { charset, from_message: false, ..rules.clone() },
+            Some(charset) => TextRules {
+                charset,
+                from_message: false,
+                ..rules.clone()
+            },
             None => rules.clone(),
         }
     }
@@ -78,15 +90,23 @@ impl LineProfile {
     /// The catalogue's test for an instrument code; `None` where nobody mapped it.
     pub(super) fn test(&self, code: &str, rule: Option<&TestRule>) -> Option<String> {
         let by_site = self.settings.tests.get(code).cloned();
-        let pass = || (self.settings.unmapped == Unmapped::Pass && !code.is_empty()).then(|| code.to_owned());
-        by_site.or_else(|| rule.map(|rule| rule.test.clone())).or_else(pass)
+        let pass = || {
+            (self.settings.unmapped == Unmapped::Pass && !code.is_empty()).then(|| code.to_owned())
+        };
+        by_site
+            .or_else(|| rule.map(|rule| rule.test.clone()))
+            .or_else(pass)
     }
 
     /// The profile's entry for a code; one with qualifiers goes before one without.
     pub(super) fn rule(&self, code: &str, qualifiers: &[String]) -> Option<&TestRule> {
         let of_code = || self.profile.tests.iter().filter(|rule| rule.code == code);
         of_code()
-            .find(|rule| rule.qualifiers.as_deref().is_some_and(|own| own == qualifiers))
+            .find(|rule| {
+                rule.qualifiers
+                    .as_deref()
+                    .is_some_and(|own| own == qualifiers)
+            })
             .or_else(|| of_code().find(|rule| rule.qualifiers.is_none()))
     }
 
@@ -94,11 +114,17 @@ impl LineProfile {
     /// into an order. Empty: this device does not do the test.
     pub fn codes_of(&self, test: &str) -> Vec<String> {
         let site = &self.settings.tests;
-        let by_site = site.iter().filter(|(_, own)| *own == test).map(|(code, _)| code.clone());
-        let by_profile = self.profile.tests.iter().filter(|rule| {
-            rule.test == test && !site.contains_key(&rule.code)
-        });
-        let by_profile = by_profile.map(|rule| rule.order.clone().unwrap_or_else(|| rule.code.clone()));
+        let by_site = site
+            .iter()
+            .filter(|(_, own)| *own == test)
+            .map(|(code, _)| code.clone());
+        let by_profile = self
+            .profile
+            .tests
+            .iter()
+            .filter(|rule| rule.test == test && !site.contains_key(&rule.code));
+        let by_profile =
+            by_profile.map(|rule| rule.order.clone().unwrap_or_else(|| rule.code.clone()));
         let mut codes: Vec<String> = Vec::new();
         for code in by_site.chain(by_profile) {
             if !code.is_empty() && !codes.contains(&code) {

@@ -27,7 +27,11 @@ pub fn load(name: &str, text: &str) -> (Option<Profile>, Problems) {
     let mut loader = Loader::new(name, text);
     let file = loader.deserialize(text);
     let profile = loader.profile(name, file);
-    let profile = if loader.problems.has_errors() { None } else { profile };
+    let profile = if loader.problems.has_errors() {
+        None
+    } else {
+        profile
+    };
     (profile, loader.problems)
 }
 
@@ -65,11 +69,15 @@ impl Loader {
     fn deserialize(&mut self, text: &str) -> schema::File {
         let (mut table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            self.problem("CONF-0301", error.span(), Words {
-                message: error.message(),
-                label: "not TOML",
-                help: "see https://toml.io for the notation",
-            });
+            self.problem(
+                "PROF-0201",
+                error.span(),
+                Words {
+                    message: error.message(),
+                    label: "not TOML",
+                    help: "see https://toml.io for the notation",
+                },
+            );
         }
         for _ in 0..MISTAKES_MAX {
             let error = match schema::File::deserialize(Deserializer::from(table.clone())) {
@@ -80,12 +88,19 @@ impl Loader {
                 || "write a value of the kind that is expected".to_owned(),
                 |(_, expected)| format!("remove it, or write {expected}"),
             );
-            self.problem("CONF-0302", error.span(), Words {
-                message: error.message(),
-                label: "not understood",
-                help: &help,
-            });
-            if !error.span().is_some_and(|span| remove_at(table.get_mut(), &span)) {
+            self.problem(
+                "PROF-0202",
+                error.span(),
+                Words {
+                    message: error.message(),
+                    label: "not understood",
+                    help: &help,
+                },
+            );
+            if !error
+                .span()
+                .is_some_and(|span| remove_at(table.get_mut(), &span))
+            {
                 break;
             }
         }
@@ -98,8 +113,16 @@ impl Loader {
         let profile = Profile {
             name: name.to_owned(),
             transport: Transport {
-                port: file.transport.port.map(Spanned::into_inner).unwrap_or_default(),
-                serial: file.transport.serial.map(Spanned::into_inner).unwrap_or_default(),
+                port: file
+                    .transport
+                    .port
+                    .map(Spanned::into_inner)
+                    .unwrap_or_default(),
+                serial: file
+                    .transport
+                    .serial
+                    .map(Spanned::into_inner)
+                    .unwrap_or_default(),
                 note: file.transport.note,
             },
             link: self.link(file.link),
@@ -117,11 +140,19 @@ impl Loader {
             ignored_flags: file.flags.ignore.into_iter().collect(),
             qc: self.kind(file.qc),
             calibration: self.kind(file.calibration),
-            ignore: file.ignore.into_iter().filter_map(|rule| self.ignore(rule)).collect(),
+            ignore: file
+                .ignore
+                .into_iter()
+                .filter_map(|rule| self.ignore(rule))
+                .collect(),
             query: self.query(file.query),
             answer: self.answer(file.answer, file.download),
             tests: self.tests(file.test),
-            examples: file.example.into_iter().filter_map(|e| self.example(e)).collect(),
+            examples: file
+                .example
+                .into_iter()
+                .filter_map(|e| self.example(e))
+                .collect(),
             device,
             file: Arc::clone(&self.file),
         };
@@ -133,7 +164,11 @@ impl Loader {
     fn require(&mut self, profile: &Profile) {
         let example = match self.protocol {
             Protocol::Astm => ["id = \"O.3\"", "code = \"R.3.4\"", "value = \"R.4\""],
-            Protocol::Hl7 => ["id = \"OBR-3.1\"", "code = \"OBX-3.1\"", "value = \"OBX-5\""],
+            Protocol::Hl7 => [
+                "id = \"OBR-3.1\"",
+                "code = \"OBX-3.1\"",
+                "value = \"OBX-5\"",
+            ],
         };
         let missing = [
             (profile.specimen.id.is_empty(), "[specimen] id"),
@@ -142,26 +177,36 @@ impl Loader {
         ];
         for ((is_missing, key), line) in missing.into_iter().zip(example) {
             if is_missing {
-                self.problem("CONF-0303", None, Words {
-                    message: &format!("{}: `{key}` is missing", profile.name),
-                    label: "",
-                    help: &format!("write for instance `{line}`"),
-                });
+                self.problem(
+                    "PROF-0203",
+                    None,
+                    Words {
+                        message: &format!("{}: `{key}` is missing", profile.name),
+                        label: "",
+                        help: &format!("write for instance `{line}`"),
+                    },
+                );
             }
         }
     }
 
     fn device(&mut self, raw: schema::Device) -> Option<Device> {
         let Some(protocol) = raw.protocol else {
-            self.problem("CONF-0303", None, Words {
-                message: "`[device] protocol` is missing",
-                label: "",
-                help: "write `protocol = \"astm\"` or `protocol = \"hl7\"`",
-            });
+            self.problem(
+                "PROF-0203",
+                None,
+                Words {
+                    message: "`[device] protocol` is missing",
+                    label: "",
+                    help: "write `protocol = \"astm\"` or `protocol = \"hl7\"`",
+                },
+            );
             return None;
         };
-        self.protocol =
-            self.word(&protocol, &[("astm", Protocol::Astm), ("hl7", Protocol::Hl7)])?;
+        self.protocol = self.word(
+            &protocol,
+            &[("astm", Protocol::Astm), ("hl7", Protocol::Hl7)],
+        )?;
         let sure = ["standard", "specification", "trace", "inferred", "assumed"];
         if let Some(confidence) = &raw.confidence {
             self.word(confidence, &sure.map(|word| (word, ())));
@@ -184,11 +229,18 @@ impl Loader {
         let charset = raw.charset.map(|label| {
             Charset::from_label(label.get_ref()).unwrap_or_else(|| {
                 let known: Vec<_> = Charset::all().map(Charset::label).collect();
-                self.problem("CONF-0306", Some(label.span()), Words {
-                    message: &format!("`{}` is no character set that Labwire knows", label.get_ref()),
-                    label: "unknown",
-                    help: &format!("write one of {}", known.join(", ")),
-                });
+                self.problem(
+                    "PROF-0206",
+                    Some(label.span()),
+                    Words {
+                        message: &format!(
+                            "`{}` is no character set that Labwire knows",
+                            label.get_ref()
+                        ),
+                        label: "unknown",
+                        help: &format!("write one of {}", known.join(", ")),
+                    },
+                );
                 usual
             })
         });
@@ -205,9 +257,9 @@ impl Loader {
             ("warn", ChecksumMode::Warn),
             ("off", ChecksumMode::Off),
         ];
-        let numbers = raw.frame_numbers.and_then(|word| {
-            self.word(&word, &[("strict", false), ("lenient", true)])
-        });
+        let numbers = raw
+            .frame_numbers
+            .and_then(|word| self.word(&word, &[("strict", false), ("lenient", true)]));
         LinkRules {
             checksum: raw.checksum.and_then(|word| self.word(&word, &modes)),
             has_lenient_frame_numbers: numbers.unwrap_or(false),
@@ -236,12 +288,13 @@ impl Loader {
     }
 
     fn specimen(&mut self, raw: schema::Specimen) -> SpecimenRules {
-        let restart = raw.restart.and_then(|word| {
-            self.word(&word, &[("message", false), ("record", true)])
-        });
-        let unread = raw.unread.iter().filter_map(|text| {
-            self.parsed("CONF-0305", text, Test::parse)
-        });
+        let restart = raw
+            .restart
+            .and_then(|word| self.word(&word, &[("message", false), ("record", true)]));
+        let unread = raw
+            .unread
+            .iter()
+            .filter_map(|text| self.parsed("PROF-0205", text, Test::parse));
         SpecimenRules {
             unread: unread.collect(),
             restarts_at_record: restart.unwrap_or(false),
@@ -304,13 +357,16 @@ impl Loader {
     }
 
     fn kind(&mut self, raw: schema::When) -> KindRule {
-        KindRule { when: self.conditions(&raw.when), control: self.paths(raw.control) }
+        KindRule {
+            when: self.conditions(&raw.when),
+            control: self.paths(raw.control),
+        }
     }
 
     fn ignore(&mut self, raw: schema::Ignore) -> Option<IgnoreRule> {
         if raw.code.is_none() && raw.when.is_empty() {
             let span = raw.event.as_ref().map(Spanned::span);
-            self.problem("CONF-0303", span, Words {
+            self.problem("PROF-0203", span, Words {
                 message: "an `[[ignore]]` with neither `code` nor `when` would swallow every result",
                 label: "this entry",
                 help: "write `code = \"SCAT_*\"` or `when = [\"R.3.8 = Ct\"]`",
@@ -320,7 +376,9 @@ impl Loader {
         Some(IgnoreRule {
             code: raw.code.map(|code| Pattern::new(code.get_ref())),
             when: self.conditions(&raw.when),
-            event: raw.event.map_or_else(|| "ignored".to_owned(), Spanned::into_inner),
+            event: raw
+                .event
+                .map_or_else(|| "ignored".to_owned(), Spanned::into_inner),
             holds_when: self.conditions(&raw.holds_when),
         })
     }
@@ -330,7 +388,10 @@ impl Loader {
         let mut echo = Vec::new();
         for (name, path) in raw.echo {
             let parse = |text: &str| FieldPath::parse(text, protocol);
-            echo.extend(self.parsed("CONF-0304", &path, parse).map(|path| (name, path)));
+            echo.extend(
+                self.parsed("PROF-0204", &path, parse)
+                    .map(|path| (name, path)),
+            );
         }
         QueryRules {
             messages: raw.messages,
@@ -361,7 +422,10 @@ impl Loader {
         let text = |text: Option<schema::Text>, usual: &str| {
             text.map_or_else(|| usual.to_owned(), Spanned::into_inner)
         };
-        let style = raw.negative.style.and_then(|word| self.word(&word, &styles));
+        let style = raw
+            .negative
+            .style
+            .and_then(|word| self.word(&word, &styles));
         let negative = NegativeRules {
             style: style.unwrap_or_default(),
             order: self.fields(raw.negative.o),
@@ -381,14 +445,20 @@ impl Loader {
             patient: self.fields(raw.p),
             order: self.fields(raw.o),
             msh: self.fields(raw.msh),
-            test: raw.test.and_then(|t| self.test_template(&t)).unwrap_or_default(),
+            test: raw
+                .test
+                .and_then(|t| self.test_template(&t))
+                .unwrap_or_default(),
             one_order_per_test: raw.one_order_per_test,
             blood_mode: raw.blood_mode,
+            modes: raw.modes,
             terminator: text(raw.terminator, "F"),
             actions: raw.actions,
             priorities: raw.priorities,
             specimen_types: raw.specimen_types,
-            max_id_length: raw.max_id_length.map_or(defaults::ID_LENGTH_MAX, Spanned::into_inner),
+            max_id_length: raw
+                .max_id_length
+                .map_or(defaults::ID_LENGTH_MAX, Spanned::into_inner),
             negative,
             download,
         })
@@ -397,7 +467,7 @@ impl Loader {
     /// The syntax of one test names `{code}`, which stands nowhere else.
     fn test_template(&mut self, text: &schema::Text) -> Option<Template> {
         let parse = |text: &str| Template::parse(&text.replace("{code}", "{tests}"));
-        self.parsed("CONF-0307", text, parse)
+        self.parsed("PROF-0207", text, parse)
     }
 
     fn delimiters(&mut self, raw: Option<schema::Text>) -> [u8; 4] {
@@ -409,11 +479,15 @@ impl Loader {
             bytes.iter().all(u8::is_ascii_punctuation) && bytes.iter().enumerate().all(fresh)
         });
         is_usable.unwrap_or_else(|| {
-            self.problem("CONF-0306", Some(text.span()), Words {
-                message: "delimiters are four different punctuation characters",
-                label: "not four of them",
-                help: "write field, repeat, component, escape: `'|\\^&'`",
-            });
+            self.problem(
+                "PROF-0206",
+                Some(text.span()),
+                Words {
+                    message: "delimiters are four different punctuation characters",
+                    label: "not four of them",
+                    help: "write field, repeat, component, escape: `'|\\^&'`",
+                },
+            );
             usual
         })
     }
@@ -422,8 +496,12 @@ impl Loader {
         let mut tests: Vec<TestRule> = Vec::new();
         for entry in raw {
             let (Some(code), Some(test)) = (&entry.code, &entry.test) else {
-                let span = entry.code.as_ref().or(entry.test.as_ref()).map(Spanned::span);
-                self.problem("CONF-0303", span, Words {
+                let span = entry
+                    .code
+                    .as_ref()
+                    .or(entry.test.as_ref())
+                    .map(Spanned::span);
+                self.problem("PROF-0203", span, Words {
                     message: "a `[[test]]` needs both `code` and `test`",
                     label: "half an entry",
                     help: "write `code = \"WBC\"` (the device's) and `test = \"WBC\"` (the catalogue's)",
@@ -434,11 +512,15 @@ impl Loader {
                 other.code == *code.get_ref() && other.qualifiers == entry.qualifiers
             };
             if tests.iter().find(is_same).is_some() {
-                self.problem("CONF-0308", Some(code.span()), Words {
-                    message: &format!("the code `{}` has two entries", code.get_ref()),
-                    label: "the second",
-                    help: "keep one of them, or tell them apart by `qualifiers`",
-                });
+                self.problem(
+                    "PROF-0208",
+                    Some(code.span()),
+                    Words {
+                        message: &format!("the code `{}` has two entries", code.get_ref()),
+                        label: "the second",
+                        help: "keep one of them, or tell them apart by `qualifiers`",
+                    },
+                );
             }
             let unit = |(sent, ucum): (String, Spanned<String>)| (sent, ucum.into_inner());
             tests.push(TestRule {
@@ -457,14 +539,17 @@ impl Loader {
     fn example(&mut self, raw: schema::Example) -> Option<Example> {
         let (Some(name), Some(wire)) = (&raw.name, &raw.wire) else {
             let span = raw.name.as_ref().or(raw.wire.as_ref()).map(Spanned::span);
-            self.problem("CONF-0303", span, Words {
+            self.problem("PROF-0203", span, Words {
                 message: "an `[[example]]` needs `name`, `wire` and `expect`",
                 label: "half an example",
                 help: "write what the device sends as `wire` and what must come out as `expect`",
             });
             return None;
         };
-        let expect_span = raw.expect.as_ref().map_or_else(|| wire.span(), Spanned::span);
+        let expect_span = raw
+            .expect
+            .as_ref()
+            .map_or_else(|| wire.span(), Spanned::span);
         Some(Example {
             name: name.get_ref().clone(),
             wire: wire.get_ref().clone(),
@@ -472,22 +557,29 @@ impl Loader {
             expect: raw.expect.map(Spanned::into_inner).unwrap_or_default(),
             expect_span,
             orders: raw.orders.into_iter().map(example_order).collect(),
-            answer_span: raw.answer.as_ref().map_or_else(|| wire.span(), Spanned::span),
+            answer_span: raw
+                .answer
+                .as_ref()
+                .map_or_else(|| wire.span(), Spanned::span),
             answer: raw.answer.map(Spanned::into_inner),
-            cuts_off: raw.cuts_off,
         })
     }
 
     fn paths(&mut self, raw: schema::Paths) -> Vec<FieldPath> {
         let protocol = self.protocol;
         let parse = |text: &str| FieldPath::parse(text, protocol);
-        raw.0.iter().filter_map(|text| self.parsed("CONF-0304", text, parse)).collect()
+        raw.0
+            .iter()
+            .filter_map(|text| self.parsed("PROF-0204", text, parse))
+            .collect()
     }
 
     fn conditions(&mut self, raw: &[schema::Text]) -> Vec<Condition> {
         let protocol = self.protocol;
         let parse = |text: &str| Condition::parse(text, protocol);
-        raw.iter().filter_map(|text| self.parsed("CONF-0305", text, parse)).collect()
+        raw.iter()
+            .filter_map(|text| self.parsed("PROF-0205", text, parse))
+            .collect()
     }
 
     fn fields(&mut self, raw: schema::Fields) -> BTreeMap<usize, Template> {
@@ -497,8 +589,8 @@ impl Loader {
                 Ok(number @ 2..=999) => Ok(number),
                 _ => Err(format!("`{text}` is no field number from 2 on")),
             };
-            let number = self.parsed("CONF-0304", &number, parse);
-            let template = self.parsed("CONF-0307", &template, Template::parse);
+            let number = self.parsed("PROF-0204", &number, parse);
+            let template = self.parsed("PROF-0207", &template, Template::parse);
             fields.extend(number.zip(template));
         }
         fields
@@ -512,11 +604,15 @@ impl Loader {
     ) -> Option<T> {
         parse(text.get_ref())
             .map_err(|why| {
-                self.problem(code, Some(text.span()), Words {
-                    message: &format!("`{}` cannot be read", text.get_ref()),
-                    label: "this",
-                    help: &why,
-                });
+                self.problem(
+                    code,
+                    Some(text.span()),
+                    Words {
+                        message: &format!("`{}` cannot be read", text.get_ref()),
+                        label: "this",
+                        help: &why,
+                    },
+                );
             })
             .ok()
     }
@@ -525,11 +621,15 @@ impl Loader {
         let found = words.iter().find(|(word, _)| *word == text.get_ref());
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-            self.problem("CONF-0306", Some(text.span()), Words {
-                message: &format!("`{}` is not known here", text.get_ref()),
-                label: "unknown",
-                help: &format!("write one of {}", known.join(", ")),
-            });
+            self.problem(
+                "PROF-0206",
+                Some(text.span()),
+                Words {
+                    message: &format!("`{}` is not known here", text.get_ref()),
+                    label: "unknown",
+                    help: &format!("write one of {}", known.join(", ")),
+                },
+            );
         }
         found.map(|(_, value)| *value)
     }
@@ -561,11 +661,18 @@ fn example_order(raw: schema::ExampleOrder) -> OrderForDevice {
 /// Takes the entry whose key or value holds `span` out of the table.
 fn remove_at(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     let holds = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
-    if table.iter_mut().any(|(_, value)| remove_inside(value.get_mut(), span)) {
+    if table
+        .iter_mut()
+        .any(|(_, value)| remove_inside(value.get_mut(), span))
+    {
         return true;
     }
-    let found = table.iter().find(|(key, value)| holds(key.span()) || holds(value.span()));
-    let Some(key) = found.map(|(key, _)| key.clone()) else { return false };
+    let found = table
+        .iter()
+        .find(|(key, value)| holds(key.span()) || holds(value.span()));
+    let Some(key) = found.map(|(key, _)| key.clone()) else {
+        return false;
+    };
     table.remove(&key).is_some()
 }
 
@@ -582,5 +689,7 @@ fn remove_inside(value: &mut DeValue<'_>, span: &Range<usize>) -> bool {
 }
 
 fn remove_in_array(array: &mut DeArray<'_>, span: &Range<usize>) -> bool {
-    array.iter_mut().any(|element| remove_inside(element.get_mut(), span))
+    array
+        .iter_mut()
+        .any(|element| remove_inside(element.get_mut(), span))
 }

@@ -35,7 +35,9 @@ impl FieldPath {
             Protocol::Hl7 => split_record(text, '-', is_hl7_segment)
                 .ok_or("write segment, dash, field, point, component: `OBX-3.1`")?,
         };
-        let (rest, is_open) = rest.strip_suffix('+').map_or((rest, false), |rest| (rest, true));
+        let (rest, is_open) = rest
+            .strip_suffix('+')
+            .map_or((rest, false), |rest| (rest, true));
         let numbers: Vec<usize> = rest.split('.').map(index).collect::<Result<_, _>>()?;
         let (field, component, subcomponent) = match (numbers.as_slice(), protocol) {
             ([field], _) if !is_open => (*field, None, None),
@@ -45,7 +47,13 @@ impl FieldPath {
             }
             _ => return Err("too many or too few parts".to_owned()),
         };
-        Ok(Self { record: record.to_owned(), field, component, subcomponent, is_open })
+        Ok(Self {
+            record: record.to_owned(),
+            field,
+            component,
+            subcomponent,
+            is_open,
+        })
     }
 }
 
@@ -58,10 +66,14 @@ fn is_astm_record(name: &str) -> bool {
 }
 
 fn is_hl7_segment(name: &str) -> bool {
-    let [first, rest @ ..] = name.as_bytes() else { return false };
+    let [first, rest @ ..] = name.as_bytes() else {
+        return false;
+    };
     first.is_ascii_uppercase()
         && rest.len() == 2
-        && rest.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        && rest
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 fn index(text: &str) -> Result<usize, String> {
@@ -104,10 +116,21 @@ mod tests {
             check(Protocol::Hl7, good, true);
             check(Protocol::Astm, good, false);
         }
-        for bad in ["", "R", "R.0", "R.3.", "r.3", "R.3.5.1", "R.+3", "R.1000", "R.3+", "OBX.3"] {
+        for bad in [
+            "", "R", "R.0", "R.3.", "r.3", "R.3.5.1", "R.+3", "R.1000", "R.3+", "OBX.3",
+        ] {
             check(Protocol::Astm, bad, false);
         }
-        for bad in ["OBX", "OBX-", "OBX-0", "obx-3", "OBX-3.1.1.1", "OB-3", "OBX-3.1.1+", "1BX-1"] {
+        for bad in [
+            "OBX",
+            "OBX-",
+            "OBX-0",
+            "obx-3",
+            "OBX-3.1.1.1",
+            "OB-3",
+            "OBX-3.1.1+",
+            "1BX-1",
+        ] {
             check(Protocol::Hl7, bad, false);
         }
     }

@@ -90,16 +90,26 @@ impl<'a> Rows<'a> {
             // A letter without a delimiter after it is a word that happens to begin with it.
             let is_row = bytes.get(1).is_none_or(|byte| *byte == delimiters.field());
             Row {
-                role: if is_row && !is_refused { astm_role(record.kind()) } else { Role::Bad },
+                role: if is_row && !is_refused {
+                    astm_role(record.kind())
+                } else {
+                    Role::Bad
+                },
                 text: decode(bytes, charset),
                 span: record.span(),
-                marks: if is_refused { Marks::None } else { Marks::Astm(delimiters) },
+                marks: if is_refused {
+                    Marks::None
+                } else {
+                    Marks::Astm(delimiters)
+                },
                 charset,
             }
         };
         let rest = message.unparsed();
         let cut = raw.len().saturating_sub(rest.len());
-        let why = message.refused().map_or("left over behind a limit", |note| note.text);
+        let why = message
+            .refused()
+            .map_or("left over behind a limit", |note| note.text);
         Self {
             rows: message.records().iter().map(row).collect(),
             notes,
@@ -109,7 +119,11 @@ impl<'a> Rows<'a> {
     }
 
     fn hl7(raw: &'a [u8], rules: &TextRules) -> Self {
-        let charset = if rules.from_message { named_charset(raw) } else { None };
+        let charset = if rules.from_message {
+            named_charset(raw)
+        } else {
+            None
+        };
         let charset = charset.unwrap_or(rules.charset);
         let skeleton = skeleton(raw);
         let (message, notes) = match hl7::Message::parse(&skeleton) {
@@ -124,7 +138,11 @@ impl<'a> Rows<'a> {
             }
         };
         let row = |segment: &hl7::Segment<'_>| Row {
-            role: if segment.is_bad() { Role::Bad } else { hl7_role(segment.name()) },
+            role: if segment.is_bad() {
+                Role::Bad
+            } else {
+                hl7_role(segment.name())
+            },
             text: decode(raw.get(segment.span()).unwrap_or_default(), charset),
             span: segment.span(),
             marks: Marks::Hl7(message.separators()),
@@ -133,16 +151,23 @@ impl<'a> Rows<'a> {
         let rows: Vec<_> = message.segments().iter().map(row).collect();
         // A segment that is none may be the torn-off end of the one before it.
         let is_whole = rows.iter().all(|row| row.role != Role::Bad);
-        Self { rows, notes, is_whole, refused: None }
+        Self {
+            rows,
+            notes,
+            is_whole,
+            refused: None,
+        }
     }
 }
 
-impl<'a> Row<'a> {
+impl Row<'_> {
     /// Whether it is a record of that letter, or a segment of that name.
     pub(super) fn is(&self, name: &str) -> bool {
         let own = self.text.get(..name.len());
         let ends = self.text.get(name.len()..).is_some_and(|rest| {
-            rest.chars().next().is_none_or(|next| Some(next) == self.field_mark())
+            rest.chars()
+                .next()
+                .is_none_or(|next| Some(next) == self.field_mark())
         });
         ends && own.is_some_and(|own| own.eq_ignore_ascii_case(name))
     }
@@ -150,12 +175,16 @@ impl<'a> Row<'a> {
     /// The name: letter, or three letters.
     pub(super) fn name(&self) -> &str {
         let end = self.field_mark().and_then(|mark| self.text.find(mark));
-        self.text.get(..end.unwrap_or(self.text.len())).unwrap_or_default()
+        self.text
+            .get(..end.unwrap_or(self.text.len()))
+            .unwrap_or_default()
     }
 
     /// Field `n`, as sent, repeats and components included; empty if it was not sent.
     pub(super) fn field(&self, n: usize) -> &str {
-        let Some(mark) = self.field_mark() else { return "" };
+        let Some(mark) = self.field_mark() else {
+            return "";
+        };
         // HL7 counts from 0, the segment name; MSH-1 is the delimiter itself, so MSH counts from 1.
         let skip = match self.marks {
             Marks::Hl7(_) if self.role != Role::Header => n,
@@ -177,7 +206,8 @@ impl<'a> Row<'a> {
 
     /// What a path names in each repeat of its field.
     pub(super) fn each(&self, path: &FieldPath) -> impl Iterator<Item = &str> {
-        self.repeats(self.field(path.field)).map(|repeat| self.part(repeat, path))
+        self.repeats(self.field(path.field))
+            .map(|repeat| self.part(repeat, path))
     }
 
     /// The repeats of a field's text.
@@ -196,12 +226,20 @@ impl<'a> Row<'a> {
     }
 
     fn part<'t>(&self, repeat: &'t str, path: &FieldPath) -> &'t str {
-        let Some(number) = path.component else { return repeat };
+        let Some(number) = path.component else {
+            return repeat;
+        };
         let mark = self.component_mark();
         if path.is_open {
-            return repeat.splitn(number, mark).nth(number.saturating_sub(1)).unwrap_or_default();
+            return repeat
+                .splitn(number, mark)
+                .nth(number.saturating_sub(1))
+                .unwrap_or_default();
         }
-        let component = repeat.split(mark).nth(number.saturating_sub(1)).unwrap_or_default();
+        let component = repeat
+            .split(mark)
+            .nth(number.saturating_sub(1))
+            .unwrap_or_default();
         match (path.subcomponent, self.marks) {
             (Some(number), Marks::Hl7(separators)) => match separators.subcomponent() {
                 Some(mark) => {
@@ -220,7 +258,10 @@ impl<'a> Row<'a> {
         let (text, found) = match self.marks {
             Marks::Astm(delimiters) => self.plain_astm(raw, delimiters),
             Marks::Hl7(separators) => escape::decode_with(raw, separators, |bytes| {
-                self.charset.decode(bytes).ok().map(|text| Cow::Owned(text.into_owned()))
+                self.charset
+                    .decode(bytes)
+                    .ok()
+                    .map(|text| Cow::Owned(text.into_owned()))
             }),
             Marks::None => (Cow::Borrowed(raw), Vec::new()),
         };
@@ -259,7 +300,10 @@ impl<'a> Row<'a> {
 
     /// Where a piece of this row's text lies in the message. `piece` must be a slice of `text`.
     pub(super) fn span_of(&self, piece: &str) -> Range<usize> {
-        let at = piece.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
+        let at = piece
+            .as_ptr()
+            .addr()
+            .saturating_sub(self.text.as_ptr().addr());
         let bytes_of = |text: &str| self.charset.encode(text).map_or(text.len(), |b| b.len());
         let before = self.text.get(..at).map_or(0, bytes_of);
         let start = self.span.start.saturating_add(before);
@@ -319,7 +363,9 @@ fn hl7_role(name: &str) -> Role {
 
 /// The first character set of MSH-18 that we know.
 fn named_charset(raw: &[u8]) -> Option<Charset> {
-    hl7::charset::names(raw).into_iter().find_map(Charset::from_label)
+    hl7::charset::names(raw)
+        .into_iter()
+        .find_map(Charset::from_label)
 }
 
 /// `raw` with a placeholder for every byte outside ASCII, so that positions in it are positions in
@@ -327,7 +373,16 @@ fn named_charset(raw: &[u8]) -> Option<Charset> {
 fn skeleton(raw: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(raw) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => raw.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect(),
+        Err(_) => raw
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii() {
+                    char::from(*byte)
+                } else {
+                    '?'
+                }
+            })
+            .collect(),
     }
 }
 
@@ -339,7 +394,9 @@ fn mark(byte: u8) -> char {
 }
 
 fn unmark(ch: char) -> Option<u8> {
-    u32::from(ch).checked_sub(MARK_BASE).and_then(|byte| u8::try_from(byte).ok())
+    u32::from(ch)
+        .checked_sub(MARK_BASE)
+        .and_then(|byte| u8::try_from(byte).ok())
 }
 
 /// Decodes, with a mark for every byte that is no character.
@@ -393,8 +450,11 @@ mod tests {
     #[test]
     fn undecodable_bytes_survive_splitting_and_are_shown() {
         let raw = b"H|\\^&\rR|1|^^^NA\xFFME|a\xFE\\b&F&\r";
-        let rules =
-            TextRules { charset: Charset::Utf8, from_message: false, transliterate: false };
+        let rules = TextRules {
+            charset: Charset::Utf8,
+            from_message: false,
+            transliterate: false,
+        };
         let rows = Rows::read(raw, Protocol::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(show(row.field(3)), "^^^NA\\xFFME");
@@ -408,8 +468,11 @@ mod tests {
     fn a_delimiter_inside_a_chinese_letter_splits_nothing() {
         // 0x8D5C and 0xB17C: letters whose second byte is `\` or `|`.
         let raw = b"H|\\^&\rR|1|^^^X|\x8D\x5C\xB1\x7C|u\r";
-        let rules =
-            TextRules { charset: Charset::Gb18030, from_message: false, transliterate: false };
+        let rules = TextRules {
+            charset: Charset::Gb18030,
+            from_message: false,
+            transliterate: false,
+        };
         let rows = Rows::read(raw, Protocol::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(row.field(4).chars().count(), 2);

@@ -187,6 +187,7 @@ pub(super) struct Answer {
     pub(super) test: Option<Text>,
     pub(super) one_order_per_test: bool,
     pub(super) blood_mode: String,
+    pub(super) modes: Vec<String>,
     pub(super) terminator: Option<Text>,
     pub(super) actions: BTreeMap<String, String>,
     pub(super) priorities: BTreeMap<String, String>,
@@ -240,7 +241,6 @@ pub(super) struct Example {
     pub(super) expect: Option<Spanned<Vec<toml::Table>>>,
     pub(super) orders: Vec<ExampleOrder>,
     pub(super) answer: Option<Text>,
-    pub(super) cuts_off: bool,
 }
 
 /// An order of an example, to say what the answer to its query is made from.

@@ -22,9 +22,23 @@ enum Width {
 
 /// What a slot may name, besides `echo.NAME`.
 const SLOTS: &[&str] = &[
-    "specimen", "tests", "priority", "collected", "now", "action", "type", "control", "rack",
-    "position", "placer", "patient.id", "patient.family", "patient.given", "patient.birth",
-    "patient.sex", "sender",
+    "specimen",
+    "tests",
+    "priority",
+    "collected",
+    "now",
+    "action",
+    "type",
+    "control",
+    "rack",
+    "position",
+    "placer",
+    "patient.id",
+    "patient.family",
+    "patient.given",
+    "patient.birth",
+    "patient.sex",
+    "sender",
 ];
 
 /// Widest padded slot; no field of any device is wider.
@@ -56,7 +70,10 @@ impl Template {
     ///
     /// # Errors
     /// Whatever `fill` refuses.
-    pub fn render<E>(&self, mut fill: impl FnMut(&str) -> Result<Vec<u8>, E>) -> Result<Vec<u8>, E> {
+    pub fn render<E>(
+        &self,
+        mut fill: impl FnMut(&str) -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, E> {
         let mut out = Vec::new();
         for piece in &self.pieces {
             match piece {
@@ -81,18 +98,27 @@ fn parse_slot(text: &str) -> Result<Piece, String> {
         Some((name, width)) => (name, parse_width(width)?),
         None => (text, Width::AsIs),
     };
-    let is_echo = name.strip_prefix("echo.").is_some_and(|echo| !echo.is_empty());
+    let is_echo = name
+        .strip_prefix("echo.")
+        .is_some_and(|echo| !echo.is_empty());
     if !is_echo && !SLOTS.contains(&name) {
         let known = SLOTS.join("}, {");
-        return Err(format!("`{{{name}}}` is no slot; there are {{{known}}} and {{echo.NAME}}"));
+        return Err(format!(
+            "`{{{name}}}` is no slot; there are {{{known}}} and {{echo.NAME}}"
+        ));
     }
-    Ok(Piece::Slot { name: name.to_owned(), width })
+    Ok(Piece::Slot {
+        name: name.to_owned(),
+        width,
+    })
 }
 
 fn parse_width(text: &str) -> Result<Width, String> {
     let number = |digits: &str| match digits.parse() {
         Ok(width @ 1..=WIDTH_MAX) => Ok(width),
-        _ => Err(format!("write a width from 1 to {WIDTH_MAX}: `{{specimen:>22}}`")),
+        _ => Err(format!(
+            "write a width from 1 to {WIDTH_MAX}: `{{specimen:>22}}`"
+        )),
     };
     if let Some(digits) = text.strip_prefix('>') {
         return number(digits).map(Width::Right);
@@ -124,26 +150,34 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(template: &str, expected: Result<&str, ()>) {
-        let rendered = Template::parse(template).map_err(|_| ()).map(|template| {
+    fn check(template: &str, expected: Option<&str>) {
+        let rendered = Template::parse(template).ok().map(|template| {
             let fill = |name: &str| Ok::<_, ()>(name.to_uppercase().into_bytes());
             String::from_utf8(template.render(fill).expect("fill never refuses")).expect("ASCII")
         });
-        assert_eq!(rendered.as_deref().map_err(|()| ()), expected, "{template}");
+        assert_eq!(rendered.as_deref(), expected, "{template}");
     }
 
     #[test]
     fn slots_are_filled_and_padded() {
-        check("", Ok(""));
-        check("^^{specimen}^B", Ok("^^SPECIMEN^B"));
-        check("{rack:<6}|{rack:>6}|{rack:2}", Ok("RACK  |  RACK|RACK"));
-        check("{echo.place}{tests}", Ok("ECHO.PLACETESTS"));
+        check("", Some(""));
+        check("^^{specimen}^B", Some("^^SPECIMEN^B"));
+        check("{rack:<6}|{rack:>6}|{rack:2}", Some("RACK  |  RACK|RACK"));
+        check("{echo.place}{tests}", Some("ECHO.PLACETESTS"));
     }
 
     #[test]
     fn broken_templates_are_refused() {
-        for bad in ["{", "{specimen", "}", "{nothing}", "{echo.}", "{rack:>0}", "{rack:x}"] {
-            check(bad, Err(()));
+        for bad in [
+            "{",
+            "{specimen",
+            "}",
+            "{nothing}",
+            "{echo.}",
+            "{rack:>0}",
+            "{rack:x}",
+        ] {
+            check(bad, None);
         }
     }
 }

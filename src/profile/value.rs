@@ -35,14 +35,18 @@ impl Reading<'_> {
             return Value::Coded { code };
         }
         if self.over_range.iter().any(|mark| mark == text) {
-            return Value::Absent { why: Absent::OverRange };
+            return Value::Absent {
+                why: Absent::OverRange,
+            };
         }
         if is_mark(text) || self.absent.iter().any(|mark| mark == text) {
             return Value::Absent { why: Absent::Mark };
         }
         self.quantity(text, notes)
             .or_else(|| ratio(text))
-            .unwrap_or_else(|| Value::Text { text: text.to_owned() })
+            .unwrap_or_else(|| Value::Text {
+                text: text.to_owned(),
+            })
     }
 
     fn quantity(self, text: &str, notes: &mut Vec<String>) -> Option<Value> {
@@ -59,7 +63,10 @@ impl Reading<'_> {
         if matches!(pointed, Cow::Owned(_)) {
             notes.push(NOTE_DECIMAL_COMMA.to_owned());
         }
-        Some(Value::Quantity { comparator, number: decimal })
+        Some(Value::Quantity {
+            comparator,
+            number: decimal,
+        })
     }
 
     /// `7,41` as `7.41` where the profile says so; `1,234.5` stays what it is, which is no number.
@@ -87,7 +94,9 @@ fn split_comparator(text: &str) -> (Option<Comparator>, &str) {
         Comparator::Less,
         Comparator::Greater,
     ];
-    let found = all.into_iter().find_map(|c| text.strip_prefix(c.as_str()).map(|rest| (c, rest)));
+    let found = all
+        .into_iter()
+        .find_map(|c| text.strip_prefix(c.as_str()).map(|rest| (c, rest)));
     found.map_or((None, text), |(comparator, rest)| (Some(comparator), rest))
 }
 
@@ -117,7 +126,10 @@ fn ratio(text: &str) -> Option<Value> {
     if numerator == "1" {
         return Some(Value::Titre { denominator });
     }
-    Some(Value::Ratio { numerator: decimal(numerator)?, denominator })
+    Some(Value::Ratio {
+        numerator: decimal(numerator)?,
+        denominator,
+    })
 }
 
 /// An HL7 SN value (2.A.70), `comparator^number^separator^number`; `None` if it is not one.
@@ -129,7 +141,10 @@ pub(super) fn structured(components: &[&str]) -> Option<Value> {
     }
     let first = decimal(part(1))?;
     match (part(2), part(3)) {
-        ("", "") => Some(Value::Quantity { comparator, number: first }),
+        ("", "") => Some(Value::Quantity {
+            comparator,
+            number: first,
+        }),
         (":", second) if comparator.is_none() => ratio(&format!("{}:{second}", part(1))),
         _ => None,
     }

@@ -17,7 +17,10 @@ pub(super) struct Context<'r> {
 
 impl<'r> Context<'r> {
     pub(super) const fn new(rows: &'r [Row<'r>]) -> Self {
-        Self { rows, current: Vec::new() }
+        Self {
+            rows,
+            current: Vec::new(),
+        }
     }
 
     /// Row `index` comes into force, and what it ends goes out.
@@ -29,23 +32,33 @@ impl<'r> Context<'r> {
             Role::Patient => |old, _| old.role != Role::Header,
             Role::Order => |old, _| matches!(old.role, Role::Order | Role::Result | Role::Comment),
             Role::Query => |old, _| !matches!(old.role, Role::Header | Role::Patient),
-            Role::Structure => |old, new| old.name() == new.name() || new.is("SPM") && old.is("SAC"),
+            Role::Structure => {
+                |old, new| old.name() == new.name() || new.is("SPM") && old.is("SAC")
+            }
             Role::Result => |old, _| matches!(old.role, Role::Result | Role::Comment),
-            _ => |old, new| old.role == new.role,
+            Role::Comment | Role::Terminator | Role::Manufacturer | Role::Bad => {
+                |old, new| old.role == new.role
+            }
         };
-        self.current.retain(|old| rows.get(*old).is_some_and(|old| !ends(old, row)));
+        self.current
+            .retain(|old| rows.get(*old).is_some_and(|old| !ends(old, row)));
         self.current.push(index);
     }
 
     /// Takes the rows of one name out of force.
     pub(super) fn leave(&mut self, name: &str) {
         let rows = self.rows;
-        self.current.retain(|old| rows.get(*old).is_some_and(|old| !old.is(name)));
+        self.current
+            .retain(|old| rows.get(*old).is_some_and(|old| !old.is(name)));
     }
 
     /// The row in force of that letter or name.
     pub(super) fn row(&self, name: &str) -> Option<&'r Row<'r>> {
-        self.current.iter().rev().filter_map(|index| self.rows.get(*index)).find(|row| row.is(name))
+        self.current
+            .iter()
+            .rev()
+            .filter_map(|index| self.rows.get(*index))
+            .find(|row| row.is(name))
     }
 
     /// What a path names, as sent; empty when it is not there.
@@ -56,12 +69,18 @@ impl<'r> Context<'r> {
     /// The first of the paths that names something: its text without escapes and padding.
     pub(super) fn text(&self, paths: &[FieldPath], padding: &str) -> String {
         let texts = paths.iter().map(|path| self.plain(path, padding));
-        texts.filter(|text| !text.is_empty()).map(|text| show(&text)).next().unwrap_or_default()
+        texts
+            .filter(|text| !text.is_empty())
+            .map(|text| show(&text))
+            .next()
+            .unwrap_or_default()
     }
 
     /// All that the paths name, every repeat, without what is empty or `""` (no statement).
     pub(super) fn all(&self, paths: &[FieldPath], padding: &str) -> Vec<String> {
-        let rows = paths.iter().filter_map(|path| Some((self.row(&path.record)?, path)));
+        let rows = paths
+            .iter()
+            .filter_map(|path| Some((self.row(&path.record)?, path)));
         rows.flat_map(|(row, path)| row.each(path).map(move |raw| (row, raw)))
             .map(|(row, raw)| show(trim(&row.plain(raw, &mut Vec::new()), padding)))
             .filter(|text| !text.is_empty() && text != "\"\"")
@@ -70,7 +89,9 @@ impl<'r> Context<'r> {
 
     /// One path's text without escapes and padding; marks of undecodable bytes stay.
     pub(super) fn plain(&self, path: &FieldPath, padding: &str) -> Cow<'r, str> {
-        let Some(row) = self.row(&path.record) else { return Cow::Borrowed("") };
+        let Some(row) = self.row(&path.record) else {
+            return Cow::Borrowed("");
+        };
         match row.plain(row.get(path), &mut Vec::new()) {
             Cow::Borrowed(text) => Cow::Borrowed(trim(text, padding)),
             Cow::Owned(text) => Cow::Owned(trim(&text, padding).to_owned()),
@@ -79,7 +100,9 @@ impl<'r> Context<'r> {
 
     /// Whether any of the rules holds here.
     pub(super) fn any(&self, rules: &[Condition]) -> bool {
-        rules.iter().any(|rule| rule.holds(|path| self.plain(path, " ")))
+        rules
+            .iter()
+            .any(|rule| rule.holds(|path| self.plain(path, " ")))
     }
 }
 

@@ -9,9 +9,6 @@ mod hold;
 mod query;
 mod result;
 
-#[cfg(test)]
-mod tests;
-
 use labwire_protocols::wire::Note;
 
 use self::context::Context;
@@ -54,17 +51,25 @@ pub fn decode(
         entries: Vec::new(),
         parent: Parent::None,
         // A row without its end may have lost the last digits of its value.
-        torn: if is_complete || has_end(raw) { None } else { rows.rows.len().checked_sub(1) },
+        torn: if is_complete || has_end(raw) {
+            None
+        } else {
+            rows.rows.len().checked_sub(1)
+        },
     };
     decoder.run();
     decoder.close_order();
     let is_whole = is_complete && rows.is_whole;
-    let mut items = hold::finish(line, decoder.entries, is_whole);
     let sender = decoder.context.first_sender(protocol);
+    let mut items = hold::finish(line, catalogue, decoder.entries, is_whole);
     if let Some((why, span)) = rows.refused {
         items.push(Item::Incomplete(Incomplete { why, span }));
     }
-    Decoded { items, notes: rows.notes, sender }
+    Decoded {
+        items,
+        notes: rows.notes,
+        sender,
+    }
 }
 
 fn has_end(raw: &[u8]) -> bool {
@@ -169,15 +174,18 @@ impl Decoder<'_> {
         // An empty P only opens the way for orders (LIS02-A2 5.3); one with data must be shown.
         let has_data = (3..=PATIENT_FIELDS).any(|n| !row.field(n).is_empty());
         let is_astm = self.line.profile.device.protocol == Protocol::Astm;
-        self.group.patient =
-            (row.role == Role::Patient && is_astm && has_data).then_some(index);
+        self.group.patient = (row.role == Role::Patient && is_astm && has_data).then_some(index);
     }
 
     fn new_order(&mut self, index: usize, row: &Row<'_>) {
         self.group.patient = None;
         self.close_order();
         self.groups += 1;
-        self.group = Group { number: self.groups, order: Some(index), ..Group::default() };
+        self.group = Group {
+            number: self.groups,
+            order: Some(index),
+            ..Group::default()
+        };
         self.context.enter(index);
         self.place_specimen(index);
         self.parent = Parent::Order;
@@ -202,8 +210,10 @@ impl Decoder<'_> {
         self.context.leave("SAC");
         let after = self.rows.iter().enumerate().skip(index + 1);
         let own = after.take_while(|(_, row)| !matches!(row.role, Role::Order | Role::Patient));
-        let found: Vec<usize> =
-            own.filter(|(_, row)| row.is("SPM") || row.is("SAC")).map(|(at, _)| at).collect();
+        let found: Vec<usize> = own
+            .filter(|(_, row)| row.is("SPM") || row.is("SAC"))
+            .map(|(at, _)| at)
+            .collect();
         found.into_iter().for_each(|at| self.context.enter(at));
     }
 
@@ -215,16 +225,27 @@ impl Decoder<'_> {
             // The text stays in the journal: names do not belong into events.
             self.event(row, "patient", String::new());
         }
-        let Some(row) = group.order.and_then(|index| self.rows.get(index)) else { return };
+        let Some(row) = group.order.and_then(|index| self.rows.get(index)) else {
+            return;
+        };
         self.event(row, "order", row.shown());
         for (text, span) in group.comments {
             let specimen = self.specimen_id();
-            self.push(Item::Device(DeviceEvent { code: "comment".to_owned(), text, specimen, span }));
+            self.push(Item::Device(DeviceEvent {
+                code: "comment".to_owned(),
+                text,
+                specimen,
+                span,
+            }));
         }
     }
 
     fn comment(&mut self, index: usize, row: &Row<'_>) {
-        let field = if self.line.profile.device.protocol == Protocol::Astm { 4 } else { 3 };
+        let field = if self.line.profile.device.protocol == Protocol::Astm {
+            4
+        } else {
+            3
+        };
         let text = show(&row.plain(row.field(field), &mut Vec::new()));
         self.context.enter(index);
         match self.parent {
@@ -237,13 +258,19 @@ impl Decoder<'_> {
     fn comment_on(&mut self, at: usize, row: &Row<'_>, text: String) {
         let name = row.name();
         let rules = &self.line.profile.result;
-        let paths: Vec<_> =
-            rules.flags.iter().filter(|path| path.record == name).cloned().collect();
+        let paths: Vec<_> = rules
+            .flags
+            .iter()
+            .filter(|path| path.record == name)
+            .cloned()
+            .collect();
         let flags = self.context.all(&paths, &rules.padding);
         match self.entries.get_mut(at).map(|entry| &mut entry.item) {
             Some(Item::Observation(observation)) => {
                 let ignored = &self.line.profile.ignored_flags;
-                observation.flags.extend(flags.into_iter().filter(|flag| !ignored.contains(flag)));
+                observation
+                    .flags
+                    .extend(flags.into_iter().filter(|flag| !ignored.contains(flag)));
                 if !text.is_empty() {
                     observation.comments.push(text);
                 }
@@ -264,10 +291,15 @@ impl Decoder<'_> {
 
     /// A message that brought nothing else: an acknowledgement, or a type nobody expects.
     fn message_event(&mut self) {
-        let Some(header) = self.rows.first() else { return };
+        let Some(header) = self.rows.first() else {
+            return;
+        };
         let acknowledged = self.rows.iter().find(|row| row.is("MSA"));
         let (code, text) = match acknowledged {
-            Some(msa) => ("acknowledgement", format!("{} {}", msa.field(1), msa.field(2))),
+            Some(msa) => (
+                "acknowledgement",
+                format!("{} {}", msa.field(1), msa.field(2)),
+            ),
             None => ("message", show(header.field(9))),
         };
         self.event(header, code, text);
@@ -276,21 +308,35 @@ impl Decoder<'_> {
     fn event(&mut self, row: &Row<'_>, code: &str, text: String) {
         let specimen = self.specimen_id();
         let span = row.span.clone();
-        self.push(Item::Device(DeviceEvent { code: code.to_owned(), text, specimen, span }));
+        self.push(Item::Device(DeviceEvent {
+            code: code.to_owned(),
+            text,
+            specimen,
+            span,
+        }));
     }
 
     fn incomplete(&mut self, row: &Row<'_>, why: &str) {
         let span = row.span.clone();
-        self.push(Item::Incomplete(Incomplete { why: why.to_owned(), span }));
+        self.push(Item::Incomplete(Incomplete {
+            why: why.to_owned(),
+            span,
+        }));
     }
 
     fn push(&mut self, item: Item) {
         let group = self.group.number;
-        self.entries.push(Entry { item, group, taints: None });
+        self.entries.push(Entry {
+            item,
+            group,
+            taints: None,
+        });
     }
 
     fn specimen_id(&self) -> Option<String> {
-        self.specimen().map(|specimen| specimen.id).filter(|id| !id.is_empty())
+        self.specimen()
+            .map(|specimen| specimen.id)
+            .filter(|id| !id.is_empty())
     }
 }
 

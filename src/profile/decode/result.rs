@@ -11,8 +11,8 @@ use labwire_protocols::hl7::time::{Precision, Timestamp};
 use super::{Decoder, Entry, Parent, context::trim};
 use crate::{
     model::{
-        DeviceEvent, Item, Observation, ObservationKind, PatientSeen, Private, ResultStatus, Sex,
-        SpecimenRead, Value, WallTime,
+        Absent, DeviceEvent, Item, Observation, ObservationKind, PatientSeen, Private,
+        ResultStatus, Sex, SpecimenRead, Value, WallTime,
     },
     profile::{
         FieldPath, IgnoreRule, TestRule, defaults,
@@ -26,7 +26,10 @@ impl Decoder<'_> {
     pub(super) fn result(&mut self, row: &Row<'_>) {
         let code = self.code();
         let profile = &self.line.profile;
-        let ignored = profile.ignore.iter().find(|rule| self.is_ignored(rule, &code));
+        let ignored = profile
+            .ignore
+            .iter()
+            .find(|rule| self.is_ignored(rule, &code));
         let entry = match ignored {
             Some(rule) => self.ignored(rule, &code, row),
             None => Entry {
@@ -42,17 +45,27 @@ impl Decoder<'_> {
     fn code(&self) -> String {
         let rules = &self.line.profile.result;
         let code = self.context.text(&rules.code, &rules.padding);
-        let end = code.find(|ch| rules.cut_at.contains(ch)).unwrap_or(code.len());
+        let end = code
+            .find(|ch| rules.cut_at.contains(ch))
+            .unwrap_or(code.len());
         code.get(..end).unwrap_or_default().to_owned()
     }
 
     fn is_ignored(&self, rule: &IgnoreRule, code: &str) -> bool {
-        rule.code.as_ref().is_none_or(|pattern| pattern.is_match(code))
+        rule.code
+            .as_ref()
+            .is_none_or(|pattern| pattern.is_match(code))
             && (rule.when.is_empty() || self.context.any(&rule.when))
     }
 
     fn ignored(&self, rule: &IgnoreRule, code: &str, row: &Row<'_>) -> Entry {
-        let field = self.line.profile.result.text.as_ref().map_or("", |path| row.get(path));
+        let field = self
+            .line
+            .profile
+            .result
+            .text
+            .as_ref()
+            .map_or("", |path| row.get(path));
         Entry {
             item: Item::Device(DeviceEvent {
                 code: rule.event.clone(),
@@ -69,11 +82,17 @@ impl Decoder<'_> {
         let profile = &self.line.profile;
         let rules = &profile.result;
         let kind = self.kind();
-        let qualifiers: Vec<String> =
-            rules.qualifiers.iter().map(|path| show(&self.context.plain(path, " "))).collect();
+        let qualifiers: Vec<String> = rules
+            .qualifiers
+            .iter()
+            .map(|path| show(&self.context.plain(path, " ")))
+            .collect();
         let rule = self.line.rule(&code, &qualifiers);
         let test = self.line.test(&code, rule);
-        let field = rules.text.as_ref().map_or("", |path| self.context.raw(path));
+        let field = rules
+            .text
+            .as_ref()
+            .map_or("", |path| self.context.raw(path));
         let mut notes = Vec::new();
         let value = self.value(test.as_deref(), rule, row, &mut notes);
         let unit = self.context.text(&rules.unit, &rules.padding);
@@ -91,18 +110,29 @@ impl Decoder<'_> {
             status: self.status(),
             status_sent: self.context.text(&rules.status, " "),
             run: self.some(&rules.run),
-            dilution: self.some(&rules.dilution).filter(|text| !self.is_no_dilution(text)),
+            dilution: self
+                .some(&rules.dilution)
+                .filter(|text| !self.is_no_dilution(text)),
             operator: self.context.text(&rules.operator, " "),
             instrument: self
                 .some(&rules.instrument)
                 .unwrap_or_else(|| self.line.settings.line.clone()),
             completed: self.some(&rules.completed).map(|sent| self.wall_time(sent)),
-            comments: self.group.comments.iter().map(|(text, _)| text.clone()).collect(),
+            comments: self
+                .group
+                .comments
+                .iter()
+                .map(|(text, _)| text.clone())
+                .collect(),
             control: self.control(kind),
             supersedes: self.context.any(&rules.supersedes),
             span: row.span.clone(),
             // The full list is made when the whole message was read; this one needs the row.
-            holds: if is_undecodable(&row.text) { vec![super::hold::undecodable()] } else { vec![] },
+            holds: if is_undecodable(&row.text) {
+                vec![super::hold::undecodable()]
+            } else {
+                vec![]
+            },
             notes,
             code,
             test,
@@ -151,7 +181,12 @@ impl Decoder<'_> {
                 position,
             }),
             None if rack.is_empty() && position.is_empty() => None,
-            None => Some(SpecimenRead { sent: String::new(), id: String::new(), rack, position }),
+            None => Some(SpecimenRead {
+                sent: String::new(),
+                id: String::new(),
+                rack,
+                position,
+            }),
         }
     }
 
@@ -159,7 +194,12 @@ impl Decoder<'_> {
         let rules = &self.line.profile.patient;
         let birth = self.context.text(&rules.birth, " ");
         PatientSeen {
-            ids: self.context.all(&rules.ids, " ").into_iter().map(Private::new).collect(),
+            ids: self
+                .context
+                .all(&rules.ids, " ")
+                .into_iter()
+                .map(Private::new)
+                .collect(),
             name: Private::new(self.context.text(&rules.name, " ")),
             birth: Private::new(whole_date(&birth)),
             sex: Sex::from_code(&self.context.text(&rules.sex, " ")),
@@ -177,7 +217,13 @@ impl Decoder<'_> {
     /// The status of the result, or of its whole report where that is less final.
     fn status(&self) -> ResultStatus {
         let profile = &self.line.profile;
-        let of = |code: &str| profile.statuses.get(code).copied().unwrap_or(ResultStatus::NotFinal);
+        let of = |code: &str| {
+            profile
+                .statuses
+                .get(code)
+                .copied()
+                .unwrap_or(ResultStatus::NotFinal)
+        };
         let codes = self.context.all(&profile.result.status, " ");
         let own = match codes.as_slice() {
             [] => of(""),
@@ -197,14 +243,22 @@ impl Decoder<'_> {
 
     pub(super) fn is_no_dilution(&self, text: &str) -> bool {
         let is_one = |text: &str| matches!(text, "1" | "1.0" | "1.00" | "1:1");
-        is_one(text) || self.line.profile.result.no_dilution.iter().any(|none| none == text)
+        is_one(text)
+            || self
+                .line
+                .profile
+                .result
+                .no_dilution
+                .iter()
+                .any(|none| none == text)
     }
 
     fn ucum(&self, test: Option<&str>, rule: Option<&TestRule>, unit: &str) -> Option<String> {
         let by_rule = rule.and_then(|rule| rule.units.get(unit));
         let same = || {
             let own = test.and_then(|test| self.catalogue?.unit(test));
-            own.filter(|own| *own == unit && !unit.is_empty()).map(str::to_owned)
+            own.filter(|own| *own == unit && !unit.is_empty())
+                .map(str::to_owned)
         };
         by_rule.cloned().or_else(same)
     }
@@ -219,9 +273,9 @@ impl Decoder<'_> {
         let rules = &self.line.profile.result;
         let sent = rules.value.iter().map(|path| (path, row.get(path)));
         let filled = |raw: &str| !trim(raw, &rules.padding).is_empty();
-        let (path, raw) = match sent.clone().find(|(_, raw)| filled(raw)).or_else(|| sent.clone().next()) {
-            Some(found) => found,
-            None => return Value::Absent { why: crate::model::Absent::Empty },
+        let first = sent.clone().next();
+        let Some((path, raw)) = sent.into_iter().find(|(_, raw)| filled(raw)).or(first) else {
+            return Value::Absent { why: Absent::Empty };
         };
         if let Some(value) = typed_segment(row, path, raw) {
             return value;
@@ -255,7 +309,10 @@ fn typed_segment(row: &Row<'_>, path: &FieldPath, raw: &str) -> Option<Value> {
         return None;
     }
     let component = |n: usize| {
-        let path = FieldPath { component: Some(n), ..path.clone() };
+        let path = FieldPath {
+            component: Some(n),
+            ..path.clone()
+        };
         row.get(&path)
     };
     match row.field(2) {
@@ -276,9 +333,14 @@ fn typed_segment(row: &Row<'_>, path: &FieldPath, raw: &str) -> Option<Value> {
 
 /// `YYYYMMDD` of a date that is whole and not the zero date of Delphi programs.
 fn whole_date(text: &str) -> String {
-    let digits = text.get(..8).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    let digits = text
+        .get(..8)
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
     let is_real = Timestamp::parse(text).is_ok_and(|time| time.day.is_some());
-    digits.filter(|date| is_real && *date != "18991230").unwrap_or_default().to_owned()
+    digits
+        .filter(|date| is_real && *date != "18991230")
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Microseconds since 1970 of a time that is whole to the minute.
@@ -311,5 +373,8 @@ pub(super) fn instant(text: &str, zone: Option<&TimeZone>) -> Option<i64> {
 }
 
 fn nanoseconds(fraction: &str) -> i32 {
-    format!("{fraction:0<9}").get(..9).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    format!("{fraction:0<9}")
+        .get(..9)
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
 }
