@@ -3,9 +3,11 @@
 
 pub mod audit;
 pub mod book;
+pub mod bridge;
 pub mod config;
 pub mod host;
 pub mod model;
+pub mod profile;
 pub mod queue;
 pub mod settle;
 pub mod store;

@@ -6,11 +6,9 @@
 //! devices. Data is handed on by row id; what a channel carries can be lost in a crash and is found
 //! again in the store.
 
-mod clock;
 mod courier;
 mod device;
 mod host_line;
-mod http_courier;
 mod orders;
 mod parser;
 mod run;

@@ -40,7 +40,9 @@ pub(super) fn for_query(
     for tube in asked {
         let measures = |test: &str| !line.profile.codes_of(test).is_empty();
         let found = book::waiting_for_device(db, &tube.id, since, &measures)?;
-        let Some((specimen, open)) = found else { continue };
+        let Some((specimen, open)) = found else {
+            continue;
+        };
         let patient = book::patient_of(db, specimen.patient)?;
         let mut order = order(line, &specimen, &patient, &open, OrderAction::New);
         order.rack = tube.rack;
@@ -59,7 +61,12 @@ fn barcodes(db: &mut dyn Db, since: i64) -> Result<Vec<String>, StoreError> {
 }
 
 fn read(id: String) -> SpecimenRead {
-    SpecimenRead { sent: id.clone(), id, rack: String::new(), position: String::new() }
+    SpecimenRead {
+        sent: id.clone(),
+        id,
+        rack: String::new(),
+        position: String::new(),
+    }
 }
 
 fn order(
@@ -85,7 +92,10 @@ fn order(
         escape::decode(part, Separators::STANDARD).0.into_owned()
     };
     let given = format!("{} {}", field(5, 1), field(5, 2)).trim().to_owned();
-    let kind = specimen.fields.get(&4).and_then(|kind| kind.split('^').next());
+    let kind = specimen
+        .fields
+        .get(&4)
+        .and_then(|kind| kind.split('^').next());
     OrderForDevice {
         specimen: specimen.barcode.clone(),
         tests,
@@ -94,10 +104,20 @@ fn order(
         given: Private::new(given),
         birth: patient.birth.clone(),
         sex: patient.sex,
-        priority: items.iter().map(|item| item.priority).min().unwrap_or(Priority::Routine),
-        collected: specimen.collected_at.map(|at| wall(line, at)).unwrap_or_default(),
+        priority: items
+            .iter()
+            .map(|item| item.priority)
+            .min()
+            .unwrap_or(Priority::Routine),
+        collected: specimen
+            .collected_at
+            .map(|at| wall(line, at))
+            .unwrap_or_default(),
         specimen_type: kind.unwrap_or_default().to_owned(),
-        placer: items.first().map(|item| item.placer.clone()).unwrap_or_default(),
+        placer: items
+            .first()
+            .map(|item| item.placer.clone())
+            .unwrap_or_default(),
         rack: String::new(),
         position: String::new(),
         action,
@@ -107,7 +127,10 @@ fn order(
 /// `YYYYMMDDHHMMSS` in the line's zone.
 pub(super) fn wall(line: &LineSite, micros: i64) -> String {
     match Timestamp::from_microsecond(micros) {
-        Ok(at) => at.to_zoned(line.zone.clone()).strftime("%Y%m%d%H%M%S").to_string(),
+        Ok(at) => at
+            .to_zoned(line.zone.clone())
+            .strftime("%Y%m%d%H%M%S")
+            .to_string(),
         Err(_) => String::new(),
     }
 }
@@ -130,7 +153,11 @@ impl Render for DownloadRenderer<'_> {
         if !is_cancel {
             items.retain(|item| item.status != crate::model::OrderStatus::Cancelled);
         }
-        let action = if is_cancel { OrderAction::Cancel } else { OrderAction::New };
+        let action = if is_cancel {
+            OrderAction::Cancel
+        } else {
+            OrderAction::New
+        };
         let order = order(self.line, &specimen, &patient, &items, action);
         if order.tests.is_empty() {
             return Ok(Rendered::Nothing);
@@ -151,7 +178,10 @@ impl Render for DownloadRenderer<'_> {
                 if !is_cancel {
                     book::note_told(db, &pending.items, &self.line.id, self.now)?;
                 }
-                Ok(Rendered::Message { control_id, body: payloads.concat() })
+                Ok(Rendered::Message {
+                    control_id,
+                    body: payloads.concat(),
+                })
             }
             Err(error) => Ok(Rendered::Impossible(format!(
                 "{error}: tell the device by hand, then discard this"

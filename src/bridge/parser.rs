@@ -97,18 +97,30 @@ impl Parser {
             let shared = Arc::clone(&shared);
             let name = format!("parser-{number}");
             threads.push(
-                thread::Builder::new().name(name).spawn(move || shared.work(&receiver))?,
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(move || shared.work(&receiver))?,
             );
             workers.push(sender);
         }
-        Ok((Self { workers, room: Arc::new(Semaphore::new(HANDED_MAX)) }, threads))
+        Ok((
+            Self {
+                workers,
+                room: Arc::new(Semaphore::new(HANDED_MAX)),
+            },
+            threads,
+        ))
     }
 
     /// Hands a message over; waits while too many are under way.
     pub(super) async fn submit(&self, mut job: Job) {
-        let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+            return;
+        };
         job.permit = Some(permit);
-        let Some(worker) = self.worker_of(&job.line.id) else { return };
+        let Some(worker) = self.worker_of(&job.line.id) else {
+            return;
+        };
         // There is room for every permit in every channel; a worker that has ended leaves the row
         // unparsed in the journal, where the next start finds it.
         if worker.try_send(job).is_err() {
@@ -150,10 +162,13 @@ impl Shared {
     }
 
     fn batch(&self, jobs: Vec<Job>) {
-        let works: Arc<Vec<Work>> = Arc::new(jobs.iter().map(read).collect());
+        let works: Arc<Vec<Work>> =
+            Arc::new(jobs.iter().map(|job| read(&self.site, job)).collect());
         let done = match self.settle(&works, 0..works.len()) {
             Ok(done) => done,
-            Err(_) => (0..works.len()).flat_map(|index| self.settle_alone(&works, index)).collect(),
+            Err(_) => (0..works.len())
+                .flat_map(|index| self.settle_alone(&works, index))
+                .collect(),
         };
         let has_news = done.iter().any(|done| done.settled.released > 0);
         for (job, done) in jobs.into_iter().zip(done) {
@@ -183,7 +198,9 @@ impl Shared {
         let turn = if asks { Turn::Reply } else { Turn::Canonical };
         self.store.transact_blocking(turn, move |db| {
             let own = works.get(range).unwrap_or_default();
-            own.iter().map(|work| settle_one(db, &site, work, now, &run)).collect()
+            own.iter()
+                .map(|work| settle_one(db, &site, work, now, &run))
+                .collect()
         })
     }
 
@@ -208,11 +225,16 @@ impl Shared {
                 }
             }
         }
-        vec![Done { settled: Settled::default(), answers: Vec::new() }]
+        vec![Done {
+            settled: Settled::default(),
+            answers: Vec::new(),
+        }]
     }
 
     fn hold(&self, works: &Arc<Vec<Work>>, index: usize) {
-        let Some(message) = works.get(index).map(|work| work.message) else { return };
+        let Some(message) = works.get(index).map(|work| work.message) else {
+            return;
+        };
         let held = self.store.transact_blocking(Turn::Canonical, move |db| {
             journal::mark(db, message, journal::MessageState::Held, Some(FAULT))
         });
@@ -227,7 +249,10 @@ const FAULT: &str = r#"{"held":"parser-fault"}"#;
 
 /// Whether an error speaks of the work and not of the disk.
 fn is_ours(error: &StoreError) -> bool {
-    matches!(error, StoreError::Value { .. } | StoreError::Statement { .. })
+    matches!(
+        error,
+        StoreError::Value { .. } | StoreError::Statement { .. }
+    )
 }
 
 fn log(job: &Job, settled: &Settled) {
@@ -245,8 +270,9 @@ fn log(job: &Job, settled: &Settled) {
     );
 }
 
-fn read(job: &Job) -> Work {
-    let catalogue = None::<&dyn profile::Catalogue>;
+fn read(site: &Site, job: &Job) -> Work {
+    let catalogue = site.laboratory.catalogue.as_deref();
+    let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
     let decoded = catch_unwind(AssertUnwindSafe(|| {
         profile::decode(&job.line.profile, catalogue, &job.raw, job.is_complete)
     }));
@@ -279,8 +305,14 @@ fn settle_one(
 ) -> Result<Done, StoreError> {
     let Ok(decoded) = &work.decoded else {
         journal::mark(db, work.message, journal::MessageState::Held, Some(FAULT))?;
-        let settled = Settled { held: 1, ..Settled::default() };
-        return Ok(Done { settled, answers: Vec::new() });
+        let settled = Settled {
+            held: 1,
+            ..Settled::default()
+        };
+        return Ok(Done {
+            settled,
+            answers: Vec::new(),
+        });
     };
     let specimen_age_max = site.laboratory.specimen_age_max;
     let context = SettleContext {
@@ -311,14 +343,26 @@ fn settle_one(
             Err(error) => {
                 let subject = format!("message:{}", work.message);
                 let actor = format!("line:{}", work.line.id);
-                crate::audit::write(db, now, &actor, "not-answered", &subject, &error.to_string())?;
+                crate::audit::write(
+                    db,
+                    now,
+                    &actor,
+                    "not-answered",
+                    &subject,
+                    &error.to_string(),
+                )?;
                 tracing::warn!(line = work.line.id, %error, "a query was not answered");
             }
         }
     }
     let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
     let outcome = serde_json::json!({ "settled": settled, "notes": notes }).to_string();
-    journal::mark(db, work.message, journal::MessageState::Parsed, Some(&outcome))?;
+    journal::mark(
+        db,
+        work.message,
+        journal::MessageState::Parsed,
+        Some(&outcome),
+    )?;
     Ok(Done { settled, answers })
 }
 
@@ -337,12 +381,16 @@ pub(super) async fn replay(
     let lines = store.read(journal::unparsed_lines).await?;
     let mut count = 0;
     for (line, _) in lines {
-        let Some(line_site) = site.lines.get(&line).cloned() else { continue };
+        let Some(line_site) = site.lines.get(&line).cloned() else {
+            continue;
+        };
         let mut after = 0;
         loop {
             let name = line.clone();
             let limit = u32::try_from(BATCH_MAX).unwrap_or(32);
-            let rows = store.read(move |db| journal::unparsed(db, &name, after, limit)).await?;
+            let rows = store
+                .read(move |db| journal::unparsed(db, &name, after, limit))
+                .await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
             for batch in batches(rows) {
@@ -391,14 +439,22 @@ async fn replay_batch(
         })
         .await?;
     if poisoned {
-        tracing::error!(line = line.id, "a message broke the parser twice and is held");
+        tracing::error!(
+            line = line.id,
+            "a message broke the parser twice and is held"
+        );
         return Ok(());
     }
     let (site, run, now) = (Arc::clone(site), run.to_owned(), clock.utc_micros());
-    let works: Vec<Work> = rows.into_iter().map(|row| read(&replayed(line, row))).collect();
+    let works: Vec<Work> = rows
+        .into_iter()
+        .map(|row| read(&site, &replayed(line, row)))
+        .collect();
     store
         .transact(Turn::Canonical, move |db| {
-            works.iter().try_for_each(|work| settle_one(db, &site, work, now, &run).map(drop))
+            works
+                .iter()
+                .try_for_each(|work| settle_one(db, &site, work, now, &run).map(drop))
         })
         .await
 }

@@ -79,28 +79,43 @@ impl Site {
         let laboratory = Laboratory {
             measured: measured(lab, &lines),
             catalogue,
-            zone: lab.zone(),
+            zone: lab.lab.zone(),
             specimen_age_max: i64::from(lab.lab.specimen_days) * DAY,
         };
         let hosts = lab
             .hosts
             .iter()
-            .map(|host| (host.id.to_string(), Arc::new(HostSite::new(host, &laboratory))))
+            .map(|host| {
+                (
+                    host.id.to_string(),
+                    Arc::new(HostSite::new(host, &laboratory)),
+                )
+            })
             .collect();
-        Self { laboratory, hosts, lines }
+        Self {
+            laboratory,
+            hosts,
+            lines,
+        }
     }
 }
 
 /// Test ids that some line gives without the catalogue; `None` when a line passes every code.
-fn measured(
-    lab: &LabConfig,
-    lines: &BTreeMap<String, Arc<LineSite>>,
-) -> Option<Vec<String>> {
-    if lab.instruments.iter().any(|instrument| *instrument.unmapped == Unmapped::Pass) {
+fn measured(lab: &LabConfig, lines: &BTreeMap<String, Arc<LineSite>>) -> Option<Vec<String>> {
+    if lab
+        .instruments
+        .iter()
+        .any(|instrument| *instrument.unmapped == Unmapped::Pass)
+    {
         return None;
     }
-    let by_site = lab.instruments.iter().flat_map(|instrument| &instrument.tests);
-    let by_profile = lines.values().flat_map(|line| line.profile.profile().tests.iter());
+    let by_site = lab
+        .instruments
+        .iter()
+        .flat_map(|instrument| &instrument.tests);
+    let by_profile = lines
+        .values()
+        .flat_map(|line| line.profile.profile().tests.iter());
     let ids = by_site
         .map(|(_, test)| test.value.clone())
         .chain(by_profile.map(|rule| rule.test.clone()));
