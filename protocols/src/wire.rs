@@ -36,7 +36,10 @@ impl Mono {
     /// This instant moved later by `by`, held at the end of time instead of wrapping.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long after `earlier` this instant lies; zero if it does not.

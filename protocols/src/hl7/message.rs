@@ -9,7 +9,8 @@ use hl7_parser::{message as deep, parser::parse_segment_with_separators};
 
 use super::{
     FIELDS_MAX, MESSAGE_BYTES_MAX, ParseError, Path, SEGMENTS_MAX, Segment, Separators,
-    header::Header, segment::HEADERS,
+    header::{Header, looks_like_segment},
+    segment::HEADERS,
 };
 use crate::wire::Note;
 
@@ -223,6 +224,17 @@ fn check_segments(segments: &[Segment<'_>], notes: &mut Vec<Note>) -> Result<(),
     Ok(())
 }
 
+/// The lines of a text with the byte each starts at, cut as segments are.
+pub(super) fn lines<'a>(
+    text: &'a str,
+    notes: &mut Vec<Note>,
+) -> impl Iterator<Item = (&'a str, usize)> {
+    let at = text
+        .len()
+        .saturating_sub(text.strip_prefix(BOM).unwrap_or(text).len());
+    Lines::new(text, at, notes).map(|line| (line.raw, line.start))
+}
+
 /// One line of a message.
 struct Line<'a> {
     raw: &'a str,
@@ -292,7 +304,7 @@ impl<'a, 'n> Lines<'a, 'n> {
         while let Some(found) = line.get(from..).and_then(|rest| rest.find('\n')) {
             let lf = from.saturating_add(found);
             let next = line.get(lf.saturating_add(1)..).unwrap_or_default();
-            if lf == 0 || next.is_empty() || looks_like_segment(next) {
+            if lf == 0 || next.is_empty() || looks_like_segment(next.as_bytes()) {
                 return Some(lf);
             }
             self.note(NOTE_LF_INSIDE, self.at.saturating_add(lf));
@@ -300,14 +312,6 @@ impl<'a, 'n> Lines<'a, 'n> {
         }
         None
     }
-}
-
-/// Three name characters and a character that is none.
-fn looks_like_segment(line: &str) -> bool {
-    let bytes = line.as_bytes();
-    let is_name = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    bytes.get(..3).is_some_and(|name| name.iter().all(is_name))
-        && bytes.get(3).is_some_and(u8::is_ascii_punctuation)
 }
 
 impl<'a> Iterator for Lines<'a, '_> {
@@ -401,4 +405,4 @@ fn deep_separators(segment: Segment<'_>) -> deep::Separators {
 
 #[cfg(test)]
 #[path = "message_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -24,6 +24,7 @@ pub mod path;
 pub mod segment;
 pub mod separators;
 pub mod time;
+pub mod types;
 
 pub use message::Message;
 pub use path::Path;
@@ -81,3 +82,6 @@ impl ParseError {
         }
     }
 }
+
+#[cfg(test)]
+mod hostile_tests;

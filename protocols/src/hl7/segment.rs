@@ -226,6 +226,11 @@ impl<'a> Field<'a> {
         self.start..self.start.saturating_add(self.raw.len())
     }
 
+    /// The delimiters it is written with.
+    pub const fn separators(&self) -> Separators {
+        self.separators
+    }
+
     /// Empty, `""`, or a value.
     pub fn state(&self) -> FieldState {
         match self.raw {

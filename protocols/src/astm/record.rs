@@ -1,1 +1,0 @@
-//! LIS02-A2 records.
