@@ -13,6 +13,7 @@ pub mod analyzer;
 pub mod chance;
 pub mod clock;
 pub mod faults;
+pub mod his;
 pub mod persona;
 pub mod port;
 pub mod runner;
