@@ -255,14 +255,14 @@ impl Courier {
             return;
         };
         let verdict = self.verdict(outcome, trip.attempt);
-        if let Verdict::Deferred { reason, .. } | Verdict::Refused { reason, .. } = &verdict {
+        if !matches!(verdict, Verdict::Accepted { .. }) {
+            // The reason may hold the peer's own words, so it is stored and shown, not logged.
             tracing::warn!(
                 queue = self.name(),
                 row = trip.row,
                 attempt = trip.attempt,
-                "not delivered"
+                "not taken"
             );
-            drop(reason);
         }
         ended.push((trip.row, verdict));
     }
@@ -352,15 +352,15 @@ impl Upstream for ResultLine {
         async { Ok(None) }.boxed()
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a courier needs no other news"
+    )]
     fn on_event(&self, event: LineEvent) {
         log_event(&self.host, &event);
         let news = match event {
             LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),
             LineEvent::Connected(_) => Finished::Connected,
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "a courier needs no other news"
-            )]
             _ => return,
         };
         // The courier ends after its lines; then nothing is left to be told.

@@ -216,16 +216,16 @@ impl Upstream for DeviceLine {
         .boxed()
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a courier needs no other news"
+    )]
     fn on_event(&self, event: LineEvent) {
         super::courier::log_event(&self.line.id, &event);
         let news = match event {
             LineEvent::Finished(id, _) if self.answers.forget(&self.line.id, id) => return,
             LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),
             LineEvent::Connected(_) => Finished::Connected,
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "a courier needs no other news"
-            )]
             _ => return,
         };
         // The courier ends after its lines; then nothing is left to be told.
