@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    Seams,
-    catalogue::Catalogue,
+    Loaded, Problems, Seams,
+    catalogue::{Catalogue, Test},
     choice::{Class, Release, Unmapped, Unordered},
     endpoint::addresses_clash,
     instrument::Instrument,
@@ -206,38 +206,62 @@ const TRANSFUSION_WORDS: &[&str] = &[
 ];
 
 fn check_transfusion(instrument: &Instrument, catalogue: &Catalogue, file: &File) {
-    if *instrument.unmapped != Unmapped::Pass {
-        return;
+    if *instrument.unmapped == Unmapped::Pass && is_for_transfusion(instrument, catalogue) {
+        refuse_pass(instrument, file);
     }
+}
+
+/// Whether the site's own words say that an instrument measures for transfusion.
+fn is_for_transfusion(instrument: &Instrument, catalogue: &Catalogue) -> bool {
     let section = instrument.section.as_str();
-    let is_transfusion = |id: &str| {
-        catalogue
-            .test(id)
-            .is_some_and(|test| test.class == Class::Transfusion)
-    };
     let by_word = TRANSFUSION_WORDS
         .iter()
         .any(|word| section.eq_ignore_ascii_case(word));
-    let by_section = !section.is_empty()
-        && catalogue
-            .tests()
-            .any(|t| t.section == section && t.class == Class::Transfusion);
-    let by_test = instrument
-        .tests
+    let is_there = |test: &Test| test.section == section && test.class == Class::Transfusion;
+    let by_section = !section.is_empty() && catalogue.tests().any(is_there);
+    by_word
+        || by_section
+        || instrument
+            .tests
+            .iter()
+            .any(|(_, id)| catalogue.is_transfusion(id))
+}
+
+fn refuse_pass(instrument: &Instrument, file: &File) {
+    file.error(
+        "CONF-0207",
+        instrument.unmapped.span.clone(),
+        format!(
+            "`{}` measures for transfusion and passes unmapped codes",
+            *instrument.id
+        ),
+        "refused for transfusion",
+        "write unmapped = \"hold\" and map every code in the profile or in `tests`",
+    );
+}
+
+/// Checks what only profiles know: `tests_of` tells the catalogue tests that the profile of an
+/// instrument maps its codes to. A profile that measures for transfusion refuses `pass` even where
+/// the site names no section.
+pub fn check_profile_tests(
+    loaded: &Loaded,
+    tests_of: &dyn Fn(&Instrument) -> Vec<String>,
+) -> Problems {
+    let Loaded { lab, catalogue, .. } = loaded;
+    let file = File::new(&lab.source);
+    let passing = lab
+        .instruments
         .iter()
-        .any(|(_, test)| is_transfusion(test));
-    if by_word || by_section || by_test {
-        file.error(
-            "CONF-0207",
-            instrument.unmapped.span.clone(),
-            format!(
-                "`{}` measures for transfusion and passes unmapped codes",
-                *instrument.id
-            ),
-            "refused for transfusion",
-            "write unmapped = \"hold\" and map every code in the profile or in `tests`",
-        );
+        .filter(|one| *one.unmapped == Unmapped::Pass);
+    for instrument in passing.filter(|one| !is_for_transfusion(one, catalogue)) {
+        if tests_of(instrument)
+            .iter()
+            .any(|id| catalogue.is_transfusion(id))
+        {
+            refuse_pass(instrument, &file);
+        }
     }
+    file.into_problems()
 }
 
 /// Checks that the catalogue names hosts of `lab.toml`.

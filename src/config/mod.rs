@@ -18,6 +18,7 @@ pub mod units;
 
 pub use self::{
     catalogue::Catalogue,
+    cross::check_profile_tests,
     host::{FieldPath, Host},
     instrument::Instrument,
     lab::LabConfig,

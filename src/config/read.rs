@@ -103,8 +103,7 @@ impl File {
                 fault.span().unwrap_or(0..0),
                 format!("this is not TOML: {}", fault.message().trim()),
                 "here",
-                "a value is a \"text\" in quotes, a number, true, false, [a, list] or { a = \"table\" }; \
-                 each key stands once",
+                remedy(fault.message()),
             );
         }
         let read = body(&Table::new(
@@ -503,6 +502,15 @@ impl Drop for Table<'_> {
             self.file
                 .error("CONF-0107", key.span(), message, "no such key", help);
         }
+    }
+}
+
+/// What to do about text that is not TOML.
+fn remedy(fault: &str) -> &'static str {
+    if fault.contains("duplicate key") {
+        "take one of the two out"
+    } else {
+        "a value is a \"text\" in quotes, a number, true, false, [a, list] or { a = \"table\" }"
     }
 }
 

@@ -360,6 +360,20 @@ fn passing_unmapped_codes_is_refused_for_transfusion_and_warned_of_with_auto() {
 }
 
 #[test]
+fn passing_unmapped_codes_is_refused_where_the_profile_measures_for_transfusion() {
+    let (loaded, _) = read(&format!(
+        "[lab]\ncatalogue = \"catalogue.toml\"\n{INSTRUMENT}unmapped = \"pass\"\n"
+    ));
+    let loaded = loaded.expect("it was read");
+    let check = |test: &str, expected: usize| {
+        let problems = check_profile_tests(&loaded, &|_| vec![test.to_owned()]);
+        assert_eq!(problems.iter().count(), expected, "{test}");
+    };
+    check("ABO", 1);
+    check("RETP", 0);
+}
+
+#[test]
 fn two_hosts_that_take_unordered_results_are_warned_of() {
     let second = HOST.replace("\"his\"", "\"lis\"");
     check(&format!("{HOST}{second}"), &[]);
@@ -401,4 +415,78 @@ fn colour_is_only_there_when_asked_for() {
     let (_, problems) = read("[lab]\nlanguage = \"fr\"");
     assert!(render(&problems, true).contains('\u{1b}'));
     assert!(!render(&problems, false).contains('\u{1b}'));
+}
+
+/// The files under `config/`, from wherever the tests run.
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("config")
+        .join(name)
+}
+
+#[test]
+fn the_example_site_loads_without_a_word() {
+    let (loaded, problems) = load(&example("example/lab.toml"), &Seams::default());
+    assert!(problems.is_empty(), "{}", render(&problems, false));
+    let loaded = loaded.expect("it was read");
+    assert_eq!(loaded.lab.instruments.len(), 3);
+    let bank = loaded.lab.instrument("bank-1").expect("written");
+    assert_eq!(bank.test_for("RH"), Some("RHD"));
+}
+
+#[test]
+fn the_example_catalogue_orders_a_blood_count_as_its_tests() {
+    let (loaded, _) = load(&example("example/lab.toml"), &Seams::default());
+    let catalogue = loaded.expect("it was read").catalogue;
+    let tests: Vec<&str> = catalogue
+        .expand("his", "CTM")
+        .iter()
+        .map(|t| t.id.as_str())
+        .collect();
+    assert_eq!(tests.len(), 20, "{tests:?}");
+    for test in catalogue.tests() {
+        assert!(
+            !test.name.vi.is_empty() && !test.name.en.is_empty(),
+            "{}",
+            test.id
+        );
+        assert!(
+            !test.specimen.is_empty() && !test.section.is_empty(),
+            "{}",
+            test.id
+        );
+        let is_transfusion = test.section == "transfusion";
+        assert_eq!(
+            test.class == choice::Class::Transfusion,
+            is_transfusion,
+            "{}",
+            test.id
+        );
+    }
+    assert_eq!(catalogue.panels_of("NEUTP").count(), 2);
+}
+
+#[test]
+fn what_is_missing_or_broken_is_shown_where_it_should_stand() {
+    let (_, problems) =
+        read("[lab]\nname = Khoa Xét nghiệm\n\n[[instrument]]\nid = \"xn-1\"\nid = \"xn-2\"\n");
+    let broken = render(&problems, false);
+    let (_, problems) =
+        read("[[instrument]]\nid = \"xn-1\"\n\n[[host]]\nresults = \"tcp://a:1\"\n");
+    insta::assert_snapshot!(format!("{broken}\n{}", render(&problems, false)));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_damage_to_a_file_breaks_the_reading_or_the_rendering(
+        from in 0_usize..1400, cut in 0_usize..60, put in "[\\[\\]{}\"'=,.#é\n -]{0,4}",
+    ) {
+        let whole = fs::read_to_string(example("example/lab.toml")).expect("it is there");
+        let chars: Vec<char> = whole.chars().filter(|c| *c != '\r').collect();
+        let head: String = chars.iter().take(from * 2).collect();
+        let tail: String = chars.iter().skip(from * 2 + cut).collect();
+        let (_, problems) = read(&format!("{head}{put}{tail}"));
+        let text = render(&problems, false);
+        proptest::prop_assert_eq!(text.is_empty(), problems.is_empty());
+    }
 }

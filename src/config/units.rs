@@ -1,7 +1,10 @@
 //! Proves that the spelling a device sends, the UCUM code it is mapped to and the catalogue's unit
 //! are one unit. Labwire converts no value: a factor other than one is refused, not applied.
 
-use super::ucum::{Factor, Relation, Unit, same};
+use super::{
+    read::{At, File},
+    ucum::{Factor, Relation, Unit, same},
+};
 
 /// What can be said about one entry of a `units` map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,81 @@ pub fn prove_catalogue(ucum: &str, catalogue: &str) -> UnitProof {
         Relation::FactorDiffers(factor) => UnitProof::FactorDiffers(factor),
         Relation::NotComparable => UnitProof::NotComparable,
         Relation::NotUcum { which } => UnitProof::NotUcum { which },
+    }
+}
+
+/// Checks the `units` map of one test of a profile (as sent = UCUM), and tells what is wrong where
+/// it stands. Both sides of an entry must be one unit. Against the catalogue's unit an entry that
+/// differs is only a warning while another one fits, because a device may send one of several and
+/// what it sends in the others is held; where none fits, no result of the test could ever go on.
+pub fn check_map(
+    file: &File,
+    test: &str,
+    units: &[(At<String>, At<String>)],
+    catalogue: Option<&str>,
+) {
+    for (sent, ucum) in units {
+        check_entry(file, test, sent, ucum);
+    }
+    let Some(unit) = catalogue else { return };
+    let fits = |ucum: &str| prove_catalogue(ucum, unit) == UnitProof::Proven;
+    let any_fits = units.iter().any(|(_, ucum)| fits(ucum));
+    for (_, ucum) in units
+        .iter()
+        .filter(|(_, ucum)| Unit::parse(ucum).is_some() && !fits(ucum))
+    {
+        let message = format!("`{test}` is in {unit} in the catalogue, not in {}", **ucum);
+        let label = match prove_catalogue(ucum, unit) {
+            UnitProof::FactorDiffers(factor) => format!("one of these is {factor} {unit}"),
+            UnitProof::Proven
+            | UnitProof::CannotBeProven { .. }
+            | UnitProof::NotComparable
+            | UnitProof::NotUcum { .. } => format!("not {unit}"),
+        };
+        let help = format!("set the device to {unit}; values are never converted");
+        if any_fits {
+            file.warning("CONF-0405", ucum.span.clone(), message, label, help);
+        } else {
+            file.error("CONF-0405", ucum.span.clone(), message, label, help);
+        }
+    }
+}
+
+fn check_entry(file: &File, test: &str, sent: &At<String>, ucum: &At<String>) {
+    let both = format!("`{}` of `{test}` is not {}", **sent, **ucum);
+    match prove_spelling(sent, ucum) {
+        UnitProof::Proven => {}
+        UnitProof::FactorDiffers(factor) => file.error(
+            "CONF-0401",
+            ucum.span.clone(),
+            both,
+            format!("one {} is {factor} {}", **sent, **ucum),
+            "write the unit that is sent; values are never converted",
+        ),
+        UnitProof::NotComparable => file.error(
+            "CONF-0402",
+            ucum.span.clone(),
+            both,
+            "units of different quantities",
+            "write the unit that is sent; values are never converted",
+        ),
+        UnitProof::CannotBeProven { why } => file.warning(
+            "CONF-0403",
+            sent.span.clone(),
+            format!("that `{}` is {} cannot be proven: {why}", **sent, **ucum),
+            "check this by hand",
+            "compare with the manual of the device, value by value",
+        ),
+        UnitProof::NotUcum { which } => file.error(
+            "CONF-0404",
+            ucum.span.clone(),
+            format!("`{which}` is not UCUM"),
+            "not UCUM",
+            ucum_for(&which).map_or_else(
+                || "write the UCUM code, such as \"10*9/L\"".to_owned(),
+                |code| format!("in UCUM that is \"{code}\""),
+            ),
+        ),
     }
 }
 
@@ -204,6 +282,7 @@ fn raised_digit(c: char) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::problem;
 
     #[test]
     fn every_listed_meaning_is_ucum() {
@@ -259,6 +338,51 @@ mod tests {
         check("PTU", "%", "person");
         check("fl", "fL", "proven");
         check("10*3/uL", "G/L", "? G/L");
+    }
+
+    #[test]
+    fn a_units_map_is_refused_warned_of_or_passed() {
+        let check = |sent: &str, ucum: &str, catalogue: Option<&str>, expected: &[&str]| {
+            let source = problem::source("p.toml", format!("{sent}={ucum}"));
+            let file = File::new(&source);
+            let at = |text: &str, from: usize| At::new(text.to_owned(), from..from + text.len());
+            check_map(
+                &file,
+                "T",
+                &[(at(sent, 0), at(ucum, sent.len() + 1))],
+                catalogue,
+            );
+            let problems = file.into_problems();
+            let mark = |is_warning: bool| if is_warning { "warning" } else { "error" };
+            let found: Vec<String> = problems
+                .iter()
+                .map(|p| format!("{} {}", p.code, mark(p.is_warning)))
+                .collect();
+            assert_eq!(found, expected, "{sent} = {ucum}");
+        };
+        check("10*3/uL", "10*9/L", Some("10*9/L"), &[]);
+        check("G/L", "10*9/L", Some("10*9/L"), &[]);
+        check("G/L", "10*9/L", None, &[]);
+        check("g/dL", "g/L", Some("g/L"), &["CONF-0401 error"]);
+        check("g/dL", "g/dL", Some("g/L"), &["CONF-0405 error"]);
+        check("mg/dL", "mmol/L", Some("mmol/L"), &["CONF-0402 error"]);
+        check("PTU", "%", Some("%"), &["CONF-0403 warning"]);
+        check("10*3/uL", "G/L", Some("10*9/L"), &["CONF-0404 error"]);
+    }
+
+    #[test]
+    fn a_second_unit_that_the_catalogue_does_not_have_is_only_warned_of() {
+        let source = problem::source("p.toml", "g/L g/dL");
+        let file = File::new(&source);
+        let both = |text: &str| {
+            (
+                At::unwritten(text.to_owned()),
+                At::unwritten(text.to_owned()),
+            )
+        };
+        check_map(&file, "HGB", &[both("g/L"), both("g/dL")], Some("g/L"));
+        let problems = file.into_problems();
+        assert!(!problems.has_errors() && problems.iter().count() == 1);
     }
 
     #[test]

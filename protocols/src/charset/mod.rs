@@ -150,7 +150,7 @@ const LABELS: &[(Charset, &str, &[&str])] = &[
     (Charset::Cp437, "cp437", &["cp437", "ibm437", "437"]),
     (Charset::Cp850, "cp850", &["cp850", "ibm850", "850"]),
     (Charset::Utf8, "utf-8", &["utf8", "unicode", "unicodeutf8", "isoir192"]),
-    (Charset::Gb18030, "gb18030", &["gb18030", "gb180302000", "gbk", "gb2312", "cp936"]),
+    (Charset::Gb18030, "gb18030", &["gb18030", "gb180302000"]),
     (Charset::Big5, "big5", &["big5", "cp950"]),
     (Charset::EucKr, "euc-kr", &["euckr", "ksx1001", "cp949", "windows949"]),
     (Charset::ShiftJis, "shift_jis", &["shiftjis", "sjis", "cp932", "windows31j"]),

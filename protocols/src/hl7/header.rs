@@ -133,9 +133,10 @@ const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 /// usable MSH. All character sets allowed on MLLP keep the delimiters as single bytes.
 pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
     let body = bytes.strip_prefix(BOM).unwrap_or(bytes);
-    let is_end = |byte: &u8| *byte == b'\r' || *byte == b'\n';
-    let start = body.iter().position(|byte| !is_end(byte))?;
-    let mut lines = body.get(start..)?.split(is_end);
+    let start = body
+        .iter()
+        .position(|byte| *byte != b'\r' && *byte != b'\n')?;
+    let mut lines = lines(body.get(start..)?);
     let msh = lines.next()?;
     if !msh.starts_with(b"MSH") {
         return None;
@@ -163,6 +164,13 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         ..,
     ] = found;
     let [.., version, _, _, accept, on_application, _, charset] = found;
+    let first = |field: &[u8]| {
+        field
+            .iter()
+            .position(|byte| *byte == separators.repetition())
+            .unwrap_or(field.len())
+    };
+    let kind = kind.get(..first(kind)).unwrap_or_default();
     let mut kind = kind.split(|byte| *byte == separators.component());
     let message_type = kind.next().unwrap_or_default();
     Some(Peek {
@@ -173,7 +181,7 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         trigger: kind.next().unwrap_or_default(),
         control_id,
         version: version
-            .split(|byte| *byte == separators.component())
+            .split(|byte| *byte == separators.component() || *byte == separators.repetition())
             .next()
             .unwrap_or_default(),
         accept_ack: accept,
@@ -181,6 +189,44 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         charset,
         msa: lines.find_map(|line| msa(line, separators)),
     })
+}
+
+/// The lines of a message, cut where [`super::Message::parse`] cuts segments.
+fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let has_cr = body.contains(&b'\r');
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut from = 0_usize;
+        loop {
+            let found = rest
+                .get(from..)?
+                .iter()
+                .position(|byte| matches!(byte, b'\r' | b'\n'));
+            let Some(end) = found.map(|found| from.saturating_add(found)) else {
+                return Some(std::mem::take(&mut rest));
+            };
+            let (line, next) = rest.split_at_checked(end)?;
+            let next = next.get(1..).unwrap_or_default();
+            let is_inside = has_cr && rest.get(end) == Some(&b'\n') && end > 0;
+            if !is_inside || matches!(next.first(), None | Some(b'\r')) || looks_like_segment(next)
+            {
+                rest = next;
+                return Some(line);
+            }
+            from = end.saturating_add(1);
+        }
+    })
+}
+
+/// Three name characters and a delimiter: where a line feed in front ends a segment even in a
+/// message whose segments end with CR.
+pub(super) fn looks_like_segment(line: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    line.get(..3).is_some_and(|name| name.iter().all(is_name))
+        && line.get(3).is_some_and(u8::is_ascii_punctuation)
 }
 
 /// Pieces of MSH up to field 18.

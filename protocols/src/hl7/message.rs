@@ -9,7 +9,8 @@ use hl7_parser::{message as deep, parser::parse_segment_with_separators};
 
 use super::{
     FIELDS_MAX, MESSAGE_BYTES_MAX, ParseError, Path, SEGMENTS_MAX, Segment, Separators,
-    header::Header, segment::HEADERS,
+    header::{Header, looks_like_segment},
+    segment::HEADERS,
 };
 use crate::wire::Note;
 
@@ -210,7 +211,8 @@ const SEGMENTS_USUAL: usize = 32;
 fn check_segments(segments: &[Segment<'_>], notes: &mut Vec<Note>) -> Result<(), ParseError> {
     for segment in segments {
         let at = u64::try_from(segment.span().start).unwrap_or(u64::MAX);
-        if segment.n() > FIELDS_MAX {
+        // A segment of fewer bytes cannot have more fields.
+        if segment.raw().len() > FIELDS_MAX && segment.n() > FIELDS_MAX {
             return Err(ParseError::TooManyFields);
         }
         if segment.is_bad() {
@@ -221,6 +223,17 @@ fn check_segments(segments: &[Segment<'_>], notes: &mut Vec<Note>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The lines of a text with the byte each starts at, cut as segments are.
+pub(super) fn lines<'a>(
+    text: &'a str,
+    notes: &mut Vec<Note>,
+) -> impl Iterator<Item = (&'a str, usize)> {
+    let at = text
+        .len()
+        .saturating_sub(text.strip_prefix(BOM).unwrap_or(text).len());
+    Lines::new(text, at, notes).map(|line| (line.raw, line.start))
 }
 
 /// One line of a message.
@@ -235,6 +248,7 @@ struct Lines<'a, 'n> {
     text: &'a str,
     at: usize,
     has_cr: bool,
+    has_lf: bool,
     /// The next CR at or after `at`, remembered so that the text is searched once.
     next_cr: Option<usize>,
     notes: &'n mut Vec<Note>,
@@ -247,6 +261,7 @@ impl<'a, 'n> Lines<'a, 'n> {
             text,
             at,
             has_cr: next_cr.is_some(),
+            has_lf: text.contains('\n'),
             next_cr,
             notes,
         }
@@ -285,6 +300,9 @@ impl<'a, 'n> Lines<'a, 'n> {
     /// with CR, a line feed is a terminator only in front of what looks like a segment; else it is
     /// text that a careless sender left inside a field, and cutting there would lose the field.
     fn ending_lf(&mut self, line: &str) -> Option<usize> {
+        if !self.has_lf {
+            return None;
+        }
         if !self.has_cr {
             return line.find('\n');
         }
@@ -292,7 +310,7 @@ impl<'a, 'n> Lines<'a, 'n> {
         while let Some(found) = line.get(from..).and_then(|rest| rest.find('\n')) {
             let lf = from.saturating_add(found);
             let next = line.get(lf.saturating_add(1)..).unwrap_or_default();
-            if lf == 0 || next.is_empty() || looks_like_segment(next) {
+            if lf == 0 || next.is_empty() || looks_like_segment(next.as_bytes()) {
                 return Some(lf);
             }
             self.note(NOTE_LF_INSIDE, self.at.saturating_add(lf));
@@ -300,14 +318,6 @@ impl<'a, 'n> Lines<'a, 'n> {
         }
         None
     }
-}
-
-/// Three name characters and a character that is none.
-fn looks_like_segment(line: &str) -> bool {
-    let bytes = line.as_bytes();
-    let is_name = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    bytes.get(..3).is_some_and(|name| name.iter().all(is_name))
-        && bytes.get(3).is_some_and(u8::is_ascii_punctuation)
 }
 
 impl<'a> Iterator for Lines<'a, '_> {
@@ -401,4 +411,4 @@ fn deep_separators(segment: Segment<'_>) -> deep::Separators {
 
 #[cfg(test)]
 #[path = "message_tests.rs"]
-mod tests;
+pub(super) mod tests;

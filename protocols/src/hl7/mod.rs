@@ -24,6 +24,7 @@ pub mod path;
 pub mod segment;
 pub mod separators;
 pub mod time;
+pub mod types;
 
 pub use message::Message;
 pub use path::Path;
@@ -81,3 +82,8 @@ impl ParseError {
         }
     }
 }
+
+#[cfg(test)]
+mod clauses_tests;
+#[cfg(test)]
+mod hostile_tests;

@@ -212,6 +212,12 @@ impl Catalogue {
         self.tests.get(*self.tests_by_id.get(id)?)
     }
 
+    /// Whether an id is that of a test which is never released by itself.
+    pub fn is_transfusion(&self, id: &str) -> bool {
+        self.test(id)
+            .is_some_and(|test| test.class == Class::Transfusion)
+    }
+
     /// The panel of that id.
     pub fn panel(&self, id: &str) -> Option<&Panel> {
         self.panels.get(*self.panels_by_id.get(id)?)

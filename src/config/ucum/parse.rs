@@ -15,7 +15,7 @@ use super::{
 
 /// Deeper than any unit that means something; a hostile file cannot exhaust the stack.
 const DEPTH_MAX: usize = 8;
-/// Longer than any unit that means something (table 0x UCUM codes in use stay under 50).
+/// Longer than any unit that means something: the common UCUM codes stay under 50 bytes.
 const BYTES_MAX: usize = 120;
 
 /// Reads a whole expression.

@@ -29,7 +29,15 @@ pub fn unescape(
     delimiters: Delimiters,
     charset: Charset,
 ) -> Result<(Cow<'_, str>, Vec<Note>), DecodeError> {
-    if !raw.contains(&delimiters.escape()) {
+    let escape = delimiters.escape();
+    // Nearly every field is short, plain ASCII: one look at its bytes is enough.
+    let is_plain = raw.iter().fold(true, |plain, byte| {
+        plain & byte.is_ascii() & (*byte != escape)
+    });
+    if is_plain && let Ok(text) = std::str::from_utf8(raw) {
+        return Ok((Cow::Borrowed(text), Vec::new()));
+    }
+    if !raw.contains(&escape) {
         return Ok((charset.decode(raw)?, Vec::new()));
     }
     let (bytes, notes) = unescape_bytes(raw, delimiters);

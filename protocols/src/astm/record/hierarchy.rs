@@ -19,6 +19,50 @@ pub struct Place {
     pub result: Option<usize>,
 }
 
+/// A [`Place`] in little room, as every record carries one: the level, then the indices in the order
+/// of the struct, [`NOWHERE`] for none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PackedPlace([u32; 6]);
+
+const NOWHERE: u32 = u32::MAX;
+
+impl From<Place> for PackedPlace {
+    fn from(place: Place) -> Self {
+        let Place {
+            level,
+            parent,
+            header,
+            patient,
+            order,
+            result,
+        } = place;
+        let pack = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(NOWHERE);
+        let links = [Some(level), parent, header, patient, order, result];
+        Self(links.map(pack))
+    }
+}
+
+impl From<PackedPlace> for Place {
+    fn from(PackedPlace(packed): PackedPlace) -> Self {
+        let unpack = |n: u32| {
+            if n == NOWHERE {
+                None
+            } else {
+                usize::try_from(n).ok()
+            }
+        };
+        let [level, parent, header, patient, order, result] = packed.map(unpack);
+        Self {
+            level: level.unwrap_or(usize::MAX),
+            parent,
+            header,
+            patient,
+            order,
+            result,
+        }
+    }
+}
+
 /// Follows the records of a message, in the parser and in the writer alike.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hierarchy {

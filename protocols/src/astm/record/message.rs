@@ -2,7 +2,13 @@
 
 use std::ops::Range;
 
-use super::{delimiters::Delimiters, field::Field, hierarchy::Place, limits::Limits, parser};
+use super::{
+    delimiters::Delimiters,
+    field::Field,
+    hierarchy::{PackedPlace, Place},
+    limits::Limits,
+    parser,
+};
 use crate::wire::Note;
 
 /// The type of a record, by its letter.
@@ -71,7 +77,7 @@ pub struct Record<'a> {
     pub(super) start: usize,
     pub(super) kind: RecordKind,
     pub(super) delimiters: Delimiters,
-    pub(super) place: Place,
+    pub(super) place: PackedPlace,
 }
 
 impl<'a> Record<'a> {
@@ -96,8 +102,8 @@ impl<'a> Record<'a> {
     }
 
     /// Its level and the records it belongs to.
-    pub const fn place(&self) -> &Place {
-        &self.place
+    pub fn place(&self) -> Place {
+        self.place.into()
     }
 
     /// Field `n`, counted from 1, which is the record letter; field 2 of a header is its
@@ -216,10 +222,10 @@ impl<'a> Message<'a> {
         let level = self
             .records
             .get(index)
-            .map_or(usize::MAX, |record| record.place.level);
+            .map_or(usize::MAX, |record| record.place().level);
         self.walk()
             .skip(index.saturating_add(1))
-            .take_while(move |(_, record)| record.place.level > level)
-            .filter(move |(_, record)| record.place.parent == Some(index))
+            .take_while(move |(_, record)| record.place().level > level)
+            .filter(move |(_, record)| record.place().parent == Some(index))
     }
 }

@@ -16,8 +16,9 @@ pub(super) fn parse(bytes: &[u8], limits: Limits) -> (Message<'_>, Vec<Note>) {
         has_cr: bytes.contains(&b'\r'),
         delimiters: Delimiters::NONE,
         hierarchy: Hierarchy::default(),
-        records: Vec::new(),
+        records: Vec::with_capacity((bytes.len() / RECORD_BYTES_USUAL).min(RECORDS_RESERVED_MAX)),
         notes: Vec::new(),
+        noted_once: Vec::new(),
         position: 0,
         is_open: false,
         is_whole: true,
@@ -31,6 +32,12 @@ pub(super) fn parse(bytes: &[u8], limits: Limits) -> (Message<'_>, Vec<Note>) {
     parser.finish()
 }
 
+/// Results are some 60 bytes; a guess too low costs one move of the list.
+const RECORD_BYTES_USUAL: usize = 40;
+
+/// What is reserved on the word of a message's length alone.
+const RECORDS_RESERVED_MAX: usize = 1_024;
+
 struct Parser<'a> {
     bytes: &'a [u8],
     limits: Limits,
@@ -39,6 +46,7 @@ struct Parser<'a> {
     hierarchy: Hierarchy,
     records: Vec<Record<'a>>,
     notes: Vec<Note>,
+    noted_once: Vec<&'static str>,
     position: usize,
     /// A header waits for its terminator.
     is_open: bool,
@@ -53,12 +61,13 @@ impl<'a> Parser<'a> {
             self.note(notes::BYTE_ORDER_MARK, 0);
             self.position = 3;
         }
-        while self.refused_by_limit().is_none() && self.skip_to_record() {
+        while self.skip_to_record() {
             let start = self.position;
             let end = self.end_of_record(start);
             let before = self.records.len();
             self.take(start, end);
             if self.records.len() == before {
+                // A limit refused it; what follows is not even split.
                 return;
             }
             self.position = end;
@@ -101,7 +110,7 @@ impl<'a> Parser<'a> {
         let mut from = start;
         loop {
             let rest = self.bytes.get(from..).unwrap_or_default();
-            let Some(length) = rest.iter().position(|byte| *byte < b' ') else {
+            let Some(length) = first_control(rest) else {
                 return self.bytes.len();
             };
             let at = from.saturating_add(length);
@@ -154,7 +163,7 @@ impl<'a> Parser<'a> {
             start,
             kind,
             delimiters: self.delimiters,
-            place,
+            place: place.into(),
         };
         self.check_sequence(&record, sequence);
         self.records.push(record);
@@ -270,15 +279,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn refused_by_limit(&self) -> Option<Note> {
-        self.refused
-            .filter(|note| note.code != notes::DELIMITERS.code)
-    }
-
     fn refuse(&mut self, note: Note, at: usize) {
         let note = note.at(u64::try_from(at).unwrap_or(u64::MAX));
-        // The reason is always told, and it is the first one that counts.
-        self.notes.push(note);
+        // The first reason counts and is always told; so is the limit that ends the splitting.
+        if self.refused.is_none() || note.code != notes::DELIMITERS.code {
+            self.notes.push(note);
+        }
         self.refused.get_or_insert(note);
     }
 
@@ -292,7 +298,9 @@ impl<'a> Parser<'a> {
     }
 
     fn note_once(&mut self, note: Note, at: usize) {
-        if !self.notes.iter().any(|n| n.code == note.code) {
+        // A list of its own: it stays short, however many notes a hostile message earns.
+        if !self.noted_once.contains(&note.code) {
+            self.noted_once.push(note.code);
             self.note(note, at);
         }
     }
@@ -331,10 +339,31 @@ fn until_end(bytes: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
-fn number(digits: &[u8]) -> Option<usize> {
-    std::str::from_utf8(digits)
-        .ok()?
-        .trim_matches(' ')
-        .parse()
-        .ok()
+/// The first control character. Sixteen bytes are looked at together, which the compiler turns into
+/// one vector comparison; this loop sees every byte of every message.
+fn first_control(bytes: &[u8]) -> Option<usize> {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let has_control = |chunk: &[u8; 16]| chunk.iter().fold(false, |any, b| any | (*b < b' '));
+    let clean = chunks
+        .iter()
+        .take_while(|chunk| !has_control(chunk))
+        .count()
+        * 16;
+    let rest = bytes.get(clean..).unwrap_or_default();
+    rest.iter()
+        .position(|byte| *byte < b' ')
+        .map(|at| clean + at)
+}
+
+/// A decimal number of at most nine digits, spaces around it tolerated.
+fn number(field: &[u8]) -> Option<usize> {
+    let digits = field.trim_ascii();
+    if digits.is_empty() || digits.len() > 9 {
+        return None;
+    }
+    digits.iter().try_fold(0_usize, |value, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| value * 10 + usize::from(digit - b'0'))
+    })
 }

@@ -117,7 +117,7 @@ fn levels_are_those_of_the_standards_example() {
 fn every_record_knows_what_it_belongs_to() {
     let text = joined(&LEVELS);
     let message = clean(&text);
-    let place = |i: usize| *message.records()[i].place();
+    let place = |i: usize| message.records()[i].place();
     let expected = |level, parent, patient, order, result| Place {
         level,
         parent,
@@ -687,6 +687,8 @@ fn notes_are_bounded() {
     assert_eq!(message.records().len(), 10_001);
     assert_eq!(notes.len(), limits::NOTES_MAX + 1);
     assert_eq!(notes.last().unwrap().code, notes::MORE_NOTES.code);
+    let headers = "H\r".repeat(10_000);
+    assert!(Message::parse(headers.as_bytes()).1.len() <= limits::NOTES_MAX + 2);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use nom::{
     branch::alt,
     bytes::complete::take_while_m_n,
     character::complete::char,
-    combinator::{all_consuming, map, map_opt, opt, value},
+    combinator::{all_consuming, map_opt, opt, value},
 };
 
 use super::notes;
@@ -81,74 +81,80 @@ fn stands_for_none(raw: &[u8]) -> bool {
 }
 
 fn timestamp(input: &[u8]) -> IResult<&[u8], Timestamp<'_>> {
-    let (rest, (year, month, day)) = (year, two(12), two(31)).parse(input)?;
-    let (rest, time) = opt((two(23), opt((two(59), opt(two(59)))))).parse(rest)?;
-    let (precision, hour, minute, second) = match time {
-        None => (Precision::Day, 0, 0, 0),
-        Some((hour, None)) => (Precision::Hour, hour, 0, 0),
-        Some((hour, Some((minute, None)))) => (Precision::Minute, hour, minute, 0),
-        Some((hour, Some((minute, Some(second))))) => (Precision::Second, hour, minute, second),
+    let digits = take_while_m_n(8, 14, |byte: u8| byte.is_ascii_digit());
+    let (rest, read) = map_opt(digits, from_digits).parse(input)?;
+    if read.precision == Precision::Day {
+        return Ok((rest, read));
+    }
+    let (rest, zone_minutes) = opt(zone).parse(rest)?;
+    Ok((
+        rest,
+        Timestamp {
+            zone_minutes,
+            ..read
+        },
+    ))
+}
+
+/// The date and time of 8, 10, 12 or 14 digits.
+fn from_digits(digits: &[u8]) -> Option<Timestamp<'_>> {
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
     };
-    let (rest, zone_minutes) = if precision == Precision::Day {
-        (rest, None)
-    } else {
-        opt(zone).parse(rest)?
+    let mut pairs = pairs.iter().map(two_digits);
+    let year = u16::from(pairs.next()?) * 100 + u16::from(pairs.next()?);
+    let (month, day) = (pairs.next()?, pairs.next()?);
+    let (hour, minute, second) = (pairs.next(), pairs.next(), pairs.next());
+    let precision = match (hour, minute, second) {
+        (None, ..) => Precision::Day,
+        (_, None, _) => Precision::Hour,
+        (.., None) => Precision::Minute,
+        (.., Some(_)) => Precision::Second,
     };
-    let read = Timestamp {
-        as_sent: input,
+    let (hour, minute, second) = (hour.unwrap_or(0), minute.unwrap_or(0), second.unwrap_or(0));
+    let exists = year > 0
+        && (1..=days_in(year, month)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    exists.then_some(Timestamp {
+        as_sent: digits,
         year,
         month,
         day,
         hour,
         minute,
         second,
-        zone_minutes,
+        zone_minutes: None,
         precision,
-    };
-    if !(1..=days_in(year, month)).contains(&day) {
-        return Err(nom::Err::Error(nom::error::make_error(
-            input,
-            nom::error::ErrorKind::Verify,
-        )));
-    }
-    Ok((rest, read))
-}
-
-fn year(input: &[u8]) -> IResult<&[u8], u16> {
-    map_opt(digits(4), |year| (year > 0).then_some(year)).parse(input)
-}
-
-/// Two digits, at most `max`.
-fn two<'a>(
-    max: u8,
-) -> impl nom::Parser<&'a [u8], Output = u8, Error = nom::error::Error<&'a [u8]>> {
-    map_opt(digits(2), move |n| {
-        u8::try_from(n).ok().filter(|n| *n <= max)
     })
 }
 
-/// Exactly `count` digits as a number.
-fn digits<'a>(
-    count: usize,
-) -> impl nom::Parser<&'a [u8], Output = u16, Error = nom::error::Error<&'a [u8]>> {
-    map(
-        take_while_m_n(count, count, |b: u8| b.is_ascii_digit()),
-        |digits: &[u8]| {
-            digits.iter().fold(0_u16, |n, d| {
-                n.saturating_mul(10)
-                    .saturating_add(u16::from(d.saturating_sub(b'0')))
-            })
-        },
+/// The value of two ASCII digits.
+fn two_digits([tens, ones]: &[u8; 2]) -> u8 {
+    let value = |digit: &u8| digit.saturating_sub(b'0').min(9);
+    value(tens) * 10 + value(ones)
+}
+
+/// Exactly two digits, at most `max`.
+fn two(input: &[u8], max: u8) -> IResult<&[u8], u8> {
+    map_opt(
+        take_while_m_n(2, 2, |byte: u8| byte.is_ascii_digit()),
+        |digits: &[u8]| digits.first_chunk().map(two_digits).filter(|n| *n <= max),
     )
+    .parse(input)
 }
 
 /// `+HHMM` or `-HHMM`: UTC-12 to UTC+14 exist.
 fn zone(input: &[u8]) -> IResult<&[u8], i16> {
     let sign = alt((value(1_i16, char('+')), value(-1_i16, char('-'))));
-    map_opt((sign, two(14), two(59)), |(sign, hours, minutes)| {
-        let zone = sign * (i16::from(hours) * 60 + i16::from(minutes));
-        (-720..=840).contains(&zone).then_some(zone)
-    })
+    map_opt(
+        (sign, |i| two(i, 14), |i| two(i, 59)),
+        |(sign, hours, minutes)| {
+            let zone = sign * (i16::from(hours) * 60 + i16::from(minutes));
+            (-720..=840).contains(&zone).then_some(zone)
+        },
+    )
     .parse(input)
 }
 

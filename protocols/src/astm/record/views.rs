@@ -23,16 +23,16 @@ impl<const N: usize> Index<N> {
     fn of(record: &Record<'_>) -> Self {
         let delimiter = record.delimiters().field();
         // A record is far shorter than 4 GB (RECORD_BYTES_MAX).
-        let length = u32::try_from(record.bytes().len()).unwrap_or(u32::MAX);
+        let place = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let length = place(record.bytes().len());
         let mut ends = [length; N];
-        let mut at: u32 = 0;
-        let mut slots = ends.iter_mut();
-        for byte in record.bytes() {
-            if *byte == delimiter {
-                let Some(end) = slots.next() else { break };
-                *end = at;
-            }
-            at = at.saturating_add(1);
+        let delimiters = record
+            .bytes()
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == delimiter);
+        for (end, (at, _)) in ends.iter_mut().zip(delimiters) {
+            *end = place(at);
         }
         Self { ends, length }
     }
@@ -68,8 +68,11 @@ macro_rules! record_view {
         impl<'a> $name<'a> {
             /// The view of a record; `None` if it is of another type.
             pub fn of(record: &Record<'a>) -> Option<Self> {
-                (record.kind() == RecordKind::$kind)
-                    .then(|| Self { record: *record, index: Index::of(record) })
+                (record.kind() == RecordKind::$kind).then(|| Self::new(record))
+            }
+
+            fn new(record: &Record<'a>) -> Self {
+                Self { record: *record, index: Index::of(record) }
             }
 
             /// The record itself, for fields that the standard does not have.
@@ -364,18 +367,17 @@ pub enum View<'a> {
 impl<'a> Record<'a> {
     /// The record under its own type.
     pub fn view(&self) -> View<'a> {
-        let view = match self.kind() {
-            RecordKind::Header => HeaderRecord::of(self).map(View::Header),
-            RecordKind::Patient => PatientRecord::of(self).map(View::Patient),
-            RecordKind::Order => OrderRecord::of(self).map(View::Order),
-            RecordKind::Result => ResultRecord::of(self).map(View::Result),
-            RecordKind::Comment => CommentRecord::of(self).map(View::Comment),
-            RecordKind::Request => RequestRecord::of(self).map(View::Request),
-            RecordKind::Terminator => TerminatorRecord::of(self).map(View::Terminator),
-            RecordKind::Scientific => ScientificRecord::of(self).map(View::Scientific),
-            RecordKind::Manufacturer => ManufacturerRecord::of(self).map(View::Manufacturer),
-            RecordKind::Unknown(_) => None,
-        };
-        view.unwrap_or(View::Unknown(*self))
+        match self.kind() {
+            RecordKind::Header => View::Header(HeaderRecord::new(self)),
+            RecordKind::Patient => View::Patient(PatientRecord::new(self)),
+            RecordKind::Order => View::Order(OrderRecord::new(self)),
+            RecordKind::Result => View::Result(ResultRecord::new(self)),
+            RecordKind::Comment => View::Comment(CommentRecord::new(self)),
+            RecordKind::Request => View::Request(RequestRecord::new(self)),
+            RecordKind::Terminator => View::Terminator(TerminatorRecord::new(self)),
+            RecordKind::Scientific => View::Scientific(ScientificRecord::new(self)),
+            RecordKind::Manufacturer => View::Manufacturer(ManufacturerRecord::new(self)),
+            RecordKind::Unknown(_) => View::Unknown(*self),
+        }
     }
 }
