@@ -1,12 +1,20 @@
 //! A profile with the settings of one line laid over it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::tz::TimeZone;
 use labwire_protocols::charset::Charset;
 
 use super::{Profile, TestRule, TextRules};
-use crate::config::{catalogue, choice::Unmapped};
+use crate::config::{
+    catalogue,
+    choice::Unmapped,
+    problem::{Problem, Problems},
+    units::{UnitProof, prove_catalogue},
+};
 
 /// What `lab.toml` says of one line, beyond naming its profile.
 #[derive(Clone, Debug, Default)]
@@ -135,5 +143,49 @@ impl LineProfile {
             codes.push(test.to_owned());
         }
         codes
+    }
+
+    /// Whether the catalogue's units can be met: a mapped test that has a unit there, and whose
+    /// every unit here is another one, would have all its results held.
+    pub fn check_units(&self, catalogue: &dyn Catalogue) -> Problems {
+        let mut problems = Problems::default();
+        for rule in self
+            .profile
+            .tests
+            .iter()
+            .filter(|rule| !rule.units.is_empty())
+        {
+            let test = self.test(&rule.code, Some(rule)).unwrap_or_default();
+            let Some(own) = catalogue.unit(&test) else {
+                continue;
+            };
+            let is_same = |ucum: &String| prove_catalogue(ucum, own) == UnitProof::Proven;
+            if rule.units.values().any(is_same) {
+                continue;
+            }
+            let here: BTreeSet<_> = rule
+                .units
+                .values()
+                .map(|ucum| format!("`{ucum}`"))
+                .collect();
+            let here: Vec<_> = here.into_iter().collect();
+            problems.push(Problem {
+                code: "PROF-0211",
+                message: format!(
+                    "{}: `{}` comes in {}, the catalogue has {test} in `{own}`",
+                    self.profile.name,
+                    rule.code,
+                    here.join(" or ")
+                ),
+                label: "mapped here".to_owned(),
+                help: "set the device to the catalogue's unit, or the catalogue to the device's; \
+                       Labwire converts no value"
+                    .to_owned(),
+                source: Some(Arc::clone(&self.profile.file)),
+                span: Some(rule.span.clone()),
+                is_warning: false,
+            });
+        }
+        problems
     }
 }

@@ -19,6 +19,7 @@ mod load;
 mod path;
 mod rows;
 mod schema;
+mod sections;
 mod template;
 mod value;
 mod wire;
