@@ -6,9 +6,12 @@ use jiff::tz::TimeZone;
 use labwire_protocols::charset::Charset;
 
 use crate::{
-    config::{Catalogue, LabConfig, choice::Unmapped},
+    config::{
+        Catalogue, LabConfig,
+        choice::{Orders, Unmapped},
+    },
     host::{HostSite, Laboratory},
-    profile::{Library, LineProfile, LineSettings},
+    profile::{Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
 };
 
@@ -24,6 +27,8 @@ pub struct LineSite {
     pub profile: LineProfile,
     /// The zone of its clock.
     pub zone: TimeZone,
+    /// Whether orders are sent to it without its asking.
+    pub is_told: bool,
     is_transfusion: bool,
 }
 
@@ -67,6 +72,7 @@ impl Site {
                 };
                 let id = instrument.id.to_string();
                 let line = LineSite {
+                    is_told: is_told(profile, instrument.orders),
                     id: id.clone(),
                     profile: profile.for_line(settings),
                     zone,
@@ -97,6 +103,19 @@ impl Site {
             hosts,
             lines,
         }
+    }
+}
+
+/// A device that can ask is not told as well, unless the site wants it.
+fn is_told(profile: &Profile, orders: Orders) -> bool {
+    let can = profile
+        .answer
+        .as_ref()
+        .is_some_and(|answer| answer.download.broadcast);
+    match orders {
+        Orders::Auto => can && profile.query.id.is_empty(),
+        Orders::Query => false,
+        Orders::Download | Orders::Both => can,
     }
 }
 
