@@ -19,6 +19,9 @@ use super::{
 };
 use crate::model::{DeviceEvent, HoldReason, Incomplete, Item};
 
+/// The echo entry in which an HL7 query keeps its own segments, which its answer repeats.
+pub(super) const QUERY_MESSAGE: &str = "message";
+
 /// What a message says.
 #[derive(Clone, Debug)]
 pub struct Decoded {

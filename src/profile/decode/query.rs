@@ -1,10 +1,10 @@
 //! What a device asks: ASTM Q records, and HL7 messages that the profile lists as queries.
 
-use super::{Decoder, Parent, context::trim};
+use super::{Decoder, Parent, QUERY_MESSAGE, context::trim};
 use crate::{
     model::{Item, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{
-        FieldPath,
+        FieldPath, Protocol,
         rows::{Role, Row, show},
     },
 };
@@ -146,6 +146,11 @@ impl Decoder<'_> {
     /// What the answer repeats, as sent. The fields of further tubes carry their index.
     fn echo(&self, query: &Row<'_>) -> Vec<(String, String)> {
         let mut echo = Vec::new();
+        if self.line.profile.device.protocol == Protocol::Hl7 {
+            let own = self.rows.iter().filter(|row| row.role != Role::Patient);
+            let texts: Vec<String> = own.map(|row| show(&row.text)).collect();
+            echo.push((QUERY_MESSAGE.to_owned(), texts.join("\r")));
+        }
         for (name, path) in &self.line.profile.query.echo {
             let Some(row) = self.context.row(&path.record) else {
                 continue;
