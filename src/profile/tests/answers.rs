@@ -253,8 +253,10 @@ fn a_chemistry_query_is_answered_by_a_receipt_and_display_lines() {
     };
     check(
         answer(&line_of(text), &asked, &[], &stamp()),
-        &["MSH|^~\\&|||BS-480|LAB|20250115101501||QCK^Q02|LW1|P|2.3.1\r\
-         MSA|AA|8\rQAK|SR|NF\r"],
+        &[
+            "MSH|^~\\&|||BS-480|LAB|20250115101501||QCK^Q02|LW1|P|2.3.1\r\
+         MSA|AA|8\rQAK|SR|NF\r",
+        ],
     );
     let written = answer(
         &line_of(text),

@@ -307,6 +307,17 @@ fn comments_stay_with_what_they_speak_of() {
 }
 
 #[test]
+fn comments_on_a_refused_order_are_not_lost() {
+    let order = format!("O|1|25{}X", "|".repeat(23));
+    let message = format!("H|\\^&\rP|1\r{order}\rC|1|I|no reagent|I\rL|1|N\r");
+    let lines = json_lines(&decode_text(&line_of(RULES), &message)).join("\n");
+    assert!(
+        lines.contains("order-refused") && lines.contains("no reagent"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn what_nobody_expects_is_kept_as_an_item() {
     let message = "R|1|^^^HIV|1\rH|\\^&\rP|1||25\rO|1|25\rX|1|odd\rhello\rL|1|E\rR|1|^^^HIV|2\r";
     let decoded = decode_text(&line_of(RULES), message);
