@@ -6,13 +6,17 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use labwire_protocols::charset::Charset;
+use labwire_protocols::{
+    astm::link::{self, Dialect},
+    charset::Charset,
+};
 
 use super::{Profile, TestRule, TextRules};
 use crate::config::{
-    catalogue,
-    choice::Unmapped,
+    Instrument, catalogue,
+    choice::{Durability, Unmapped},
     problem::{Problem, Problems},
+    read::At,
     units::{UnitProof, prove_catalogue},
 };
 
@@ -27,6 +31,8 @@ pub struct LineSettings {
     pub unmapped: Unmapped,
     /// Instrument code = catalogue test; goes before the profile's own table.
     pub tests: BTreeMap<String, String>,
+    /// What must be on disk before an ACK.
+    pub durability: Durability,
     /// The zone of the device's clock; without one, its times stay texts.
     pub zone: Option<TimeZone>,
 }
@@ -46,6 +52,25 @@ pub trait Catalogue {
     fn unit(&self, test: &str) -> Option<&str>;
     /// The code that a result text stands for.
     fn coded(&self, test: &str, text: &str) -> Option<String>;
+}
+
+impl LineSettings {
+    /// What `lab.toml` says of an instrument whose clock runs in `zone`.
+    pub fn of(instrument: &Instrument, zone: TimeZone) -> Self {
+        let pair =
+            |(code, test): &(At<String>, At<String>)| (code.value.clone(), test.value.clone());
+        Self {
+            line: instrument.id.value.clone(),
+            charset: instrument
+                .charset
+                .as_ref()
+                .and_then(|label| Charset::from_label(label)),
+            unmapped: instrument.unmapped.value,
+            tests: instrument.tests.iter().map(pair).collect(),
+            durability: instrument.durability,
+            zone: Some(zone),
+        }
+    }
 }
 
 impl Catalogue for catalogue::Catalogue {
@@ -81,6 +106,18 @@ impl LineProfile {
     /// The line's own settings.
     pub const fn settings(&self) -> &LineSettings {
         &self.settings
+    }
+
+    /// The link of an ASTM line: the profile's switches with the site's durability.
+    pub fn dialect(&self) -> Dialect {
+        let durability = match self.settings.durability {
+            Durability::Frame => link::Durability::Frame,
+            Durability::Message => link::Durability::Message,
+        };
+        Dialect {
+            durability,
+            ..self.profile.link.dialect()
+        }
     }
 
     pub(super) fn text(&self) -> TextRules {

@@ -224,7 +224,8 @@ impl Decoder<'_> {
             && matches!(row.field(26), "X" | "Y" | "Z")
         {
             self.group.order = None;
-            self.event(row, "order-refused", row.shown());
+            let text = self.ordered(row);
+            self.event(row, "order-refused", text);
             self.parent = Parent::Order;
         }
     }
@@ -255,7 +256,8 @@ impl Decoder<'_> {
             self.event(row, "patient", String::new());
         }
         if let Some(row) = group.order.and_then(|index| self.rows.get(index)) {
-            self.event(row, "order", row.shown());
+            let text = self.ordered(row);
+            self.event(row, "order", text);
         }
         let left = if group.has_results {
             Vec::new()
@@ -272,6 +274,15 @@ impl Decoder<'_> {
                 span,
             }));
         }
+    }
+
+    /// Tests and report type of an order; the rest of the record names people.
+    fn ordered(&self, row: &Row<'_>) -> String {
+        let (tests, report) = match self.line.profile.device.protocol {
+            Protocol::Astm => (row.field(5), row.field(26)),
+            Protocol::Hl7 => (row.field(4), row.field(25)),
+        };
+        shorten(show(&format!("{tests} {report}")).trim())
     }
 
     fn comment(&mut self, index: usize, row: &Row<'_>) {
