@@ -1,7 +1,14 @@
 //! Labwire: laboratory automation middleware between a hospital information system and its
 //! analyzers. `ARCHITECTURE.md` at the root of the project is the map of this crate.
 
+pub mod audit;
+pub mod book;
+pub mod bridge;
 pub mod config;
+pub mod host;
 pub mod model;
 pub mod profile;
+pub mod queue;
+pub mod settle;
+pub mod store;
 pub mod text;

@@ -74,6 +74,30 @@ pub const NOTE_QUEUE_FULL: Note = Note::new("MLLP-0207", "own queue is full");
 /// A block longer than the limit.
 pub const NOTE_TOO_LONG: Note = Note::new("MLLP-0208", "block is longer than the limit");
 
+/// Between the replies of one commit: what would stand between two blocks.
+const BETWEEN: [u8; 3] = [0x1C, 0x0D, 0x0B];
+
+/// Several replies to one message (enhanced mode wants CA and then AA) as one reply for
+/// [`Input::Committed`]; each is sent as a block of its own, in this order.
+pub fn join_replies(replies: &[Vec<u8>]) -> Bytes {
+    replies.join(&BETWEEN[..]).into()
+}
+
+fn split_replies(replies: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    let mut rest = replies;
+    while let Some(at) = rest
+        .windows(BETWEEN.len())
+        .position(|window| window == BETWEEN)
+    {
+        let (part, tail) = rest.split_at(at);
+        parts.push(part);
+        rest = tail.get(BETWEEN.len()..).unwrap_or_default();
+    }
+    parts.push(rest);
+    parts
+}
+
 /// What a site may set for one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -376,11 +400,13 @@ impl Endpoint {
         }
     }
 
-    fn transmit(&mut self, reply: &[u8]) {
-        if is_framable(reply) {
-            self.out.push_back(Output::Transmit(frame(reply)));
-        } else {
-            self.note(NOTE_BAD_REPLY);
+    fn transmit(&mut self, replies: &[u8]) {
+        for reply in split_replies(replies) {
+            if is_framable(reply) {
+                self.out.push_back(Output::Transmit(frame(reply)));
+            } else {
+                self.note(NOTE_BAD_REPLY);
+            }
         }
     }
 

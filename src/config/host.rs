@@ -86,8 +86,8 @@ impl Host {
             receiving_application: table.text_or("receiving_application", "").value,
             receiving_facility: table.text_or("receiving_facility", "").value,
             reply_timeout_s: table.whole("reply_timeout_s", 30, 1..=600).value,
-            retry_first_s: table.whole("retry_first_s", 1, 1..=3600).value,
-            retry_longest_s: table.whole("retry_longest_s", 60, 1..=86_400).value,
+            retry_first_s: table.whole("retry_first_s", 1, 1..=30).value,
+            retry_longest_s: table.whole("retry_longest_s", 30, 1..=30).value,
             refusals_shown: table.whole("refusals_shown", 10, 1..=1000).value,
             poll_s: table.whole("poll_s", 5, 1..=3600).value,
         };

@@ -6,6 +6,7 @@ mod order;
 mod patient;
 mod private;
 mod queue;
+mod result_state;
 mod value;
 
 pub use self::{
@@ -18,5 +19,6 @@ pub use self::{
     patient::{PatientSeen, Sex},
     private::Private,
     queue::{QueueEvent, QueueState},
+    result_state::ResultState,
     value::{Absent, Comparator, Value},
 };

@@ -26,15 +26,19 @@ pub struct Observation {
     /// Told apart before anything is matched.
     pub kind: ObservationKind,
     /// The tube, where the device named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub specimen: Option<SpecimenRead>,
     /// The patient as the device knows it.
+    #[serde(default, skip_serializing_if = "PatientSeen::is_empty")]
     pub patient: PatientSeen,
     /// Test code as the profile finds it.
     pub code: String,
     /// What distinguishes results of one code (aspect, dilution, channel), in the device's words;
     /// part of the result's identity. HL7: OBX-4 first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qualifiers: Vec<String>,
     /// The catalogue's test id; `None` is held as `unknown-test`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
     /// The whole value field exactly as sent, before unescaping. Bytes that the character set does
     /// not have stand as `\xNN`, and the observation carries an `undecodable` hold.
@@ -42,38 +46,53 @@ pub struct Observation {
     /// The typed value.
     pub value: Value,
     /// Unit as sent (unescaped, trimmed of declared padding).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unit: String,
     /// The unit in UCUM where the profile maps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ucum: Option<String>,
     /// Reference range as sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub range: String,
     /// Flags as sent, one each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// What the status means.
     pub status: ResultStatus,
     /// The status as sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_sent: String,
     /// Run or repeat number, where the device has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// Dilution as sent, if other than none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dilution: Option<String>,
     /// Operator as sent.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub operator: String,
     /// Instrument or module as sent; the line's id if it says nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instrument: String,
     /// When the measurement was completed, as the device's wall clock had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<WallTime>,
     /// Comments that belong to this result, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comments: Vec<String>,
     /// Control lot and level, calibrator, where [`ObservationKind`] is not `Patient`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<String>,
     /// True when the profile says that this run supersedes an earlier one of the same test.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub supersedes: bool,
     /// Where the result record or segment lies in the journalled message, in bytes.
     pub span: Range<usize>,
     /// Reasons to hold that the message alone gives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
     /// Codes of tolerated deviations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 

@@ -8,6 +8,7 @@ use super::Private;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatientSeen {
     /// Identifiers from the fields that the profile lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<Private<String>>,
     /// Name as decoded text, in the device's own form.
     pub name: Private<String>,
@@ -15,6 +16,13 @@ pub struct PatientSeen {
     pub birth: Private<String>,
     /// Sex, where sent.
     pub sex: Option<Sex>,
+}
+
+impl PatientSeen {
+    /// Whether the device said nothing about the patient.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Administrative sex (HL7 table 0001, as far as analyzers use it).

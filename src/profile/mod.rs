@@ -30,6 +30,7 @@ pub mod answer;
 mod tests;
 
 pub use self::{
+    answer::{AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download},
     condition::{Condition, Pattern, Test},
     decode::{Decoded, decode},
     definition::{

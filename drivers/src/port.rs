@@ -1,0 +1,165 @@
+//! What the session loop asks of a port, opening one, and checking that it can be opened.
+
+use std::net::SocketAddr;
+
+use labwire_protocols::wire::Note;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    config::LineConfig,
+    endpoint::Endpoint,
+    error::PortError,
+    event::Peer,
+    serial::{self, SerialPort},
+    tcp,
+};
+
+/// A stream of bytes both ways.
+pub(crate) trait Port: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Whether the peer may end its side and still read our replies.
+    const HALF_CLOSES: bool;
+
+    /// Closes the port; `is_orderly` when the bytes written last should still arrive.
+    fn close(self, is_orderly: bool) -> impl Future<Output = ()> + Send;
+}
+
+impl Port for TcpStream {
+    const HALF_CLOSES: bool = true;
+
+    async fn close(mut self, is_orderly: bool) {
+        if !is_orderly {
+            return;
+        }
+        if let Err(error) = self.shutdown().await {
+            tracing::debug!(%error, "the connection was gone before it was closed");
+        }
+        // Closing with bytes unread sends a reset, which can overtake our last reply and destroy it
+        // at the peer. What is thrown away here was never acknowledged.
+        let mut rest = [0; 4096];
+        for _ in 0..CLOSING_READS_MAX {
+            if !self.try_read(&mut rest).is_ok_and(|count| count > 0) {
+                return;
+            }
+        }
+    }
+}
+
+/// 1 MiB: a peer that sends on for ever is reset after all.
+const CLOSING_READS_MAX: usize = 256;
+
+/// A port that was opened.
+#[derive(Debug)]
+pub(crate) enum OpenPort {
+    Tcp(TcpStream),
+    Serial(SerialPort),
+}
+
+/// What came of opening the port of a line.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It listens; devices may come.
+    Listener(TcpListener, SocketAddr),
+    /// The connection to the device, and what was noted on the way.
+    Port(OpenPort, Peer, Vec<Note>),
+}
+
+/// Opens the port of a line.
+pub(crate) async fn open(config: &LineConfig) -> Result<Opened, PortError> {
+    match &config.endpoint {
+        Endpoint::TcpListen(at) => {
+            let listener = tcp::listen(at).await?;
+            let local = listener.local_addr();
+            let local = local.map_err(|source| PortError::CannotListen {
+                at: at.clone(),
+                source,
+            })?;
+            Ok(Opened::Listener(listener, local))
+        }
+        Endpoint::TcpConnect(to) => {
+            let (stream, peer) = tcp::dial(to, config.keepalive, config.connect_timeout).await?;
+            Ok(Opened::Port(
+                OpenPort::Tcp(stream),
+                Peer::Tcp(peer),
+                Vec::new(),
+            ))
+        }
+        Endpoint::Serial(settings) => {
+            let (port, notes) = serial::open(settings.clone(), config.lock_dir.clone()).await?;
+            Ok(Opened::Port(
+                OpenPort::Serial(port),
+                Peer::Serial(settings.path.clone()),
+                notes,
+            ))
+        }
+    }
+}
+
+/// What [`check_endpoint`] found to work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Available {
+    /// The line can listen at this address.
+    Listens(SocketAddr),
+    /// The device took a connection, which was closed again at once.
+    Answers(Peer),
+    /// The serial port opened, with what was noted.
+    Opens(Vec<Note>),
+}
+
+/// Whether the port can be opened now. It is opened and closed again; no byte is sent.
+///
+/// A line of a Labwire that already runs has its port, which then is in use.
+///
+/// # Errors
+/// Says why the port cannot be opened and what to do about it.
+pub async fn check_endpoint(endpoint: &Endpoint) -> Result<Available, PortError> {
+    let config = LineConfig::new("check", endpoint.clone());
+    match open(&config).await? {
+        Opened::Listener(_, local) => Ok(Available::Listens(local)),
+        Opened::Port(OpenPort::Tcp(stream), peer, _) => {
+            stream.close(true).await;
+            Ok(Available::Answers(peer))
+        }
+        Opened::Port(OpenPort::Serial(port), _, notes) => {
+            port.close(false).await;
+            Ok(Available::Opens(notes))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn check_tells_a_free_port_from_one_in_use() {
+        let free = Endpoint::TcpListen("127.0.0.1:0".to_owned());
+        let found = check_endpoint(&free).await.unwrap();
+        assert!(matches!(found, Available::Listens(_)), "{found:?}");
+
+        let held = tcp::listen("127.0.0.1:0").await.unwrap();
+        let local = held.local_addr().unwrap();
+        let error = check_endpoint(&Endpoint::TcpListen(local.to_string()))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, PortError::InUse { .. }), "{error}");
+
+        let device = Endpoint::TcpConnect(local.to_string());
+        assert_eq!(
+            check_endpoint(&device).await.unwrap(),
+            Available::Answers(Peer::Tcp(local))
+        );
+    }
+
+    #[tokio::test]
+    async fn check_names_what_is_missing() {
+        let missing = Endpoint::Serial(crate::SerialSettings::new("/dev/no-such-port"));
+        let error = check_endpoint(&missing).await.unwrap_err();
+        assert!(matches!(error, PortError::NoSuchSerial { .. }), "{error}");
+        let elsewhere = Endpoint::TcpListen("192.0.2.1:5001".to_owned());
+        let error = check_endpoint(&elsewhere).await.unwrap_err();
+        assert!(matches!(error, PortError::NotOurAddress { .. }), "{error}");
+    }
+}

@@ -1,0 +1,12 @@
+//! Lines over real sockets and ptys, sessions over memory with paused time.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test picks the one event it waits for"
+)]
+
+mod codes;
+mod serial;
+mod session;
+mod support;
+mod tcp;

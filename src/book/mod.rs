@@ -1,0 +1,36 @@
+//! The order book: what hosts asked for, on which tube, for whom; and what devices were told of it.
+//!
+//! Everything here runs inside one transaction of the store and is committed before the host gets
+//! its reply, so that a query read after the reply sees the order.
+
+mod change;
+mod entry;
+mod lookup;
+mod patient;
+
+pub(crate) use self::{
+    change::{json, unjson},
+    lookup::open_barcodes,
+};
+
+pub use self::{
+    change::{
+        AnsweredMessage, Applied, BookContext, Outcome, apply, find_answered, keep_answer, merge,
+        set_status, update_patient,
+    },
+    entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
+    lookup::{
+        BookItem, BookPatient, BookSpecimen, note_told, open_items, patient_of, specimen_by_id,
+        specimens_with_barcode, tests_of, told_items, waiting_for_device,
+    },
+    patient::resolve,
+};
+
+#[cfg(test)]
+use crate::store::Sql;
+
+/// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
+pub(crate) fn statements() -> Vec<&'static Sql> {
+    [change::ALL, lookup::ALL, patient::ALL].concat()
+}

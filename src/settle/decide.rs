@@ -1,0 +1,218 @@
+//! Hold, keep or release: the rules, as a function of what is known.
+
+use crate::model::{Hold, HoldReason, Observation, ResultState, ResultStatus};
+
+use super::{
+    SettleContext, clock,
+    matching::{Current, Tube, TubeMatch},
+};
+
+/// What was decided about one result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) state: ResultState,
+    pub(super) holds: Vec<Hold>,
+    pub(super) version: i64,
+    /// The version that it takes the place of, or repeats.
+    pub(super) supersedes: Option<i64>,
+    /// Rows that it replaces when it is released.
+    pub(super) replaces: Vec<i64>,
+    /// The device's clock deserves a note.
+    pub(super) has_clock_note: bool,
+}
+
+impl Decision {
+    pub(super) fn plain(state: ResultState) -> Self {
+        Self {
+            state,
+            holds: Vec::new(),
+            version: 1,
+            supersedes: None,
+            replaces: Vec::new(),
+            has_clock_note: false,
+        }
+    }
+
+    pub(super) fn repeat_of(first: i64) -> Self {
+        Self {
+            supersedes: Some(first),
+            ..Self::plain(ResultState::Repeat)
+        }
+    }
+}
+
+/// Holds gathered so far.
+pub(super) struct Held(Vec<Hold>);
+
+impl Held {
+    pub(super) fn with(holds: &[Hold], one_more: Hold) -> Self {
+        let mut all = holds.to_vec();
+        all.push(one_more);
+        Self(all)
+    }
+
+    pub(super) fn decision(self) -> Decision {
+        Decision {
+            holds: self.0,
+            ..Decision::plain(ResultState::Held)
+        }
+    }
+}
+
+/// Reasons that say: there is no final value here yet.
+pub(super) fn is_weak(holds: &[Hold]) -> bool {
+    holds.iter().any(|hold| {
+        matches!(
+            hold.reason,
+            HoldReason::StatusNotFinal | HoldReason::StatusX | HoldReason::AbsentValue
+        )
+    })
+}
+
+pub(super) fn is_incomplete(holds: &[Hold]) -> bool {
+    holds
+        .iter()
+        .any(|hold| hold.reason == HoldReason::Incomplete)
+}
+
+pub(super) fn decide(
+    context: &SettleContext<'_>,
+    tube: &TubeMatch,
+    observation: &Observation,
+    holds: &[Hold],
+) -> Decision {
+    match tube {
+        TubeMatch::Unknown => {
+            let held = Held::with(holds, Hold::new(HoldReason::UnknownSpecimen, ""));
+            Decision {
+                state: ResultState::Waiting,
+                ..held.decision()
+            }
+        }
+        TubeMatch::Ambiguous => {
+            Held::with(holds, Hold::new(HoldReason::AmbiguousSpecimen, "")).decision()
+        }
+        TubeMatch::Cancelled => {
+            Held::with(holds, Hold::new(HoldReason::OrderCancelled, "")).decision()
+        }
+        TubeMatch::One(tube) => decide_on_tube(context, tube, observation, holds),
+    }
+}
+
+fn decide_on_tube(
+    context: &SettleContext<'_>,
+    tube: &Tube,
+    observation: &Observation,
+    holds: &[Hold],
+) -> Decision {
+    let mut holds = holds.to_vec();
+    let host = &tube.specimen.host;
+    if let Some(what) = tube.mismatch(&observation.patient) {
+        holds.push(Hold::new(HoldReason::PatientMismatch, what));
+    }
+    let oddity = clock::judge(
+        observation.completed.as_ref(),
+        context.received_at,
+        tube.specimen.collected_at,
+    );
+    if oddity == clock::Oddity::WrongYear {
+        holds.push(Hold::new(HoldReason::ClockYear, ""));
+    }
+    let has_clock_note = oddity != clock::Oddity::None;
+    let Some(test) = observation.test.as_deref() else {
+        if holds.is_empty() {
+            holds.push(Hold::new(
+                HoldReason::UnknownTest,
+                observation.code.as_str(),
+            ));
+        }
+        return Decision {
+            holds,
+            has_clock_note,
+            ..Decision::plain(ResultState::Held)
+        };
+    };
+    if !tube.orders(test) {
+        if tube.cancelled(test) {
+            holds.push(Hold::new(HoldReason::OrderCancelled, ""));
+        } else if !context.site.posts_extras(host) {
+            return Decision {
+                holds,
+                has_clock_note,
+                ..Decision::plain(ResultState::Kept)
+            };
+        }
+    }
+    if context.site.is_transfusion(context.line, test) {
+        holds.push(Hold::new(HoldReason::Transfusion, ""));
+    } else if !context.site.releases_automatically(host) {
+        holds.push(Hold::new(HoldReason::Review, ""));
+    }
+    let versions = Versions::of(tube, test, observation);
+    Decision {
+        has_clock_note,
+        ..versions.decide(observation, holds)
+    }
+}
+
+/// What is there already for this test on this tube.
+struct Versions<'a> {
+    released: Option<&'a Current>,
+    held: Vec<&'a Current>,
+    is_named: bool,
+}
+
+impl<'a> Versions<'a> {
+    fn of(tube: &'a Tube, test: &str, observation: &Observation) -> Self {
+        let of_test = || tube.current.iter().filter(|row| row.test == test);
+        Self {
+            released: of_test().rfind(|row| row.state == ResultState::Released),
+            held: of_test()
+                .filter(|row| row.state == ResultState::Held)
+                .collect(),
+            is_named: observation.supersedes || observation.status == ResultStatus::Correction,
+        }
+    }
+
+    fn decide(&self, observation: &Observation, mut holds: Vec<Hold>) -> Decision {
+        let is_same = |row: &Current| row.text == observation.text && row.unit == observation.unit;
+        let mut decision = Decision::plain(ResultState::Released);
+        if let Some(first) = self.released {
+            if !self.is_named && !is_weak(&holds) {
+                if is_same(first) {
+                    return Decision {
+                        holds,
+                        supersedes: Some(first.id),
+                        ..Decision::plain(ResultState::Confirmed)
+                    };
+                }
+                holds.push(Hold::new(HoldReason::SecondResult, ""));
+            }
+            decision.version = first.version + 1;
+            decision.supersedes = Some(first.id);
+            decision.replaces.push(first.id);
+        }
+        for row in &self.held {
+            let gives_way = self.is_named
+                || row.is_weak
+                || (row.is_incomplete && is_same(row) && !is_incomplete(&holds));
+            if gives_way {
+                decision.replaces.push(row.id);
+            } else if !is_weak(&holds) && self.released.is_none() {
+                push_once(&mut holds, HoldReason::SecondResult);
+            }
+        }
+        if !holds.is_empty() {
+            decision.state = ResultState::Held;
+            decision.replaces.clear();
+        }
+        decision.holds = holds;
+        decision
+    }
+}
+
+fn push_once(holds: &mut Vec<Hold>, reason: HoldReason) {
+    if holds.iter().all(|hold| hold.reason != reason) {
+        holds.push(Hold::new(reason, ""));
+    }
+}

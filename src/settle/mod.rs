@@ -1,0 +1,382 @@
+//! From decoded items to decisions, inside one transaction: match to the order, hold or release,
+//! recognise repeats, give versions, and put what is released on the queue.
+//!
+//! What must not happen here: a result dropped, a near match taken, a value changed, a decision
+//! that depends on an analyzer's clock.
+
+mod clock;
+mod decide;
+mod key;
+mod matching;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use crate::{
+    book,
+    model::{
+        Hold, HoldReason, Item, Observation, ObservationKind, OrderStatus, Priority, ResultState,
+    },
+    queue,
+    store::{Db, StoreError},
+};
+
+use self::{
+    decide::{Decision, Held},
+    matching::{Tube, TubeMatch},
+    rows::NewResult,
+};
+
+pub use self::rows::{
+    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id, was_told,
+};
+
+/// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
+pub(crate) const ALL: &[&crate::store::Sql] = rows::ALL;
+
+/// What the site says about releasing.
+pub trait SiteRules: Send + Sync {
+    /// Whether results of this host are released without a person, where nothing holds them.
+    fn releases_automatically(&self, host: &str) -> bool;
+    /// Whether a test nobody ordered, on a tube that has an order, is posted to this host.
+    fn posts_extras(&self, host: &str) -> bool;
+    /// Whether the test, measured on this line, belongs to blood transfusion.
+    fn is_transfusion(&self, line: &str, test: &str) -> bool;
+}
+
+/// What holds for every result of one message.
+#[derive(Clone, Copy)]
+pub struct SettleContext<'a> {
+    /// The journal row.
+    pub message: i64,
+    /// The line it came on.
+    pub line: &'a str,
+    /// When it came, microseconds UTC.
+    pub received_at: i64,
+    /// Now, microseconds UTC.
+    pub now: i64,
+    /// An order older than this is not matched by its barcode, microseconds.
+    pub specimen_age_max: i64,
+    /// The message without its own time and control id: what a retransmission repeats.
+    pub digest_input: &'a [u8],
+    /// The site's rules.
+    pub site: &'a dyn SiteRules,
+}
+
+impl std::fmt::Debug for SettleContext<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SettleContext")
+            .field("message", &self.message)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a message's items, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settled {
+    /// On their way to a host.
+    pub released: u32,
+    /// Waiting for a person.
+    pub held: u32,
+    /// Waiting for an order.
+    pub waiting: u32,
+    /// Nobody ordered them.
+    pub kept: u32,
+    /// Sent before.
+    pub repeats: u32,
+    /// Measured again with the same value.
+    pub confirmed: u32,
+    /// Controls and calibrations.
+    pub controls: u32,
+    /// Device events, unreadable parts.
+    pub events: u32,
+    /// Host queries.
+    pub queries: u32,
+}
+
+/// Settles every item of a message.
+///
+/// # Errors
+/// The store's; then nothing of the message is settled and it stays unparsed.
+pub fn settle(
+    db: &mut dyn Db,
+    context: &SettleContext<'_>,
+    items: &[Item],
+) -> Result<Settled, StoreError> {
+    let mut session = Session::new(context);
+    session.next_id = rows::next_id(db)?;
+    for item in items {
+        match item {
+            Item::Observation(observation) => session.observe(db, observation)?,
+            Item::Query(_) => session.settled.queries += 1,
+            Item::Device(event) => {
+                rows::insert_event(
+                    db,
+                    context,
+                    &event.code,
+                    &event.text,
+                    event.specimen.as_deref(),
+                )?;
+                session.settled.events += 1;
+            }
+            Item::Incomplete(part) => {
+                rows::insert_event(db, context, "unreadable", &part.why, None)?;
+                session.settled.events += 1;
+            }
+        }
+    }
+    session.finish(db)
+}
+
+/// Lets the results that waited for an order on this barcode go on, in order of arrival.
+///
+/// # Errors
+/// The store's.
+pub fn resume(
+    db: &mut dyn Db,
+    context: &SettleContext<'_>,
+    barcode: &str,
+) -> Result<Settled, StoreError> {
+    let mut session = Session::new(context);
+    let since = context.now - context.specimen_age_max;
+    for stored in rows::waiting(db, barcode, since)? {
+        session.resume(db, stored)?;
+    }
+    session.finish(db)
+}
+
+/// One settling transaction: what was read once, what is to be written once.
+struct Session<'a> {
+    context: &'a SettleContext<'a>,
+    tubes: BTreeMap<String, TubeMatch>,
+    occurrences: BTreeMap<String, u32>,
+    new_rows: Vec<NewResult>,
+    keys: Vec<(String, i64)>,
+    to_queue: BTreeMap<(String, i64), (Priority, Vec<i64>)>,
+    next_id: i64,
+    settled: Settled,
+}
+
+impl<'a> Session<'a> {
+    fn new(context: &'a SettleContext<'a>) -> Self {
+        Self {
+            context,
+            tubes: BTreeMap::new(),
+            occurrences: BTreeMap::new(),
+            new_rows: Vec::new(),
+            keys: Vec::new(),
+            to_queue: BTreeMap::new(),
+            next_id: 1,
+            settled: Settled::default(),
+        }
+    }
+
+    fn observe(&mut self, db: &mut dyn Db, observation: &Observation) -> Result<(), StoreError> {
+        let id = self.next_id;
+        self.next_id += 1;
+        if observation.kind != ObservationKind::Patient {
+            self.settled.controls += 1;
+            let decision = Decision::plain(ResultState::Control);
+            self.new_rows.push(NewResult::new(
+                self.context,
+                id,
+                observation,
+                None,
+                decision,
+            )?);
+            return Ok(());
+        }
+        let (specimen, decision) = self.place(db, id, observation, true, &observation.holds)?;
+        self.count(decision.state);
+        self.new_rows.push(NewResult::new(
+            self.context,
+            id,
+            observation,
+            specimen,
+            decision,
+        )?);
+        Ok(())
+    }
+
+    fn resume(&mut self, db: &mut dyn Db, stored: StoredResult) -> Result<(), StoreError> {
+        let holds: Vec<Hold> = stored
+            .holds
+            .iter()
+            .filter(|hold| hold.reason != HoldReason::UnknownSpecimen)
+            .cloned()
+            .collect();
+        let (specimen, decision) = self.place(db, stored.id, &stored.observation, false, &holds)?;
+        if decision.state == ResultState::Waiting {
+            return Ok(());
+        }
+        self.count(decision.state);
+        rows::update_decision(db, stored.id, specimen, &decision, self.context.now)
+    }
+
+    /// Decides about one patient observation: its tube, its state, what it replaces.
+    fn place(
+        &mut self,
+        db: &mut dyn Db,
+        id: i64,
+        observation: &Observation,
+        is_new: bool,
+        holds: &[Hold],
+    ) -> Result<(Option<i64>, Decision), StoreError> {
+        let barcode = observation
+            .specimen
+            .as_ref()
+            .map_or("", |tube| tube.id.as_str())
+            .to_owned();
+        if barcode.is_empty() {
+            let held = Held::with(holds, Hold::new(HoldReason::NoSpecimen, ""));
+            return Ok((None, held.decision()));
+        }
+        if !self.tubes.contains_key(&barcode) {
+            let since = self.context.now - self.context.specimen_age_max;
+            let found = matching::find(db, &barcode, since)?;
+            self.tubes.insert(barcode.clone(), found);
+        }
+        let specimen = self.tubes.get(&barcode).and_then(TubeMatch::specimen);
+        if is_new && let Some(first) = self.seen_before(db, id, observation)? {
+            return Ok((specimen, Decision::repeat_of(first)));
+        }
+        let Some(tube) = self.tubes.get_mut(&barcode) else {
+            return Err(StoreError::value("a tube was looked up and is gone"));
+        };
+        let decision = decide::decide(self.context, tube, observation, holds);
+        if decision.state == ResultState::Released {
+            self.release(db, &barcode, id, observation, &decision)?;
+        } else if let TubeMatch::One(tube) = tube {
+            tube.remember(id, observation, &decision);
+        }
+        Ok((specimen, decision))
+    }
+
+    fn release(
+        &mut self,
+        db: &mut dyn Db,
+        barcode: &str,
+        id: i64,
+        observation: &Observation,
+        decision: &Decision,
+    ) -> Result<(), StoreError> {
+        let Some(TubeMatch::One(tube)) = self.tubes.get_mut(barcode) else {
+            return Err(StoreError::value("a result was released without a tube"));
+        };
+        for &replaced in &decision.replaces {
+            rows::set_state(db, replaced, ResultState::Replaced, self.context.now)?;
+            self.new_rows
+                .iter_mut()
+                .filter(|row| row.id == replaced)
+                .for_each(NewResult::replace);
+            for (_, queued) in self.to_queue.values_mut() {
+                queued.retain(|waiting| *waiting != replaced);
+            }
+            queue::withdraw_result(db, tube.specimen.id, replaced, self.context.now)?;
+        }
+        tube.remember(id, observation, decision);
+        let key = (tube.specimen.host.clone(), tube.specimen.id);
+        let priority = tube.priority();
+        let entry = self
+            .to_queue
+            .entry(key)
+            .or_insert_with(|| (priority, Vec::new()));
+        entry.1.push(id);
+        Ok(())
+    }
+
+    /// The stored result that this one repeats; else remembers its key.
+    ///
+    /// A result that came before its order has the barcode in its key and not the tube; it is
+    /// still the same result as long as it went to this tube, or waits.
+    fn seen_before(
+        &mut self,
+        db: &mut dyn Db,
+        id: i64,
+        observation: &Observation,
+    ) -> Result<Option<i64>, StoreError> {
+        if decide::is_incomplete(&observation.holds) {
+            return Ok(None);
+        }
+        let barcode = observation
+            .specimen
+            .as_ref()
+            .map_or("", |tube| tube.id.as_str());
+        let specimen = self.tubes.get(barcode).and_then(TubeMatch::specimen);
+        let plain = key::of(self.context, observation, barcode, specimen);
+        let count = self.occurrences.entry(plain.clone()).or_insert(0);
+        *count += 1;
+        let nth = *count;
+        let key = key::nth(&plain, nth);
+        let at = self.context.received_at;
+        if let Some((first, _)) = rows::find_key(db, at, &key)? {
+            return Ok(Some(first));
+        }
+        if specimen.is_some() {
+            let early = key::nth(&key::of(self.context, observation, barcode, None), nth);
+            if let Some((first, went_to)) = rows::find_key(db, at, &early)?
+                && (went_to.is_none() || went_to == specimen)
+            {
+                return Ok(Some(first));
+            }
+        }
+        self.keys.push((key, id));
+        Ok(None)
+    }
+
+    const fn count(&mut self, state: ResultState) {
+        match state {
+            ResultState::Released => self.settled.released += 1,
+            ResultState::Waiting => self.settled.waiting += 1,
+            ResultState::Kept => self.settled.kept += 1,
+            ResultState::Repeat => self.settled.repeats += 1,
+            ResultState::Confirmed => self.settled.confirmed += 1,
+            ResultState::Control => self.settled.controls += 1,
+            ResultState::Held | ResultState::Replaced | ResultState::SetAside => {
+                self.settled.held += 1;
+            }
+        }
+    }
+
+    fn finish(self, db: &mut dyn Db) -> Result<Settled, StoreError> {
+        let now = self.context.now;
+        rows::insert(db, self.new_rows)?;
+        rows::insert_keys(db, self.context.received_at, &self.keys)?;
+        for ((host, specimen), (priority, results)) in &self.to_queue {
+            if !results.is_empty() {
+                queue::enqueue_results(db, host, *specimen, *priority, results, now)?;
+            }
+        }
+        for tube in self.tubes.values() {
+            if let TubeMatch::One(tube) = tube {
+                update_order_status(db, tube, now)?;
+            }
+        }
+        Ok(self.settled)
+    }
+}
+
+fn update_order_status(db: &mut dyn Db, tube: &Tube, now: i64) -> Result<(), StoreError> {
+    for item in &tube.items {
+        let done = item
+            .tests
+            .iter()
+            .filter(|test| tube.has_released(test))
+            .count();
+        let status = match (item.status, done) {
+            (OrderStatus::Cancelled, _) => OrderStatus::Cancelled,
+            (status, 0) => status,
+            (_, done) if done == item.tests.len() => OrderStatus::Complete,
+            _ => OrderStatus::Partial,
+        };
+        if status != item.status {
+            book::set_status(db, item.id, status, now)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

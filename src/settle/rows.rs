@@ -1,0 +1,403 @@
+//! Results as rows.
+
+use crate::{
+    book::{json, unjson},
+    model::{Hold, Observation, ObservationKind, ResultState},
+    store::{Db, Insert, Param, Row, Sql, StoreError},
+};
+
+use super::{
+    SettleContext,
+    decide::{Decision, is_incomplete, is_weak},
+    matching::Current,
+};
+
+const NEXT_ID: Sql = Sql::same("SELECT coalesce(max(id), 0) + 1 FROM result");
+const INSERT: Insert = Insert {
+    into: "INSERT INTO result (id, message, line, kind, barcode, specimen, test, state, version, \
+           supersedes, holds, detail, received_at, decided_at)",
+    columns: 14,
+    tail: "",
+};
+const INSERT_KEYS: Insert = Insert {
+    into: "INSERT INTO result_key (day, key, result, at)",
+    columns: 4,
+    tail: "ON CONFLICT (day, key) DO NOTHING",
+};
+const FIND_KEY: Sql = Sql::same(
+    "SELECT k.result, r.specimen FROM result_key k JOIN result r ON r.id = k.result \
+     WHERE k.key = $2 AND k.day IN ($1, $1 - 1, $1 - 2, $1 - 3) AND k.at >= $3 \
+     ORDER BY k.at LIMIT 1",
+);
+const FORGET_KEYS: Sql = Sql::same("DELETE FROM result_key WHERE day < $1");
+const CURRENT: Sql = Sql::same(
+    "SELECT id, test, state, version, holds, detail FROM result \
+     WHERE specimen = $1 AND test IS NOT NULL AND state IN ('released', 'held') ORDER BY id",
+);
+const WAITING: Sql = Sql::same(
+    "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
+     received_at, kind FROM result WHERE barcode = $1 AND state = 'waiting' \
+     AND received_at >= $2 ORDER BY id",
+);
+const BY_ID: Sql = Sql::same(
+    "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
+     received_at, kind FROM result WHERE id = $1",
+);
+const BY_MESSAGE: Sql = Sql::same(
+    "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
+     received_at, kind FROM result WHERE message = $1 ORDER BY id",
+);
+const BY_BARCODE: Sql = Sql::same(
+    "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
+     received_at, kind FROM result WHERE barcode = $1 ORDER BY id",
+);
+const SET_STATE: Sql = Sql::same("UPDATE result SET state = $2, decided_at = $3 WHERE id = $1");
+const UPDATE: Sql = Sql::same(
+    "UPDATE result SET specimen = $2, state = $3, version = $4, supersedes = $5, holds = $6, \
+     decided_at = $7 WHERE id = $1",
+);
+const INSERT_EVENT: Sql = Sql::same(
+    "INSERT INTO device_event (message, line, code, text, specimen, at) \
+     VALUES ($1, $2, $3, $4, $5, $6)",
+);
+const TRIED: Sql = Sql::same(
+    "SELECT 1 FROM queue_result r JOIN queue q ON q.id = r.queue \
+     WHERE r.result = $1 AND q.body IS NOT NULL LIMIT 1",
+);
+const RELEASED_TESTS: Sql = Sql::same(
+    "SELECT DISTINCT test FROM result WHERE specimen = $1 AND test IS NOT NULL \
+     AND state = 'released'",
+);
+
+/// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
+pub(super) const ALL: &[&Sql] = &[
+    &NEXT_ID,
+    &FIND_KEY,
+    &FORGET_KEYS,
+    &CURRENT,
+    &WAITING,
+    &BY_ID,
+    &BY_MESSAGE,
+    &BY_BARCODE,
+    &SET_STATE,
+    &UPDATE,
+    &INSERT_EVENT,
+    &TRIED,
+    &RELEASED_TESTS,
+];
+
+/// Retransmissions are recognised within 72 h.
+const REPEAT_WINDOW: i64 = 72 * 3_600 * 1_000_000;
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+
+/// A result about to be stored.
+#[derive(Debug)]
+pub(super) struct NewResult {
+    pub(super) id: i64,
+    state: ResultState,
+    params: Vec<Param>,
+}
+
+/// Where the state stands among the parameters of [`INSERT`].
+const STATE_COLUMN: usize = 7;
+
+impl NewResult {
+    pub(super) fn new(
+        context: &SettleContext<'_>,
+        id: i64,
+        observation: &Observation,
+        specimen: Option<i64>,
+        decision: Decision,
+    ) -> Result<Self, StoreError> {
+        let kind = match observation.kind {
+            ObservationKind::Patient => "patient",
+            ObservationKind::Control => "control",
+            ObservationKind::Calibration => "calibration",
+        };
+        let mut detail = observation.clone();
+        detail.holds.clear();
+        if decision.has_clock_note {
+            detail.notes.push("clock".to_owned());
+        }
+        let is_decided = !matches!(decision.state, ResultState::Held | ResultState::Waiting);
+        let params = vec![
+            id.into(),
+            context.message.into(),
+            context.line.into(),
+            kind.into(),
+            observation
+                .specimen
+                .as_ref()
+                .map_or("", |tube| tube.id.as_str())
+                .into(),
+            specimen.into(),
+            observation.test.as_deref().into(),
+            decision.state.code().into(),
+            decision.version.into(),
+            decision.supersedes.into(),
+            json(&decision.holds)?.into(),
+            json(&detail)?.into(),
+            context.received_at.into(),
+            is_decided.then_some(context.now).into(),
+        ];
+        Ok(Self {
+            id,
+            state: decision.state,
+            params,
+        })
+    }
+
+    /// A later result of the same message took its place before it was stored.
+    pub(super) fn replace(&mut self) {
+        self.state = ResultState::Replaced;
+        if let Some(state) = self.params.get_mut(STATE_COLUMN) {
+            *state = self.state.code().into();
+        }
+    }
+}
+
+/// A stored result version.
+#[derive(Clone, Debug)]
+pub struct StoredResult {
+    /// Row id.
+    pub id: i64,
+    /// The journal row it came in.
+    pub message: i64,
+    /// The line it came on.
+    pub line: String,
+    /// The tube id as trimmed by the profile.
+    pub barcode: String,
+    /// The tube in the order book.
+    pub specimen: Option<i64>,
+    /// Its state.
+    pub state: ResultState,
+    /// 1 for the first.
+    pub version: i64,
+    /// The version before it, or the result it repeats.
+    pub supersedes: Option<i64>,
+    /// Why it is held.
+    pub holds: Vec<Hold>,
+    /// As decoded (holds and all the rest live in the row).
+    pub observation: Observation,
+    /// Microseconds UTC.
+    pub received_at: i64,
+}
+
+fn read(row: &Row) -> Result<StoredResult, StoreError> {
+    Ok(StoredResult {
+        id: row.int(0)?,
+        message: row.int(1)?,
+        line: row.text(2)?.to_owned(),
+        barcode: row.text(3)?.to_owned(),
+        specimen: row.opt_int(4)?,
+        state: state(row.text(5)?)?,
+        version: row.int(6)?,
+        supersedes: row.opt_int(7)?,
+        holds: unjson(row.text(8)?)?,
+        observation: unjson(row.text(9)?)?,
+        received_at: row.int(10)?,
+    })
+}
+
+fn state(code: &str) -> Result<ResultState, StoreError> {
+    ResultState::from_code(code).ok_or_else(|| StoreError::value("unknown result state in a row"))
+}
+
+/// One result version.
+///
+/// # Errors
+/// The store's.
+pub fn result_by_id(db: &mut dyn Db, id: i64) -> Result<Option<StoredResult>, StoreError> {
+    db.row_opt(&BY_ID, &[id.into()])?
+        .as_ref()
+        .map(read)
+        .transpose()
+}
+
+/// Every result of a journalled message, in the message's order.
+///
+/// # Errors
+/// The store's.
+pub fn of_message(db: &mut dyn Db, message: i64) -> Result<Vec<StoredResult>, StoreError> {
+    db.rows(&BY_MESSAGE, &[message.into()])?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Every result that names this barcode, oldest first.
+///
+/// # Errors
+/// The store's.
+pub fn of_barcode(db: &mut dyn Db, barcode: &str) -> Result<Vec<StoredResult>, StoreError> {
+    db.rows(&BY_BARCODE, &[barcode.into()])?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Whether the host has, or may have, a version before this one: one that was tried.
+///
+/// # Errors
+/// The store's.
+pub fn was_told(db: &mut dyn Db, result: &StoredResult) -> Result<bool, StoreError> {
+    let mut before = result.supersedes;
+    for _ in 0..result.version.max(1) {
+        let Some(id) = before else { return Ok(false) };
+        if db.row_opt(&TRIED, &[id.into()])?.is_some() {
+            return Ok(true);
+        }
+        before = result_by_id(db, id)?.and_then(|earlier| earlier.supersedes);
+    }
+    Ok(false)
+}
+
+/// The tests of a tube that have a released result.
+///
+/// # Errors
+/// The store's.
+pub fn released_tests(db: &mut dyn Db, specimen: i64) -> Result<Vec<String>, StoreError> {
+    db.rows(&RELEASED_TESTS, &[specimen.into()])?
+        .iter()
+        .map(|row| row.text(0).map(str::to_owned))
+        .collect()
+}
+
+pub(super) fn waiting(
+    db: &mut dyn Db,
+    barcode: &str,
+    since: i64,
+) -> Result<Vec<StoredResult>, StoreError> {
+    db.rows(&WAITING, &[barcode.into(), since.into()])?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Versions of a tube that count.
+pub(super) fn current_of(db: &mut dyn Db, specimen: i64) -> Result<Vec<Current>, StoreError> {
+    let rows = db.rows(&CURRENT, &[specimen.into()])?;
+    rows.iter()
+        .map(|row| {
+            let holds: Vec<Hold> = unjson(row.text(4)?)?;
+            let observation: Observation = unjson(row.text(5)?)?;
+            Ok(Current {
+                id: row.int(0)?,
+                test: row.text(1)?.to_owned(),
+                state: state(row.text(2)?)?,
+                version: row.int(3)?,
+                text: observation.text,
+                unit: observation.unit,
+                is_weak: is_weak(&holds),
+                is_incomplete: is_incomplete(&holds),
+            })
+        })
+        .collect()
+}
+
+/// The next free id. Ids are given here and not by the database, so that a message's results go
+/// in with one statement and still name each other; the store has one writer.
+pub(super) fn next_id(db: &mut dyn Db) -> Result<i64, StoreError> {
+    db.row(&NEXT_ID, &[])?.int(0)
+}
+
+pub(super) fn insert(db: &mut dyn Db, results: Vec<NewResult>) -> Result<(), StoreError> {
+    if !results.is_empty() {
+        db.insert_rows(
+            &INSERT,
+            results.into_iter().map(|result| result.params).collect(),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn insert_keys(
+    db: &mut dyn Db,
+    received_at: i64,
+    keys: &[(String, i64)],
+) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let day = received_at.div_euclid(DAY);
+    let rows = keys
+        .iter()
+        .map(|(key, result)| vec![day.into(), key.into(), (*result).into(), received_at.into()])
+        .collect();
+    db.insert_rows(&INSERT_KEYS, rows)?;
+    Ok(())
+}
+
+/// The result with this key within the window before `received_at`, and the tube it went to.
+pub(super) fn find_key(
+    db: &mut dyn Db,
+    received_at: i64,
+    key: &str,
+) -> Result<Option<(i64, Option<i64>)>, StoreError> {
+    let params: [Param; 3] = [
+        received_at.div_euclid(DAY).into(),
+        key.into(),
+        received_at.saturating_sub(REPEAT_WINDOW).into(),
+    ];
+    db.row_opt(&FIND_KEY, &params)?
+        .map(|row| Ok((row.int(0)?, row.opt_int(1)?)))
+        .transpose()
+}
+
+/// Forgets keys too old to matter; to be called now and then.
+///
+/// # Errors
+/// The store's.
+pub fn forget_old_keys(db: &mut dyn Db, now: i64) -> Result<u64, StoreError> {
+    db.exec(&FORGET_KEYS, &[(now.div_euclid(DAY) - 4).into()])
+}
+
+pub(super) fn set_state(
+    db: &mut dyn Db,
+    id: i64,
+    state: ResultState,
+    now: i64,
+) -> Result<(), StoreError> {
+    db.exec(&SET_STATE, &[id.into(), state.code().into(), now.into()])?;
+    Ok(())
+}
+
+pub(super) fn update_decision(
+    db: &mut dyn Db,
+    id: i64,
+    specimen: Option<i64>,
+    decision: &Decision,
+    now: i64,
+) -> Result<(), StoreError> {
+    let params: [Param; 7] = [
+        id.into(),
+        specimen.into(),
+        decision.state.code().into(),
+        decision.version.into(),
+        decision.supersedes.into(),
+        json(&decision.holds)?.into(),
+        now.into(),
+    ];
+    db.exec(&UPDATE, &params)?;
+    Ok(())
+}
+
+pub(super) fn insert_event(
+    db: &mut dyn Db,
+    context: &SettleContext<'_>,
+    code: &str,
+    text: &str,
+    specimen: Option<&str>,
+) -> Result<(), StoreError> {
+    let params: [Param; 6] = [
+        context.message.into(),
+        context.line.into(),
+        code.into(),
+        text.into(),
+        specimen.unwrap_or("").into(),
+        context.received_at.into(),
+    ];
+    db.exec(&INSERT_EVENT, &params)?;
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! What can go wrong with the store, grouped by who can mend it.
+
+use std::{error::Error, path::PathBuf, sync::Arc};
+
+/// The cause of a [`StoreError`], shared because one failed commit is reported to a whole group.
+pub type Cause = Arc<dyn Error + Send + Sync>;
+
+/// Why the store did not do what it was asked.
+///
+/// An error means that nothing is promised: after a failed commit the work may still be found on
+/// disk later (a disk that reports an error may have written), so work that is tried again must
+/// be recognised as the same.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    // The disk or the machine: devices keep their data and send it again.
+    /// No room is left for the database or its write-ahead log.
+    #[error("the disk with {path} is full: free some space; devices keep their results until then")]
+    DiskFull {
+        /// The database.
+        path: Arc<str>,
+        /// What the database said; absent when a test asked for the fault.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Reading or writing failed.
+    #[error(
+        "the disk with {path} reports an error: check the disk and the cables, then the system log"
+    )]
+    DiskFailed {
+        /// The database.
+        path: Arc<str>,
+        /// What the database said; absent when a test asked for the fault.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The file may not be written.
+    #[error(
+        "{path} is read-only: give the user that runs labwire the right to write it and its folder"
+    )]
+    ReadOnly {
+        /// The database.
+        path: Arc<str>,
+        /// What the database said.
+        #[source]
+        source: Cause,
+    },
+    /// The file may not be opened at all.
+    #[error(
+        "{path} cannot be opened: check that the folder exists and that labwire may write there"
+    )]
+    CannotOpen {
+        /// The database, its lock or a backup.
+        path: Arc<str>,
+        /// What the system said.
+        #[source]
+        source: Cause,
+    },
+    /// Another program keeps the database locked.
+    #[error("another program keeps {path} locked: close any database browser that has it open")]
+    Busy {
+        /// The database.
+        path: Arc<str>,
+        /// What the database said.
+        #[source]
+        source: Cause,
+    },
+    /// The store was closed, or its writer ended, before the work was done.
+    #[error("the store is closed; nothing more can be read or written")]
+    Closed,
+    /// Another process has this store open.
+    #[error("{path} is in use by another labwire (process {}): stop that one first, or start this one with its own [store] url", pid.as_deref().unwrap_or("unknown"))]
+    InUse {
+        /// The database.
+        path: Arc<str>,
+        /// The owner's process number, as it wrote it into the lock file.
+        pid: Option<String>,
+    },
+
+    // What the site wrote or did.
+    /// The address names no store that this program has.
+    #[error(
+        "the store address begins with `{scheme}`, which this labwire does not have: write sqlite:labwire.db"
+    )]
+    UrlUnknown {
+        /// The part before the colon; the rest may hold a password.
+        scheme: String,
+    },
+    /// The folder of the database does not exist.
+    #[error("the folder {path} does not exist: create it, or correct [store] url in lab.toml")]
+    FolderMissing {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer labwire has changed the database.
+    #[error(
+        "{path} was written by a newer labwire (schema {found}, this one knows {known}): install the newer labwire again; do not edit the file"
+    )]
+    NewerSchema {
+        /// The database.
+        path: Arc<str>,
+        /// The schema found.
+        found: i64,
+        /// The newest schema this program knows.
+        known: i64,
+    },
+    /// A migration that was applied differs from the one in this program.
+    #[error(
+        "schema {number} of {path} is not the one this labwire was built with: use the labwire that wrote it"
+    )]
+    OtherSchema {
+        /// The database.
+        path: Arc<str>,
+        /// The migration that differs.
+        number: i64,
+    },
+    /// A database, but not one of Labwire's.
+    #[error("{path} is the database of another program: correct [store] url in lab.toml")]
+    NotLabwire {
+        /// The database.
+        path: Arc<str>,
+    },
+    /// A backup never overwrites.
+    #[error(
+        "{path} exists already and is never overwritten: choose another name, or move it aside and keep it"
+    )]
+    BackupExists {
+        /// The file that is in the way.
+        path: Arc<str>,
+    },
+
+    // The content of the file.
+    /// The file is not a sound database.
+    #[error(
+        "{path} is damaged: stop labwire, keep the file and its -wal aside, and use `labwire restore` with the last backup"
+    )]
+    Damaged {
+        /// The database.
+        path: Arc<str>,
+        /// What the database said.
+        #[source]
+        source: Cause,
+    },
+    /// A backup was written and then failed its check.
+    #[error(
+        "the backup {path} failed its check ({finding}) and was not kept: the database itself may be damaged"
+    )]
+    BackupUnsound {
+        /// The backup.
+        path: Arc<str>,
+        /// The first finding of the integrity check.
+        finding: String,
+    },
+
+    // Work that was given up on purpose.
+    /// The work itself asked to be rolled back.
+    #[error("{text}")]
+    Refused {
+        /// The stable code of the reason.
+        code: &'static str,
+        /// The reason, without patient data.
+        text: String,
+    },
+    /// A frame came again with other bytes under the same session and number.
+    #[error("frame {index} of session {session} on {line} is on disk already with other bytes")]
+    FrameConflict {
+        /// The line.
+        line: String,
+        /// The session.
+        session: u64,
+        /// The frame.
+        index: u32,
+    },
+
+    // Mistakes of this program.
+    /// A rule of the schema was broken.
+    #[error("a rule of the database was broken by a statement of labwire; please report it")]
+    RuleBroken {
+        /// What the database said.
+        #[source]
+        source: Cause,
+    },
+    /// A statement did not run.
+    #[error("a statement of labwire does not fit its database; please report it")]
+    Statement {
+        /// What the database said.
+        #[source]
+        source: Cause,
+    },
+    /// A value was not what the program expected.
+    #[error("a stored value is not what labwire expected ({what}); please report it")]
+    Value {
+        /// Which column or parameter, and what was expected; never the value.
+        what: String,
+    },
+    /// The work panicked and was rolled back.
+    #[error("labwire stumbled over its own mistake while writing, and undid it; please report it")]
+    Panicked,
+    /// A thread of the store could not be started.
+    #[error("a thread of the store could not be started")]
+    Thread {
+        /// What the system said.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl StoreError {
+    /// The stable code that the manual explains.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::DiskFull { .. } => "STORE-0001",
+            Self::DiskFailed { .. } => "STORE-0002",
+            Self::ReadOnly { .. } => "STORE-0003",
+            Self::CannotOpen { .. } => "STORE-0004",
+            Self::Busy { .. } => "STORE-0005",
+            Self::Closed => "STORE-0006",
+            Self::InUse { .. } => "STORE-0007",
+            Self::UrlUnknown { .. } => "STORE-0101",
+            Self::FolderMissing { .. } => "STORE-0102",
+            Self::NewerSchema { .. } => "STORE-0103",
+            Self::OtherSchema { .. } => "STORE-0104",
+            Self::NotLabwire { .. } => "STORE-0105",
+            Self::BackupExists { .. } => "STORE-0106",
+            Self::Damaged { .. } => "STORE-0201",
+            Self::BackupUnsound { .. } => "STORE-0202",
+            Self::Refused { code, .. } => code,
+            Self::FrameConflict { .. } => "STORE-0302",
+            Self::RuleBroken { .. } => "STORE-0401",
+            Self::Statement { .. } => "STORE-0402",
+            Self::Value { .. } => "STORE-0403",
+            Self::Panicked => "STORE-0404",
+            Self::Thread { .. } => "STORE-0405",
+        }
+    }
+
+    /// Whether the store as a whole cannot write now: the peer keeps its data and tries again, and
+    /// trying the same work later can succeed.
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::DiskFailed { .. }
+                | Self::ReadOnly { .. }
+                | Self::CannotOpen { .. }
+                | Self::Busy { .. }
+                | Self::Closed
+                | Self::Damaged { .. }
+        )
+    }
+
+    /// Rolls the work back for a reason that the caller will recognise by its code.
+    pub fn refused(code: &'static str, text: impl Into<String>) -> Self {
+        Self::Refused {
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// A value that this program should never have met. `what` must not hold the value itself.
+    pub fn value(what: impl Into<String>) -> Self {
+        Self::Value { what: what.into() }
+    }
+}

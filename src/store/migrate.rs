@@ -1,0 +1,121 @@
+//! Numbered changes of the schema, each applied once, in order, all of a start in one transaction.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{db::Sql, error::StoreError, session::Session};
+
+/// One change of the schema. Once released, its text never changes: a database remembers its hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Migration {
+    number: i64,
+    name: &'static str,
+    sqlite: &'static str,
+}
+
+/// All changes. To add one, add its file and one line here.
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "journal",
+        sqlite: include_str!("migrations/0001_journal.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "domain",
+        sqlite: include_str!("migrations/0002_domain.sql"),
+    },
+];
+
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_change (
+    number     INTEGER NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL,
+    sha256     TEXT    NOT NULL,
+    applied_at INTEGER NOT NULL
+); PRAGMA application_id = 0x4C574442";
+
+const APPLIED: Sql = Sql::same("SELECT number, sha256 FROM schema_change ORDER BY number");
+
+const RECORD: Sql = Sql::same(
+    "INSERT INTO schema_change (number, name, sha256, applied_at) VALUES ($1, $2, $3, $4)",
+);
+
+/// Brings the database of `session` to the newest of `migrations`. `now` is UTC microseconds.
+pub(super) fn migrate(
+    session: &mut dyn Session,
+    migrations: &[Migration],
+    path: &Arc<str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    session.begin()?;
+    let outcome = apply(session, migrations, path, now).and_then(|()| session.commit());
+    if outcome.is_err() {
+        // The first error is the one to report; a connection that cannot roll back is dropped.
+        drop(session.rollback());
+    }
+    outcome
+}
+
+fn apply(
+    session: &mut dyn Session,
+    migrations: &[Migration],
+    path: &Arc<str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    session.script(CREATE)?;
+    let mut applied = 0;
+    for row in session.rows(&APPLIED, &[])? {
+        let (number, hash) = (row.int(0)?, row.text(1)?.to_owned());
+        check(migrations, number, &hash, path)?;
+        applied = number;
+    }
+    for migration in migrations
+        .iter()
+        .filter(|migration| migration.number > applied)
+    {
+        session.script(migration.sqlite)?;
+        let hash = hash(migration.sqlite);
+        session.exec(
+            &RECORD,
+            &[
+                migration.number.into(),
+                migration.name.into(),
+                hash.into(),
+                now.into(),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn check(
+    migrations: &[Migration],
+    number: i64,
+    found: &str,
+    path: &Arc<str>,
+) -> Result<(), StoreError> {
+    let known = migrations.last().map_or(0, |migration| migration.number);
+    match migrations
+        .iter()
+        .find(|migration| migration.number == number)
+    {
+        None => Err(StoreError::NewerSchema {
+            path: Arc::clone(path),
+            found: number,
+            known,
+        }),
+        Some(migration) if hash(migration.sqlite) != found => Err(StoreError::OtherSchema {
+            path: Arc::clone(path),
+            number,
+        }),
+        Some(_) => Ok(()),
+    }
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,176 @@
+-- The laboratory's words: patients, specimens, orders, results, the queue both ways, the audit.
+-- Instants are microseconds since 1970 UTC. Text of a sender is kept as decoded text beside the
+-- journalled bytes. JSON columns are read by Labwire alone.
+
+CREATE TABLE patient (
+  id          INTEGER PRIMARY KEY,
+  merged_into INTEGER REFERENCES patient(id),
+  fields      TEXT NOT NULL,              -- PID fields as ordered, by number, standard delimiters
+  birth       TEXT NOT NULL,              -- YYYYMMDD where known, else empty
+  sex         TEXT NOT NULL,              -- M, F, O or empty
+  updated_at  INTEGER NOT NULL
+);
+CREATE INDEX patient_merged ON patient(merged_into) WHERE merged_into IS NOT NULL;
+
+-- Every identifier a patient ever had. Only the first of a message decides who it is.
+CREATE TABLE patient_identifier (
+  host       TEXT NOT NULL,
+  identifier TEXT NOT NULL,
+  authority  TEXT NOT NULL,
+  is_key     INTEGER NOT NULL,
+  patient    INTEGER NOT NULL REFERENCES patient(id),
+  PRIMARY KEY (host, identifier, authority, patient)
+) WITHOUT ROWID;
+CREATE INDEX patient_identifier_patient ON patient_identifier(patient);
+
+-- A tube. Barcodes come back after months: each patient's use of one is a generation.
+CREATE TABLE specimen (
+  id           INTEGER PRIMARY KEY,
+  host         TEXT NOT NULL,
+  barcode      TEXT NOT NULL,
+  generation   INTEGER NOT NULL,
+  patient      INTEGER NOT NULL REFERENCES patient(id),
+  fields       TEXT NOT NULL,             -- SPM fields as ordered, by number
+  collected_at INTEGER,
+  ordered_at   INTEGER NOT NULL,          -- of its newest order
+  UNIQUE (barcode, generation)
+);
+CREATE INDEX specimen_patient ON specimen(patient);
+
+CREATE TABLE order_item (
+  id         INTEGER PRIMARY KEY,
+  host       TEXT NOT NULL,
+  placer     TEXT NOT NULL,
+  service    TEXT NOT NULL,
+  specimen   INTEGER NOT NULL REFERENCES specimen(id),
+  filler     TEXT NOT NULL,
+  status     TEXT NOT NULL,
+  priority   INTEGER NOT NULL,
+  content    TEXT NOT NULL,               -- what came, as JSON
+  message    INTEGER NOT NULL,            -- the journal row it came in
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (host, placer, service)
+);
+CREATE INDEX order_item_specimen ON order_item(specimen);
+CREATE INDEX order_item_open ON order_item(created_at) WHERE status IN ('SC', 'A');
+
+CREATE TABLE order_test (
+  order_item INTEGER NOT NULL REFERENCES order_item(id),
+  test       TEXT NOT NULL,
+  position   INTEGER NOT NULL,
+  PRIMARY KEY (order_item, test)
+) WITHOUT ROWID;
+
+-- Which instrument was told of which order, so that a cancel can follow it.
+CREATE TABLE order_told (
+  order_item INTEGER NOT NULL REFERENCES order_item(id),
+  line       TEXT NOT NULL,
+  at         INTEGER NOT NULL,
+  PRIMARY KEY (order_item, line)
+) WITHOUT ROWID;
+
+CREATE TABLE result (
+  id          INTEGER PRIMARY KEY,
+  message     INTEGER NOT NULL,
+  line        TEXT NOT NULL,
+  kind        TEXT NOT NULL,              -- patient, control, calibration
+  barcode     TEXT NOT NULL,
+  specimen    INTEGER REFERENCES specimen(id),
+  test        TEXT,
+  state       TEXT NOT NULL,
+  version     INTEGER NOT NULL,
+  supersedes  INTEGER REFERENCES result(id),
+  holds       TEXT NOT NULL,              -- JSON list, empty when nothing holds it
+  detail      TEXT NOT NULL,              -- the observation as decoded, JSON
+  received_at INTEGER NOT NULL,
+  decided_at  INTEGER
+);
+CREATE INDEX result_message ON result(message);
+CREATE INDEX result_specimen ON result(specimen, test) WHERE specimen IS NOT NULL;
+CREATE INDEX result_waiting ON result(barcode) WHERE state = 'waiting';
+CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
+CREATE INDEX result_barcode ON result(barcode, received_at);
+
+-- What makes a result the same result. Led by day, so that looking for repeats touches only the
+-- last few days however many years are stored.
+CREATE TABLE result_key (
+  day    INTEGER NOT NULL,
+  key    TEXT NOT NULL,
+  result INTEGER NOT NULL,
+  at     INTEGER NOT NULL,
+  PRIMARY KEY (day, key)
+) WITHOUT ROWID;
+
+CREATE TABLE device_event (
+  id       INTEGER PRIMARY KEY,
+  message  INTEGER NOT NULL,
+  line     TEXT NOT NULL,
+  code     TEXT NOT NULL,
+  text     TEXT NOT NULL,
+  specimen TEXT NOT NULL,
+  at       INTEGER NOT NULL
+);
+CREATE INDEX device_event_message ON device_event(message);
+
+-- One row per message to be delivered: results to a host, orders and cancels to a device.
+CREATE TABLE queue (
+  id            INTEGER PRIMARY KEY,
+  destination   TEXT NOT NULL,            -- host:<id> or line:<id>
+  kind          TEXT NOT NULL,            -- result, order, cancel
+  specimen      INTEGER NOT NULL REFERENCES specimen(id),
+  priority      INTEGER NOT NULL,
+  state         TEXT NOT NULL,
+  attempts      INTEGER NOT NULL,
+  due_at        INTEGER NOT NULL,
+  lease_owner   TEXT,
+  lease_until   INTEGER,
+  control_id    TEXT UNIQUE,
+  body          BLOB,                     -- rendered before the first try, never changed after
+  reason        TEXT NOT NULL,
+  created_at    INTEGER NOT NULL,
+  tried_at      INTEGER,
+  closed_at     INTEGER,
+  closed_by     TEXT NOT NULL,
+  answer        TEXT NOT NULL
+);
+CREATE INDEX queue_open ON queue(destination, priority, id) WHERE state = 'waiting';
+CREATE INDEX queue_due ON queue(destination, due_at) WHERE state = 'waiting';
+CREATE INDEX queue_leased ON queue(id) WHERE state = 'leased';
+CREATE INDEX queue_specimen ON queue(specimen, destination, id) WHERE state IN ('waiting', 'leased');
+CREATE INDEX queue_aside ON queue(id) WHERE state = 'set-aside';
+
+CREATE TABLE queue_result (
+  queue  INTEGER NOT NULL REFERENCES queue(id),
+  result INTEGER NOT NULL REFERENCES result(id),
+  PRIMARY KEY (queue, result)
+) WITHOUT ROWID;
+CREATE INDEX queue_result_result ON queue_result(result);
+
+CREATE TABLE queue_order (
+  queue      INTEGER NOT NULL REFERENCES queue(id),
+  order_item INTEGER NOT NULL REFERENCES order_item(id),
+  PRIMARY KEY (queue, order_item)
+) WITHOUT ROWID;
+
+-- Messages of a host that were answered, so that the same one gets the same answer again.
+CREATE TABLE answered (
+  host       TEXT NOT NULL,
+  sender     TEXT NOT NULL,
+  control_id TEXT NOT NULL,
+  digest     TEXT NOT NULL,
+  message    INTEGER NOT NULL,
+  reply      BLOB,
+  at         INTEGER NOT NULL,
+  PRIMARY KEY (host, sender, control_id, digest)
+) WITHOUT ROWID;
+
+CREATE TABLE audit (
+  id      INTEGER PRIMARY KEY,
+  at      INTEGER NOT NULL,
+  actor   TEXT NOT NULL,
+  action  TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  detail  TEXT NOT NULL
+);
+CREATE INDEX audit_subject ON audit(subject);

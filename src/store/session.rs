@@ -1,0 +1,48 @@
+//! The seam between the store's threads and a database: what a backend has to bring.
+
+use std::fmt;
+
+use super::{db::Db, error::StoreError};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The one writer.
+    Write,
+    /// A reader: sees what was committed when its work began, changes nothing.
+    Read,
+}
+
+/// A database that connections can be made to. SQLite is one; PostgreSQL will be another, under
+/// the same conformance suite.
+pub(super) trait Backend: fmt::Debug + Send + Sync {
+    /// Opens a connection. Called on the thread that will use it.
+    fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError>;
+
+    /// Writes a checked copy of the database to `path` while it is in use.
+    fn backup(&self, path: &std::path::Path) -> Result<(), StoreError>;
+}
+
+/// One connection and its transaction.
+pub(super) trait Session: Db {
+    /// Begins a transaction and, in it, the first unit of work.
+    fn begin(&mut self) -> Result<(), StoreError>;
+
+    /// Keeps the unit of work that just ended and begins the next one of the same transaction.
+    fn next_work(&mut self) -> Result<(), StoreError>;
+
+    /// Undoes the present unit of work alone and begins the next one.
+    fn undo_work(&mut self) -> Result<(), StoreError>;
+
+    /// Commits the transaction; when this returns, it is on disk.
+    fn commit(&mut self) -> Result<(), StoreError>;
+
+    /// Gives the transaction up, if there is one.
+    fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// The first error of the present unit of work.
+    fn failure(&self) -> Option<StoreError>;
+
+    /// Runs a script of several statements.
+    fn script(&mut self, text: &'static str) -> Result<(), StoreError>;
+}

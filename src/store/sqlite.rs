@@ -1,0 +1,410 @@
+//! The SQLite backend: one file, a write-ahead log, every commit on disk before it is reported.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Either, Executor as _, Row as _,
+    SqlSafeStr as _, Sqlite, TypeInfo as _, ValueRef as _,
+    query::Query,
+    sqlite::{
+        SqliteArguments, SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection,
+        SqliteJournalMode, SqliteRow, SqliteSynchronous,
+    },
+};
+use tokio::runtime::Runtime;
+
+use super::{
+    backup, db,
+    db::{Db, Insert, Param, Row, Sql},
+    error::{Cause, StoreError},
+    file::create_private,
+    session::{Access, Backend, Session},
+};
+
+/// `LWDB` in ASCII: the file says whose it is.
+pub(super) const APPLICATION_ID: i64 = 0x4C57_4442;
+
+/// How long to wait for another program that has locked the file. Longer than a backup tool needs
+/// to read the header, shorter than the 10 s after which a device is told NAK.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Two typical messages of 3 kB share a page; with 4 kB pages each would waste a quarter of one.
+const PAGE_BYTES: u32 = 8_192;
+
+/// Pages in the write-ahead log before it is copied into the file: 16 MB, so that copying is rare
+/// and a start after a crash still reads little.
+const CHECKPOINT_PAGES: u32 = 2_048;
+
+/// The log file is cut back to this after a long reader let it grow.
+const LOG_BYTES_MAX: u32 = 64 * 1_024 * 1_024;
+
+/// Page cache of the writer, KiB; it holds the upper levels of every index.
+const WRITER_CACHE_KIB: i32 = 16_384;
+
+/// Page cache of one reader, KiB.
+const READER_CACHE_KIB: i32 = 2_048;
+
+/// Prepared statements kept per connection; more than Labwire has.
+const STATEMENTS_MAX: usize = 512;
+
+/// A database file.
+#[derive(Debug)]
+pub(super) struct SqliteBackend {
+    path: PathBuf,
+    shown: Arc<str>,
+    pages_max: Option<u32>,
+}
+
+impl SqliteBackend {
+    /// The database at `path`, which connecting for writing creates if it is missing.
+    pub(super) fn new(path: PathBuf, pages_max: Option<u32>) -> Self {
+        let shown = path.display().to_string().into();
+        Self {
+            path,
+            shown,
+            pages_max,
+        }
+    }
+
+    /// Refuses a file that is damaged or belongs to another program, before anything is written
+    /// to it. Reads the first pages only, so that a start does not take longer as the file grows.
+    fn probe(&self) -> Result<(), StoreError> {
+        let plain = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let mut session = SqliteSession::open(&plain, Access::Write, Arc::clone(&self.shown))?;
+        let id = session
+            .row(&Sql::same("PRAGMA application_id"), &[])?
+            .int(0)?;
+        let tables = session
+            .row(&Sql::same("SELECT count(*) FROM sqlite_schema"), &[])?
+            .int(0)?;
+        if id == APPLICATION_ID || (id == 0 && tables == 0) {
+            Ok(())
+        } else {
+            Err(StoreError::NotLabwire {
+                path: Arc::clone(&self.shown),
+            })
+        }
+    }
+
+    /// Copies the sound database `from` to the place of this one, which must be empty.
+    pub(super) fn restore(&self, from: &Path) -> Result<(), StoreError> {
+        let shown: Arc<str> = from.display().to_string().into();
+        let source = Self::new(from.to_owned(), None);
+        source.probe()?;
+        backup::copy(&source.options(Access::Read), &shown, &self.path)
+    }
+
+    fn options(&self, access: Access) -> SqliteConnectOptions {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENTS_MAX)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        match access {
+            Access::Read => options
+                .read_only(true)
+                .pragma("cache_size", (-READER_CACHE_KIB).to_string()),
+            Access::Write => options
+                .page_size(PAGE_BYTES)
+                .auto_vacuum(SqliteAutoVacuum::Incremental)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+                .pragma("journal_size_limit", LOG_BYTES_MAX.to_string())
+                .pragma("cache_size", (-WRITER_CACHE_KIB).to_string()),
+        }
+    }
+}
+
+impl Backend for SqliteBackend {
+    fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError> {
+        if access == Access::Write {
+            create_private(&self.path)?;
+            self.probe()?;
+        }
+        let mut session =
+            SqliteSession::open(&self.options(access), access, Arc::clone(&self.shown))?;
+        if let (Access::Write, Some(pages)) = (access, self.pages_max) {
+            session.run_text(format!("PRAGMA max_page_count = {pages}"))?;
+        }
+        Ok(Box::new(session))
+    }
+
+    fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        backup::copy(&self.options(Access::Read), &self.shown, path)
+    }
+}
+
+/// One connection to a database file, and the runtime that drives it on this thread.
+#[derive(Debug)]
+pub(super) struct SqliteSession {
+    runtime: Runtime,
+    /// Absent only while it is dropped.
+    connection: Option<SqliteConnection>,
+    access: Access,
+    path: Arc<str>,
+    failure: Option<StoreError>,
+}
+
+impl SqliteSession {
+    pub(super) fn open(
+        options: &SqliteConnectOptions,
+        access: Access,
+        path: Arc<str>,
+    ) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|source| StoreError::Thread {
+                source: Arc::new(source),
+            })?;
+        let connection = runtime
+            .block_on(options.connect())
+            .map_err(|error| blame(error, access, &path))?;
+        Ok(Self {
+            runtime,
+            connection: Some(connection),
+            access,
+            path,
+            failure: None,
+        })
+    }
+
+    /// Runs one statement whose text was made here, outside any unit of work.
+    pub(super) fn run_text(&mut self, text: String) -> Result<(), StoreError> {
+        self.drive(async |connection| {
+            connection
+                .execute(sqlx::raw_sql(AssertSqlSafe(text)))
+                .await
+                .map(|_| ())
+        })
+    }
+
+    fn control(&mut self, text: &'static str) -> Result<(), StoreError> {
+        self.failure = None;
+        self.drive(async |connection| connection.execute(sqlx::query(text)).await.map(|_| ()))
+    }
+
+    fn drive<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let connection = self.connection.as_mut().ok_or(StoreError::Closed)?;
+        let outcome = self.runtime.block_on(ask(connection));
+        outcome.map_err(|error| self.fail(blame(error, self.access, &self.path)))
+    }
+
+    fn fail(&mut self, error: StoreError) -> StoreError {
+        self.failure = Some(error.clone());
+        error
+    }
+
+    fn check_params(&mut self, sql: &Sql, params: &[Param]) -> Result<(), StoreError> {
+        let named = db::params_named(sql.sqlite);
+        if named == params.len() {
+            return Ok(());
+        }
+        let what = format!(
+            "{} parameters, for a statement that names {named}",
+            params.len()
+        );
+        Err(self.fail(StoreError::value(what)))
+    }
+}
+
+/// Closes the file now: sqlx alone would do it on a thread of its own, some time later, while the
+/// lock is free already.
+impl Drop for SqliteSession {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            // Whatever closing reports, nothing was left to be written: every commit is on disk.
+            drop(self.runtime.block_on(connection.close()));
+        }
+    }
+}
+
+impl Db for SqliteSession {
+    fn exec(&mut self, sql: &Sql, params: &[Param]) -> Result<u64, StoreError> {
+        self.check_params(sql, params)?;
+        let query = bind(sqlx::query(sql.sqlite), params.iter().cloned());
+        let done = self.drive(async |connection| connection.execute(query).await)?;
+        Ok(done.rows_affected())
+    }
+
+    fn rows(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError> {
+        self.check_params(sql, params)?;
+        let query = bind(sqlx::query(sql.sqlite), params.iter().cloned());
+        let rows = self.drive(async |connection| connection.fetch_all(query).await)?;
+        rows.iter()
+            .map(read_row)
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.fail(error))
+    }
+
+    fn insert_rows(
+        &mut self,
+        insert: &Insert,
+        rows: Vec<Vec<Param>>,
+    ) -> Result<(u64, Vec<Row>), StoreError> {
+        if rows.iter().any(|row| row.len() != insert.columns) {
+            return Err(self.fail(StoreError::value("a row with another number of columns")));
+        }
+        let mut changed = 0_u64;
+        let mut returned = Vec::new();
+        let mut rows = rows;
+        while !rows.is_empty() {
+            let rest = rows.split_off(Insert::portion(rows.len()));
+            let text = insert.text(rows.len());
+            let query = bind(sqlx::query(AssertSqlSafe(text)), rows.into_iter().flatten());
+            let answers = self.drive(async |connection| all_answers(connection, query).await)?;
+            for answer in answers {
+                match answer {
+                    Either::Left(count) => changed += count,
+                    Either::Right(row) => {
+                        returned.push(read_row(&row).map_err(|error| self.fail(error))?);
+                    }
+                }
+            }
+            rows = rest;
+        }
+        Ok((changed, returned))
+    }
+
+    fn prepare(&mut self, sql: &Sql) -> Result<(), StoreError> {
+        self.drive(async |connection| {
+            connection
+                .prepare(sql.sqlite.into_sql_str())
+                .await
+                .map(|_| ())
+        })
+    }
+}
+
+impl Session for SqliteSession {
+    fn begin(&mut self) -> Result<(), StoreError> {
+        // A transaction that only later turns into a write gets "database is locked" at once.
+        self.control(match self.access {
+            Access::Write => "BEGIN IMMEDIATE; SAVEPOINT work",
+            Access::Read => "BEGIN DEFERRED",
+        })
+    }
+
+    fn next_work(&mut self) -> Result<(), StoreError> {
+        self.control("RELEASE work; SAVEPOINT work")
+    }
+
+    fn undo_work(&mut self) -> Result<(), StoreError> {
+        self.control("ROLLBACK TO work")
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.control("COMMIT")
+    }
+
+    fn rollback(&mut self) -> Result<(), StoreError> {
+        self.control("ROLLBACK")
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.failure.clone()
+    }
+
+    fn script(&mut self, text: &'static str) -> Result<(), StoreError> {
+        self.drive(async |connection| connection.execute(sqlx::raw_sql(text)).await.map(|_| ()))
+    }
+}
+
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+fn bind<'q>(query: SqliteQuery<'q>, params: impl Iterator<Item = Param>) -> SqliteQuery<'q> {
+    params.fold(query, |query, param| match param {
+        Param::Null => query.bind(None::<i64>),
+        Param::Int(value) => query.bind(value),
+        Param::Text(value) => query.bind(value),
+        Param::Blob(value) => query.bind(value),
+    })
+}
+
+async fn all_answers(
+    connection: &mut SqliteConnection,
+    query: SqliteQuery<'_>,
+) -> Result<Vec<Either<u64, SqliteRow>>, sqlx::Error> {
+    use futures_util::TryStreamExt as _;
+    connection
+        .fetch_many(query)
+        .map_ok(|answer| answer.map_left(|done| done.rows_affected()))
+        .try_collect()
+        .await
+}
+
+fn read_row(row: &SqliteRow) -> Result<Row, StoreError> {
+    (0..row.len())
+        .map(|column| read_value(row, column))
+        .collect::<Result<_, _>>()
+        .map(Row::new)
+}
+
+fn read_value(row: &SqliteRow, column: usize) -> Result<Param, StoreError> {
+    let misread = |_| StoreError::value(format!("column {column} does not decode"));
+    let raw = row.try_get_raw(column).map_err(misread)?;
+    if raw.is_null() {
+        return Ok(Param::Null);
+    }
+    let kind = raw.type_info().name().to_owned();
+    match kind.as_str() {
+        "INTEGER" => row
+            .try_get_unchecked(column)
+            .map(Param::Int)
+            .map_err(misread),
+        "TEXT" => row
+            .try_get_unchecked(column)
+            .map(Param::Text)
+            .map_err(misread),
+        "BLOB" => row
+            .try_get_unchecked(column)
+            .map(Param::Blob)
+            .map_err(misread),
+        other => Err(StoreError::value(format!("column {column} holds {other}"))),
+    }
+}
+
+/// Turns what SQLite reports into who can mend it.
+pub(super) fn blame(error: sqlx::Error, access: Access, path: &Arc<str>) -> StoreError {
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<i32>().ok());
+    let is_gone = matches!(error, sqlx::Error::WorkerCrashed | sqlx::Error::Io(_));
+    let source: Cause = Arc::new(error);
+    let path = Arc::clone(path);
+    // The low byte of the extended code is the primary one: https://www.sqlite.org/rescode.html
+    match code.map(|code| code & 0xFF) {
+        Some(13) => StoreError::DiskFull {
+            path,
+            source: Some(source),
+        },
+        Some(10) => StoreError::DiskFailed {
+            path,
+            source: Some(source),
+        },
+        Some(8) if access == Access::Write => StoreError::ReadOnly { path, source },
+        Some(5 | 6) => StoreError::Busy { path, source },
+        Some(11 | 26) => StoreError::Damaged { path, source },
+        Some(14) => StoreError::CannotOpen { path, source },
+        Some(19) => StoreError::RuleBroken { source },
+        None if is_gone => StoreError::DiskFailed {
+            path,
+            source: Some(source),
+        },
+        _ => StoreError::Statement { source },
+    }
+}

@@ -1,0 +1,403 @@
+//! The one writer: a thread that takes work from four queues and commits it in groups.
+//!
+//! A group is one transaction and one wait for the disk. Journal entries go first and together;
+//! then answers somebody waits for; then parsed results, in a turn that ends soon when a peer
+//! waits; then housekeeping. Nobody is told anything before the group is on disk.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, select};
+use labwire_protocols::wire::Mono;
+
+use super::{
+    clock::Clock,
+    error::StoreError,
+    fault::{Fault, FaultPoint, Faults},
+    health::Board,
+    job::{EntryTask, Job, Ticket, Work},
+    journal,
+    lane::Turn,
+    lock::Lock,
+    session::{Access, Backend, Session},
+};
+
+/// Most units of work that one group takes from the journal queue: about 6 ms of inserting typical
+/// messages, a few times the wait for a good disk.
+const JOURNAL_GROUP_MAX: usize = 256;
+
+/// A group takes no further entry once it holds this much: half of what the log holds before it
+/// is copied into the file, and some 50 ms of a slow disk.
+const JOURNAL_GROUP_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+
+/// Most answers in one group; each is a handful of statements.
+const REPLY_GROUP_MAX: usize = 64;
+
+/// A turn of parsed results while a peer waits: ends after this many units …
+const CANONICAL_SHORT_MAX: usize = 32;
+/// … or after this long, whichever comes first.
+const CANONICAL_SHORT: Duration = Duration::from_millis(4);
+
+/// A turn of parsed results while nobody waits: ends after this many units …
+const CANONICAL_LONG_MAX: usize = 256;
+/// … or after this long; somebody who comes in the meantime makes it a short one.
+const CANONICAL_LONG: Duration = Duration::from_millis(20);
+
+/// The receiving ends of the writer's queues.
+#[derive(Debug)]
+pub(super) struct Queues {
+    pub(super) journal: Receiver<Ticket>,
+    pub(super) reply: Receiver<Ticket>,
+    pub(super) canonical: Receiver<Ticket>,
+    pub(super) background: Receiver<Ticket>,
+    /// A message here, or the end of its sender, ends the writer once the queues are empty.
+    pub(super) stop: Receiver<()>,
+}
+
+impl Queues {
+    const fn of(&self, turn: Turn) -> &Receiver<Ticket> {
+        match turn {
+            Turn::Journal => &self.journal,
+            Turn::Reply => &self.reply,
+            Turn::Canonical => &self.canonical,
+            Turn::Background => &self.background,
+        }
+    }
+
+    fn take(&self, turn: Turn) -> Option<Work> {
+        self.of(turn).try_recv().ok().map(|ticket| ticket.work)
+    }
+
+    fn take_first(&self) -> Option<(Turn, Work)> {
+        Turn::ALL
+            .into_iter()
+            .find_map(|turn| Some((turn, self.take(turn)?)))
+    }
+
+    /// Waits for work; `None` when the store is to end, once what is queued has been served.
+    fn wait(&self) -> Option<(Turn, Work)> {
+        if let Some(found) = self.take_first() {
+            return Some(found);
+        }
+        let (turn, ticket) = select! {
+            recv(self.journal) -> ticket => (Turn::Journal, ticket.ok()),
+            recv(self.reply) -> ticket => (Turn::Reply, ticket.ok()),
+            recv(self.canonical) -> ticket => (Turn::Canonical, ticket.ok()),
+            recv(self.background) -> ticket => (Turn::Background, ticket.ok()),
+            recv(self.stop) -> _ => (Turn::Background, None),
+        };
+        Some((turn, ticket?.work))
+    }
+
+    fn somebody_waits(&self) -> bool {
+        !self.journal.is_empty() || !self.reply.is_empty()
+    }
+}
+
+/// The writer's thread, as a value.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) faults: Option<Arc<dyn Faults>>,
+    pub(super) board: Arc<Board>,
+    pub(super) path: Arc<str>,
+    pub(super) queues: Queues,
+    /// Released when the writer ends, so that no second one can begin before.
+    pub(super) lock: Option<Lock>,
+}
+
+impl Writer {
+    /// Serves until the store ends. `session` is absent after an error of the disk, until the next
+    /// unit of work opens it again.
+    pub(super) fn run(self, session: Box<dyn Session>) {
+        let mut session = Some(session);
+        while let Some(first) = self.queues.wait() {
+            self.serve_unless_panicking(first, &mut session);
+        }
+        while let Some(first) = self.queues.take_first() {
+            self.serve_unless_panicking(first, &mut session);
+        }
+        drop(session);
+        drop(self.lock);
+    }
+
+    /// A panic outside the work itself (in the drop of an answer, in a driver) costs its group:
+    /// nothing is promised, whoever asked is told that the store is closed, the next group goes on.
+    fn serve_unless_panicking(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
+        // The connection is the only thing shared with the next group, and it is given up.
+        if catch_unwind(AssertUnwindSafe(|| self.serve(first, slot))).is_err() {
+            self.board.failed(&StoreError::Panicked);
+            *slot = None;
+        }
+    }
+
+    fn serve(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
+        let started = self.clock.mono();
+        let mut group = Group::default();
+        let outcome = self.transaction(first, slot, &mut group, started);
+        match &outcome {
+            Ok(()) => {
+                let took = self.clock.mono().since(started);
+                self.board.committed(group.jobs.len(), took);
+            }
+            Err(error) => {
+                self.board.failed(error);
+                give_up(slot, error);
+            }
+        }
+        group.settle(&outcome);
+    }
+
+    fn transaction(
+        &self,
+        first: (Turn, Work),
+        slot: &mut Option<Box<dyn Session>>,
+        group: &mut Group,
+        started: Mono,
+    ) -> Result<(), StoreError> {
+        let session = match self.begin(slot) {
+            Ok(session) => session,
+            Err(error) => {
+                group.take_undone(first.1);
+                return Err(error);
+            }
+        };
+        self.fill(first, session, group, started)?;
+        self.fault(FaultPoint::Commit)?;
+        session.commit()?;
+        self.fault(FaultPoint::Committed)
+    }
+
+    fn begin<'s>(
+        &self,
+        slot: &'s mut Option<Box<dyn Session>>,
+    ) -> Result<&'s mut dyn Session, StoreError> {
+        self.fault(FaultPoint::Begin)?;
+        let session = match slot {
+            Some(session) => session,
+            None => slot.insert(self.backend.connect(Access::Write)?),
+        };
+        session.begin()?;
+        Ok(session.as_mut())
+    }
+
+    /// Takes work in the order of the turns until the group is full.
+    fn fill(
+        &self,
+        (turn, work): (Turn, Work),
+        session: &mut dyn Session,
+        group: &mut Group,
+        started: Mono,
+    ) -> Result<(), StoreError> {
+        let mut first = Some(work);
+        let mut next = |asked: Turn| {
+            let own = if asked == turn { first.take() } else { None };
+            own.or_else(|| self.queues.take(asked))
+        };
+        group.fill_journal(|| next(Turn::Journal), session)?;
+        for _ in 0..REPLY_GROUP_MAX {
+            let Some(work) = next(Turn::Reply) else { break };
+            group.run(session, work.into_job())?;
+        }
+        let turn_started = self.clock.mono();
+        for count in 1.. {
+            let Some(work) = next(Turn::Canonical) else {
+                break;
+            };
+            group.run(session, work.into_job())?;
+            if self.turn_is_over(count, self.clock.mono().since(turn_started)) {
+                break;
+            }
+        }
+        // One piece of housekeeping at most, and only in a group that has been quick so far.
+        let is_quick = self.clock.mono().since(started) < CANONICAL_SHORT;
+        let has_time = turn == Turn::Background || (is_quick && !self.queues.somebody_waits());
+        if has_time && let Some(work) = next(Turn::Background) {
+            group.run(session, work.into_job())?;
+        }
+        Ok(())
+    }
+
+    fn turn_is_over(&self, count: usize, spent: Duration) -> bool {
+        let (most, longest) = if self.queues.somebody_waits() {
+            (CANONICAL_SHORT_MAX, CANONICAL_SHORT)
+        } else {
+            (CANONICAL_LONG_MAX, CANONICAL_LONG)
+        };
+        count >= most || spent >= longest
+    }
+
+    fn fault(&self, point: FaultPoint) -> Result<(), StoreError> {
+        let path = Arc::clone(&self.path);
+        match self.faults.as_ref().and_then(|faults| faults.at(point)) {
+            None => Ok(()),
+            Some(Fault::DiskFull) => Err(StoreError::DiskFull { path, source: None }),
+            Some(Fault::DiskFailed) => Err(StoreError::DiskFailed { path, source: None }),
+        }
+    }
+}
+
+/// Leaves the failed transaction. The connection is kept where it is known to be sound: a full
+/// disk and a foreign lock do it no harm.
+fn give_up(slot: &mut Option<Box<dyn Session>>, error: &StoreError) {
+    let is_sound = matches!(error, StoreError::DiskFull { .. } | StoreError::Busy { .. });
+    let is_out = slot
+        .as_mut()
+        .is_some_and(|session| session.rollback().is_ok());
+    if !(is_sound && is_out) {
+        *slot = None;
+    }
+}
+
+/// What one transaction holds.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<(Box<dyn Job>, Result<(), StoreError>)>,
+    works: usize,
+}
+
+impl Group {
+    fn take_undone(&mut self, work: Work) {
+        self.jobs.push((work.into_job(), Ok(())));
+    }
+
+    /// Takes journal entries, the neighbours among them together.
+    fn fill_journal(
+        &mut self,
+        mut next: impl FnMut() -> Option<Work>,
+        session: &mut dyn Session,
+    ) -> Result<(), StoreError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0_usize;
+        for _ in 0..JOURNAL_GROUP_MAX {
+            match next() {
+                Some(Work::Entry(task)) => {
+                    bytes = bytes.saturating_add(task.entry.bytes());
+                    batch.push(task);
+                }
+                Some(Work::Job(job)) => {
+                    if let Err(error) = self.append(session, std::mem::take(&mut batch)) {
+                        self.take_undone(Work::Job(job));
+                        return Err(error);
+                    }
+                    self.run(session, job)?;
+                }
+                None => break,
+            }
+            if bytes >= JOURNAL_GROUP_BYTES_MAX {
+                break;
+            }
+        }
+        self.append(session, batch)
+    }
+
+    /// Runs one unit of work; what fails by itself is undone and the group goes on.
+    ///
+    /// # Errors
+    /// When the group as a whole has failed.
+    fn run(&mut self, session: &mut dyn Session, mut job: Box<dyn Job>) -> Result<(), StoreError> {
+        if let Err(error) = self.next_work(session) {
+            self.jobs.push((job, Ok(())));
+            return Err(error);
+        }
+        let outcome = job.run(session);
+        let outcome = session.failure().map_or(outcome, Err);
+        self.jobs.push((job, outcome.clone()));
+        if outcome.is_ok() {
+            Ok(())
+        } else {
+            undo(session)
+        }
+    }
+
+    /// Writes journal entries as one unit of work; if that fails, each as its own, so that one
+    /// wrong entry does not take its neighbours with it.
+    fn append(
+        &mut self,
+        session: &mut dyn Session,
+        mut batch: Vec<EntryTask>,
+    ) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let begun = self.next_work(session);
+        let entries: Vec<_> = batch.iter().map(|task| &task.entry).collect();
+        let written = begun.and_then(|()| match journal::append(session, &entries) {
+            Ok(written) => session.failure().map_or(Ok(Some(written)), Err),
+            Err(_) => undo(session).map(|()| None),
+        });
+        match written {
+            Ok(Some(written)) => {
+                for (task, output) in batch.iter_mut().zip(written) {
+                    task.output = Some(output);
+                }
+                self.jobs.extend(
+                    batch
+                        .into_iter()
+                        .map(|task| (Box::new(task) as Box<dyn Job>, Ok(()))),
+                );
+                Ok(())
+            }
+            Ok(None) => self.append_singly(session, batch),
+            Err(error) => {
+                self.jobs.extend(
+                    batch
+                        .into_iter()
+                        .map(|task| (Box::new(task) as Box<dyn Job>, Ok(()))),
+                );
+                Err(error)
+            }
+        }
+    }
+
+    fn append_singly(
+        &mut self,
+        session: &mut dyn Session,
+        batch: Vec<EntryTask>,
+    ) -> Result<(), StoreError> {
+        let mut batch = batch.into_iter();
+        let outcome = batch
+            .by_ref()
+            .try_for_each(|task| self.run(session, Box::new(task)));
+        self.jobs
+            .extend(batch.map(|task| (Box::new(task) as Box<dyn Job>, Ok(()))));
+        outcome
+    }
+
+    fn next_work(&mut self, session: &mut dyn Session) -> Result<(), StoreError> {
+        self.works += 1;
+        if self.works == 1 {
+            Ok(())
+        } else {
+            session.next_work()
+        }
+    }
+
+    /// Tells everybody: first the failure of the unit, else that of the group.
+    fn settle(self, committed: &Result<(), StoreError>) {
+        for (job, outcome) in self.jobs {
+            job.settle(outcome.and_then(|()| committed.clone()));
+        }
+    }
+}
+
+/// Undoes the present unit of work, unless the database as a whole has failed.
+fn undo(session: &mut dyn Session) -> Result<(), StoreError> {
+    match session.failure() {
+        Some(error) if error.is_unavailable() => Err(error),
+        _ => session.undo_work(),
+    }
+}
+
+impl Work {
+    fn into_job(self) -> Box<dyn Job> {
+        match self {
+            Self::Job(job) => job,
+            Self::Entry(entry) => Box::new(entry),
+        }
+    }
+}
