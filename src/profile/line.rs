@@ -10,9 +10,10 @@ use labwire_protocols::charset::Charset;
 
 use super::{Profile, TestRule, TextRules};
 use crate::config::{
-    catalogue,
+    Instrument, catalogue,
     choice::Unmapped,
     problem::{Problem, Problems},
+    read::At,
     units::{UnitProof, prove_catalogue},
 };
 
@@ -46,6 +47,24 @@ pub trait Catalogue {
     fn unit(&self, test: &str) -> Option<&str>;
     /// The code that a result text stands for.
     fn coded(&self, test: &str, text: &str) -> Option<String>;
+}
+
+impl LineSettings {
+    /// What `lab.toml` says of an instrument whose clock runs in `zone`.
+    pub fn of(instrument: &Instrument, zone: TimeZone) -> Self {
+        let pair =
+            |(code, test): &(At<String>, At<String>)| (code.value.clone(), test.value.clone());
+        Self {
+            line: instrument.id.value.clone(),
+            charset: instrument
+                .charset
+                .as_ref()
+                .and_then(|label| Charset::from_label(label)),
+            unmapped: instrument.unmapped.value,
+            tests: instrument.tests.iter().map(pair).collect(),
+            zone: Some(zone),
+        }
+    }
 }
 
 impl Catalogue for catalogue::Catalogue {

@@ -243,22 +243,20 @@ fn a_test_is_ordered_by_the_codes_of_site_and_profile() {
 #[test]
 fn a_chemistry_query_is_answered_by_a_receipt_and_display_lines() {
     let text = "[device]\nprotocol = \"hl7\"\n[specimen]\nid = \"OBR-2\"\n[result]\ncode = \"OBX-3\"\n\
-                value = \"OBX-5\"\n[answer]\nform = \"qck-dsr\"\nmsh = { 11 = \"P\", 12 = \"2.3.1\" }\n";
-    let echo = vec![
-        ("control".to_owned(), "8".to_owned()),
-        (
-            "qrd".to_owned(),
-            "QRD|20250115|R|D|1|||RD|25|OTH|||T".to_owned(),
-        ),
-    ];
+                value = \"OBX-5\"\n[answer]\nform = \"qck-dsr\"\nmsh = { 12 = \"2.3.1\" }\n";
+    let sent = "MSH|^~\\&|BS-480|LAB|||20250115101459||QRY^Q02|8|P|2.3.1\r\
+                QRD|20250115|R|D|1|||RD|25|OTH|||T\r";
+    let echo = vec![("message".to_owned(), sent.to_owned())];
     let asked = Query {
         echo,
         ..query(&["25"])
     };
     check(
         answer(&line_of(text), &asked, &[], &stamp()),
-        &["MSH|^~\\&|||||20250115101501||QCK^Q02|LW1|P|2.3.1\r\
-         MSA|AA|8|Message accepted|||0\rERR|0\rQAK|SR|NF\r"],
+        &[
+            "MSH|^~\\&|||BS-480|LAB|20250115101501||QCK^Q02|LW1|P|2.3.1\r\
+         MSA|AA|8\rQAK|SR|NF\r",
+        ],
     );
     let written = answer(
         &line_of(text),

@@ -307,6 +307,17 @@ fn comments_stay_with_what_they_speak_of() {
 }
 
 #[test]
+fn comments_on_a_refused_order_are_not_lost() {
+    let order = format!("O|1|25{}X", "|".repeat(23));
+    let message = format!("H|\\^&\rP|1\r{order}\rC|1|I|no reagent|I\rL|1|N\r");
+    let lines = json_lines(&decode_text(&line_of(RULES), &message)).join("\n");
+    assert!(
+        lines.contains("order-refused") && lines.contains("no reagent"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn what_nobody_expects_is_kept_as_an_item() {
     let message = "R|1|^^^HIV|1\rH|\\^&\rP|1||25\rO|1|25\rX|1|odd\rhello\rL|1|E\rR|1|^^^HIV|2\r";
     let decoded = decode_text(&line_of(RULES), message);
@@ -582,6 +593,31 @@ fn messages_without_results_are_events() {
         matches!(&decoded.items[..], [Item::Incomplete(_)]),
         "{decoded:?}"
     );
+}
+
+#[test]
+fn an_instrument_of_lab_toml_becomes_the_settings_of_its_line() {
+    let lab = "[lab]\nname = \"L\"\n[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
+               port = \"tcp-listen://127.0.0.1:5001\"\ncharset = \"windows-1251\"\nunmapped = \"pass\"\n\
+               tests = { \"RET%\" = \"RETP\" }\n";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("lab.toml");
+    std::fs::write(&path, lab).expect("written");
+    let (loaded, _) = crate::config::load(&path, &crate::config::Seams::default());
+    let loaded = loaded.expect("readable");
+    let instrument = loaded.lab.instruments.first().expect("one instrument");
+    let settings = LineSettings::of(instrument, jiff::tz::TimeZone::UTC);
+    assert_eq!(
+        (settings.line.as_str(), settings.unmapped),
+        ("xn-1", Unmapped::Pass)
+    );
+    assert_eq!(
+        settings
+            .charset
+            .map(labwire_protocols::charset::Charset::label),
+        Some("windows-1251")
+    );
+    assert_eq!(settings.tests.get("RET%").map(String::as_str), Some("RETP"));
 }
 
 #[test]

@@ -104,3 +104,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_results_share_is_not_copied_without_limit() {
+    let long = "7".repeat(3_000);
+    let comments = format!("C|1|I|{}|G\r", "x".repeat(600)).repeat(10);
+    let results = "R|1|^^^A|5\r".repeat(200);
+    let raw = format!("H|\\^&\rP|1||{long}\rO|1|{long}\r{comments}{results}L|1|N\r");
+    let decoded = decode(&line("generic/astm"), None, raw.as_bytes(), true);
+    let found = observations(&decoded);
+    assert_eq!(found.len(), 200);
+    assert!(
+        found
+            .iter()
+            .all(|one| one.comments.len() == 3 && one.patient.ids.is_empty())
+    );
+    assert_eq!(
+        found[0].holds[0].reason.code(),
+        "no-specimen",
+        "a cut id would be another tube's"
+    );
+    assert_eq!(
+        decoded.items.len(),
+        200 + 7,
+        "comments beyond the limit are events"
+    );
+
+    let raw = format!(
+        "H|\\^&\rP|1\rO|1|25\rO|2|26|{}\r{results}L|1|N\r",
+        "x".repeat(20_000)
+    );
+    let decoded = decode(&line("generic/astm"), None, raw.as_bytes(), true);
+    let found = observations(&decoded);
+    assert!(
+        found.iter().all(|one| one.specimen.is_none()),
+        "not the tube of the order before"
+    );
+    assert_eq!(decoded.items.len(), 200 + 2);
+}
+
+#[test]
+fn a_query_for_more_tubes_than_a_rack_holds_says_so() {
+    let raw = format!(
+        "H|\\^&\rQ|1|{}||ALL||||||||O\rL|1|N\r",
+        "^1\\".repeat(5_000)
+    );
+    let decoded = decode(&line("generic/astm"), None, raw.as_bytes(), true);
+    assert!(matches!(
+        &decoded.items[..],
+        [Item::Query(_), Item::Incomplete(_)]
+    ));
+}
