@@ -14,6 +14,8 @@ pub mod chance;
 pub mod clock;
 pub mod faults;
 pub mod his;
+pub mod load;
+pub mod morning;
 pub mod persona;
 pub mod port;
 pub mod runner;

@@ -94,7 +94,8 @@ impl Book {
         shared.acks
     }
 
-    fn stamp(&self) -> String {
+    /// The wall clock of the HIS, `YYYYMMDDHHMMSS`.
+    pub fn stamp(&self) -> String {
         self.clock.stamp()
     }
 }

@@ -206,7 +206,7 @@ fn every_way_to_be_wrong_is_found() {
         assert_eq!(texts.join("; "), found);
     };
     let right = oru("B1", "P1", "R1", "GLU", "5.40");
-    check(&[right.clone()], "");
+    check(std::slice::from_ref(&right), "");
     check(&[], "missing: 25011500021 GLU = 5.40");
     check(
         &[oru("B1", "P2", "R1", "GLU", "5.40")],
