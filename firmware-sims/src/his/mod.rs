@@ -19,6 +19,8 @@ use crate::{
     runner::{Wire, session},
 };
 
+pub mod http;
+
 mod ledger;
 mod order;
 mod placer;
