@@ -11,6 +11,7 @@
 
 pub mod analyzer;
 pub mod chance;
+pub mod cli;
 pub mod clock;
 pub mod faults;
 pub mod his;
