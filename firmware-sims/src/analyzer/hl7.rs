@@ -132,8 +132,13 @@ impl Language for Hl7Language {
         } else {
             (self.shape.before, self.shape.after)
         };
+        let is_preliminary = run
+            .results
+            .iter()
+            .any(|one| one.status == Status::Preliminary);
         let places = [
             ("id", words.specimen),
+            ("report", if is_preliminary { "P" } else { "F" }),
             ("started", run.started.as_str()),
             ("completed", run.completed.as_str()),
         ];
