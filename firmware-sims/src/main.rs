@@ -30,6 +30,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
+    // Whoever reads may stop reading: `labwire-sim list | head -1`.
+    let cause = error.downcast_ref::<std::io::Error>();
+    if cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
     match writeln!(std::io::stderr(), "error: {error:#}") {
         Ok(()) | Err(_) => ExitCode::FAILURE,
     }

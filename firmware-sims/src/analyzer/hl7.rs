@@ -21,8 +21,11 @@ impl Hl7 {
         match setup.persona.shape {
             Shape::Hl7(shape) => {
                 let persona = setup.persona;
-                // Two instruments of one model share MSH-3 and MSH-4; the seed tells them apart.
-                let prefix = format!("S{}-", setup.seed);
+                // Two instruments of one model share MSH-3 and MSH-4: the seed tells them apart, and
+                // the time of the start one start from the next. MSH-10 has 20 characters.
+                let time = setup.clock.stamp();
+                let since: String = time.chars().skip(4).collect();
+                let prefix = format!("S{}{since}-", setup.seed % 1_000);
                 let language = Hl7Language {
                     shape,
                     persona,

@@ -85,8 +85,7 @@ fn place(
     orders: &Orders,
 ) -> anyhow::Result<()> {
     let time = book.stamp();
-    // The time is part of the ids, so that a second start does not repeat them.
-    let mut writer = Writer::new(arguments.version, format!("SIM{time}-"));
+    let mut writer = Writer::since(arguments.version, &time);
     for order in &arguments.order {
         let (barcode, codes) = order
             .split_once('=')

@@ -193,22 +193,29 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(Command::new("list").about("List the analyzers"))
-        .subcommand(HisArgs::augment_args(
-            Command::new("his").about("A hospital information system: orders out, results in"),
+        .subcommand(with::<HisArgs>(
+            "his",
+            "A hospital information system: orders out, results in",
         ))
-        .subcommand(MorningArgs::augment_args(
-            Command::new("morning").about("A whole hospital morning, checked at its end"),
+        .subcommand(with::<MorningArgs>(
+            "morning",
+            "A whole hospital morning, checked at its end",
         ))
-        .subcommand(LoadArgs::augment_args(
-            Command::new("load").about("As many messages as are acknowledged, and what it took"),
+        .subcommand(with::<LoadArgs>(
+            "load",
+            "As many messages as are acknowledged, and what it took",
         ));
     for persona in ALL {
-        let analyzer = Command::new(persona.name)
-            .about(persona.title)
-            .after_help(EXAMPLES_ANALYZER);
-        command = command.subcommand(AnalyzerArgs::augment_args(analyzer));
+        let analyzer = with::<AnalyzerArgs>(persona.name, persona.title);
+        command = command.subcommand(analyzer.after_help(EXAMPLES_ANALYZER));
     }
     command
+}
+
+/// A command with these arguments. The description comes last: the arguments bring the comment on
+/// their type.
+fn with<A: Args>(name: &'static str, about: &'static str) -> Command {
+    A::augment_args(Command::new(name)).about(about)
 }
 
 /// Runs one command line; everything it says goes to `out`. `cancel` ends what would go on.

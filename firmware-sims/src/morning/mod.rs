@@ -352,7 +352,7 @@ impl Morning {
 
     /// Does what the plan says, when it says so.
     async fn act(&self, plan: &Plan, book: &Book, began: Instant) {
-        let mut writer = Writer::new(self.settings.version, format!("HIS{}-", self.seed));
+        let mut writer = Writer::since(self.settings.version, &book.stamp());
         for step in &plan.steps {
             tokio::time::sleep_until(began + step.at.div_f64(self.speed)).await;
             let time = book.stamp();

@@ -1,9 +1,9 @@
 //! The words of the ASTM instruments, as templates.
 //!
 //! Places that are filled: `{id}` and `{id22}` (right-justified to 22), `{rack}`, `{pos}`, `{seq}`,
-//! `{tests}`, `{attribute}` (B, of a control A), `{action}`, `{purpose}`, `{processing}`, `{descriptor}`, `{message}`, `{time}`,
-//! `{day}`, `{started}`, `{completed}`; in results also `{n}`, `{code}`, `{loinc}`, `{value}`,
-//! `{unit}`, `{flag}`, `{status}`, `{alarm}`.
+//! `{tests}`, `{attribute}` (B, of a control A), `{action}`, `{purpose}`, `{processing}`,
+//! `{descriptor}`, `{message}`, `{time}`, `{day}`, `{started}`, `{completed}`; in results also
+//! `{n}`, `{code}`, `{loinc}`, `{value}`, `{unit}`, `{range}`, `{flag}`, `{status}`, `{alarm}`.
 
 use std::time::Duration;
 
