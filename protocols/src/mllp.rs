@@ -302,7 +302,7 @@ impl Endpoint {
             return self.note(NOTE_RELEASE_2);
         }
         self.blocks = self.blocks.saturating_add(1);
-        if is_complete && self.is_reply(&content) {
+        if self.is_reply(&content, is_complete) {
             return;
         }
         self.next_commit = self.next_commit.saturating_add(1);
@@ -322,17 +322,18 @@ impl Endpoint {
             .push_back(Output::Commit(id, Commit::Message(received)));
     }
 
-    /// Whether the block was a reply; if it was, it has been dealt with.
-    fn is_reply(&mut self, content: &Bytes) -> bool {
+    /// Whether the block was a reply; if it was, it has been dealt with. A cut one finishes nothing.
+    fn is_reply(&mut self, content: &Bytes, is_complete: bool) -> bool {
         let Some(peeked) = peek(content) else {
             return false;
         };
         let Some((code, control_id)) = peeked.msa else {
             return false;
         };
-        if self
-            .sender
-            .on_reply(code, control_id, content, &mut self.out)
+        if is_complete
+            && self
+                .sender
+                .on_reply(code, control_id, content, &mut self.out)
         {
             return true;
         }
@@ -485,5 +486,6 @@ fn asks_for_reply(peeked: &Peek<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "mllp/tests.rs"]
+mod property_tests;
+#[cfg(test)]
 mod tests;

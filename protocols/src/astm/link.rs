@@ -141,6 +141,13 @@ impl Link {
         &self.dialect
     }
 
+    /// Whether something acknowledged, or a message left over, is not durable yet. Until this is
+    /// false the machine must be kept and its deadlines served, even when its port is gone.
+    pub fn awaits_store(&self) -> bool {
+        let has_open_commit = self.unresolved.as_ref().is_some_and(Unresolved::is_waiting);
+        has_open_commit || !self.detached.is_empty()
+    }
+
     fn on_opened(&mut self) {
         self.on_closed();
         self.inbox = Inbox::default();

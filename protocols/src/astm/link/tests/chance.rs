@@ -106,7 +106,9 @@ proptest! {
         stream in stream(),
         dialect in dialect(),
         cuts in prop::collection::vec(1..9_usize, 1..20),
+        sends in any::<bool>(),
     ) {
+        let outputs = |dialect: &Dialect, pieces: &[&[u8]]| outputs(dialect, pieces, sends);
         let whole = outputs(&dialect, &[&stream]);
         let mut pieces = Vec::new();
         let mut rest = &stream[..];
@@ -204,13 +206,18 @@ fn a_storm_of_enq_is_answered_in_bounded_portions() {
 
 /// Everything the link says to a stream, deadlines not served, commits durable after each input
 /// is drained.
-fn outputs(dialect: &Dialect, pieces: &[&[u8]]) -> Vec<Output> {
+fn outputs(dialect: &Dialect, pieces: &[&[u8]], sends: bool) -> Vec<Output> {
     let mut link = Link::new(dialect.clone());
     let now = Mono::default();
     let mut said = Vec::new();
     link.handle(now, Input::Opened);
+    if sends {
+        link.handle(now, Input::Send(OutId(1), order(1)));
+        link.handle(now, Input::Send(OutId(2), order(2)));
+        said.extend(std::iter::from_fn(|| link.poll()));
+    }
     for piece in pieces {
-        link.handle(now, Input::Bytes(piece));
+        link.handle(Mono::from_millis(1), Input::Bytes(piece));
         said.extend(std::iter::from_fn(|| link.poll()));
     }
     // The store answers after the whole stream: what waits for it waited in every cut alike.
@@ -247,6 +254,8 @@ struct World {
     complete: [Vec<Bytes>; 2],
     commits: [BTreeMap<CommitId, Vec<Received>>; 2],
     finished: Vec<(OutId, SendOutcome)>,
+    /// Payloads other than [`order`]'s.
+    sent: BTreeMap<OutId, Bytes>,
     chance: VecDeque<u8>,
 }
 
@@ -265,6 +274,7 @@ impl World {
             complete: Default::default(),
             commits: Default::default(),
             finished: Vec::new(),
+            sent: BTreeMap::new(),
             chance: chance.into(),
         }
     }
@@ -289,7 +299,11 @@ impl World {
     /// The last ACK came, so the other store must have the message by now.
     fn finish(&mut self, to: usize, id: OutId, outcome: SendOutcome) {
         if outcome == SendOutcome::Sent {
-            let payload = order(id.0).payload;
+            let payload = self
+                .sent
+                .get(&id)
+                .cloned()
+                .unwrap_or_else(|| order(id.0).payload);
             assert!(
                 self.complete[to].contains(&payload),
                 "{id:?} was acknowledged, not committed"
@@ -446,6 +460,32 @@ proptest! {
                 prop_assert_eq!(times, 1, "{:?} of {:?}", id, world.complete[to]);
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_message_arrives_as_it_was_given_however_it_is_cut(
+        records in prop::collection::vec("[PORCM][|][ -~]{0,40}", 0..12),
+        one_record_per_frame in any::<bool>(),
+        frame_text_max in 1..70_usize,
+        is_by_message in any::<bool>(),
+    ) {
+        let records: String = records.iter().map(|record| format!("{record}\r")).collect();
+        let payload = Bytes::from(format!("H|\\^&|1\r{records}L|1|N\r"));
+        let durability = if is_by_message { Durability::Message } else { Durability::Frame };
+        let sender = Dialect { one_record_per_frame, frame_text_max, ..Dialect::instrument() };
+        let receiver = Dialect { durability, ..Dialect::default() };
+        let mut world = World::new([receiver, sender], Vec::new());
+        world.handle(0, Input::Opened);
+        world.handle(1, Input::Opened);
+        let kind = OutgoingKind::Download;
+        let outgoing = Outgoing { payload: payload.clone(), kind, expires_after: None };
+        world.sent.insert(OutId(1), payload.clone());
+        world.handle(1, Input::Send(OutId(1), outgoing));
+        while world.step() {}
+        prop_assert_eq!(&world.finished[..], &[(OutId(1), SendOutcome::Sent)][..]);
+        prop_assert_eq!(&world.complete[0][..], &[payload][..]);
     }
 }
 

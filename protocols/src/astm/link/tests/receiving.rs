@@ -356,7 +356,7 @@ fn eot_cancels_the_reply_and_the_message_stands() {
 
 #[test]
 fn a_lost_line_cancels_the_reply_and_keeps_what_was_acknowledged() {
-    check(
+    let bench = check(
         Dialect::default(),
         r"
         in <ENQ>
@@ -381,6 +381,7 @@ fn a_lost_line_cancels_the_reply_and_keeps_what_was_acknowledged() {
         deadline none
         ",
     );
+    assert!(!bench.link.awaits_store());
 }
 
 #[test]
