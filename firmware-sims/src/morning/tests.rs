@@ -305,6 +305,8 @@ fn settings() -> Settings {
 #[tokio::test]
 async fn an_honest_bridge_brings_every_result_to_its_patient() {
     let settings = Settings {
+        // It ends as soon as everything is there; this is for a machine that is busy.
+        settle: Duration::from_secs(30),
         answering: Answering::by_chance(
             [
                 (30, crate::his::Policy::Late),
