@@ -1,6 +1,6 @@
 //! Where a simulated device is plugged in: it dials, it listens, or it is a pseudo-terminal.
 
-use std::{fmt, fs::File, io, net::SocketAddr, os::unix::fs::OpenOptionsExt as _, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use labwire_protocols::wire::Machine;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,9 +12,6 @@ use crate::runner::{Device, End, Wire, session};
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait before dialling again: an analyzer tries every 5 to 30 s.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// Do not make the pseudo-terminal this process's own terminal (Linux `fcntl.h`).
-const O_NOCTTY: i32 = 0o400;
 
 /// Where a simulated device is plugged in.
 #[derive(Debug)]
@@ -31,9 +28,8 @@ pub enum Port {
 #[derive(Debug)]
 pub struct Pty {
     master: SerialStream,
-    /// Kept open, so that the device's end works before and between openings of the path. A plain
-    /// file, for a serial stream would hold the lock that the other side needs.
-    _slave: File,
+    /// Kept open, so that the device's end works before and between openings of the path.
+    _slave: SerialStream,
     path: String,
 }
 
@@ -43,19 +39,14 @@ impl Pty {
     /// # Errors
     /// If the system has none left.
     pub fn open() -> io::Result<Self> {
+        // Neither end is locked by this, so that whoever gets the path can lock it.
         let (master, slave) = SerialStream::pair()?;
         let path = slave
             .name()
             .ok_or_else(|| io::Error::other("the pseudo-terminal has no name"))?;
-        let kept = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(O_NOCTTY)
-            .open(&path)?;
-        drop(slave);
         Ok(Self {
             master,
-            _slave: kept,
+            _slave: slave,
             path,
         })
     }
