@@ -6,6 +6,7 @@ pub mod book;
 pub mod config;
 pub mod host;
 pub mod model;
+pub mod profile;
 pub mod queue;
 pub mod settle;
 pub mod store;

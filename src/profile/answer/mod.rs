@@ -1,0 +1,336 @@
+//! Orders for a device: the answer to its query, an unasked download, a cancel.
+
+mod astm;
+mod hl7;
+
+use std::collections::BTreeMap;
+
+use labwire_protocols::{
+    astm::record::{Delimiters, escape_into},
+    charset::Charset,
+    hl7::{Separators, escape},
+};
+use thiserror::Error;
+
+use super::{AnswerForm, AnswerRules, LineProfile, Template};
+use crate::model::{Priority, Private, Query, QueryAction, QuerySubject, Sex};
+
+/// One tube's order, in the device's own test codes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderForDevice {
+    /// The id on the tube.
+    pub specimen: String,
+    /// Instrument codes, see [`LineProfile::codes_of`]; none is "no order".
+    pub tests: Vec<String>,
+    /// The id that the profile's comparison will get back.
+    pub patient_id: Private<String>,
+    /// Family name.
+    pub family: Private<String>,
+    /// Given and middle names.
+    pub given: Private<String>,
+    /// `YYYYMMDD`.
+    pub birth: Private<String>,
+    /// Sex.
+    pub sex: Option<Sex>,
+    /// How urgent.
+    pub priority: Priority,
+    /// When collected, `YYYYMMDDHHMMSS` in the line's zone.
+    pub collected: String,
+    /// HL7 table 0487 or the site's own code; the profile translates it.
+    pub specimen_type: String,
+    /// Placer order number.
+    pub placer: String,
+    /// Rack, where the host assigns one.
+    pub rack: String,
+    /// Position in it.
+    pub position: String,
+    /// What is wanted of these tests.
+    pub action: OrderAction,
+}
+
+/// What is wanted of the tests of an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OrderAction {
+    /// A new request.
+    #[default]
+    New,
+    /// More tests on a tube that the device has.
+    Add,
+    /// Take them back.
+    Cancel,
+}
+
+/// What only the moment knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// `YYYYMMDDHHMMSS` in the line's zone.
+    pub now: String,
+    /// A message control id that was never used on this line.
+    pub control_id: String,
+}
+
+/// Why nothing was written. No variant carries patient data or the id itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AnswerError {
+    /// The profile says nothing about orders, or not about this kind.
+    #[error("PROF-0301 write an order: profile {profile} has no form for it")]
+    NoForm {
+        /// The profile.
+        profile: String,
+    },
+    /// A shortened id would be another tube's.
+    #[error(
+        "PROF-0302 write an order: the specimen id has {length} characters, the device takes {max}"
+    )]
+    IdTooLong {
+        /// Its length.
+        length: usize,
+        /// What the device takes.
+        max: usize,
+    },
+    /// The device's character set does not hold a text that must not be changed.
+    #[error("PROF-0303 write {what}: a character is not in {charset}")]
+    Unencodable {
+        /// Which slot.
+        what: String,
+        /// The character set.
+        charset: &'static str,
+    },
+    /// An order without tests that is no answer.
+    #[error("PROF-0304 write an order: it names no test")]
+    NoTest,
+    /// A cancel or an add for a device that knows no such thing.
+    #[error("PROF-0305 write an order: profile {profile} knows no cancel")]
+    NoCancel {
+        /// The profile.
+        profile: String,
+    },
+    /// Our own delimiters cannot be used.
+    #[error("PROF-0306 write an order: delimiters of profile {profile} are unusable")]
+    Delimiters {
+        /// The profile.
+        profile: String,
+    },
+}
+
+/// Answers a query: every tube that was asked for gets its order, or the profile's "no order". The
+/// payloads are whole messages without frames, to be sent in this order. None at all: the profile
+/// wants silence, or the query was withdrawn.
+///
+/// # Errors
+/// See [`AnswerError`]; then nothing may be sent.
+pub fn answer(
+    line: &LineProfile,
+    query: &Query,
+    orders: &[OrderForDevice],
+    stamp: &Stamp,
+) -> Result<Vec<Vec<u8>>, AnswerError> {
+    let rules = rules(line)?;
+    if query.action == QueryAction::Cancel {
+        return Ok(Vec::new());
+    }
+    check_ids(rules, orders)?;
+    match rules.form {
+        AnswerForm::Records => astm::answer(line, rules, query, orders, stamp),
+        AnswerForm::OrrO02 | AnswerForm::QckDsr => hl7::answer(line, rules, query, orders, stamp),
+    }
+}
+
+/// Orders that the device did not ask for.
+///
+/// # Errors
+/// See [`AnswerError`]; also when the device takes no such orders.
+pub fn download(
+    line: &LineProfile,
+    orders: &[OrderForDevice],
+    stamp: &Stamp,
+) -> Result<Vec<Vec<u8>>, AnswerError> {
+    let rules = rules(line)?;
+    if !rules.download.broadcast || rules.form != AnswerForm::Records {
+        return Err(no_form(line));
+    }
+    check_ids(rules, orders)?;
+    astm::download(line, rules, orders, stamp)
+}
+
+/// Takes orders back.
+///
+/// # Errors
+/// See [`AnswerError`]; also when the device cannot be told.
+pub fn cancel(
+    line: &LineProfile,
+    orders: &[OrderForDevice],
+    stamp: &Stamp,
+) -> Result<Vec<Vec<u8>>, AnswerError> {
+    let rules = rules(line)?;
+    if rules.download.cancel.is_none() || rules.form != AnswerForm::Records {
+        return Err(AnswerError::NoCancel {
+            profile: line.profile.name.clone(),
+        });
+    }
+    check_ids(rules, orders)?;
+    let cancels = orders.iter().cloned().map(|order| OrderForDevice {
+        action: OrderAction::Cancel,
+        ..order
+    });
+    astm::download(line, rules, &cancels.collect::<Vec<_>>(), stamp)
+}
+
+fn rules(line: &LineProfile) -> Result<&AnswerRules, AnswerError> {
+    line.profile.answer.as_ref().ok_or_else(|| no_form(line))
+}
+
+fn no_form(line: &LineProfile) -> AnswerError {
+    AnswerError::NoForm {
+        profile: line.profile.name.clone(),
+    }
+}
+
+fn check_ids(rules: &AnswerRules, orders: &[OrderForDevice]) -> Result<(), AnswerError> {
+    let max = rules.max_id_length;
+    let lengths = orders.iter().map(|order| order.specimen.chars().count());
+    match lengths.max() {
+        Some(length) if length > max => Err(AnswerError::IdTooLong { length, max }),
+        _ => Ok(()),
+    }
+}
+
+/// The tubes of a query, and those that only its answer names (everything open, a range).
+fn tubes<'q>(query: &'q Query, orders: &'q [OrderForDevice]) -> Vec<(usize, &'q str)> {
+    match &query.subject {
+        QuerySubject::Specimens(tubes) => tubes
+            .iter()
+            .map(|tube| tube.id.as_str())
+            .enumerate()
+            .collect(),
+        QuerySubject::Range(..) | QuerySubject::All => {
+            let mut ids: Vec<&str> = Vec::new();
+            for order in orders {
+                if !ids.contains(&order.specimen.as_str()) {
+                    ids.push(&order.specimen);
+                }
+            }
+            ids.into_iter().enumerate().collect()
+        }
+    }
+}
+
+/// What fills the slots of one record.
+struct Slots<'a> {
+    line: &'a LineProfile,
+    rules: &'a AnswerRules,
+    stamp: &'a Stamp,
+    /// The tube and its order, if there is one.
+    specimen: &'a str,
+    order: Option<&'a OrderForDevice>,
+    /// Which tube of the query it is.
+    index: usize,
+    echo: &'a [(String, String)],
+    /// The field of tests, written out.
+    tests: Vec<u8>,
+    /// ASTM; none in HL7, whose builder escapes by itself.
+    delimiters: Option<Delimiters>,
+}
+
+impl Slots<'_> {
+    fn render(&self, template: &Template) -> Result<Vec<u8>, AnswerError> {
+        template.render(|slot| self.fill(slot))
+    }
+
+    fn fill(&self, slot: &str) -> Result<Vec<u8>, AnswerError> {
+        if slot == "tests" {
+            return Ok(self.tests.clone());
+        }
+        // What the device sent is given back as it was, delimiters included.
+        if let Some(name) = slot.strip_prefix("echo.") {
+            return self.encode(slot, self.echoed(name).unwrap_or_default(), false);
+        }
+        let is_name = matches!(slot, "patient.family" | "patient.given");
+        let text = self.text(slot);
+        let Some(delimiters) = self.delimiters else {
+            return self.encode(slot, &escape::encode(&text, Separators::STANDARD), is_name);
+        };
+        let encoded = self.encode(slot, &text, is_name)?;
+        let mut escaped = Vec::with_capacity(encoded.len());
+        escape_into(&encoded, delimiters, &mut escaped);
+        Ok(escaped)
+    }
+
+    fn text(&self, slot: &str) -> String {
+        let translate = |table: &BTreeMap<String, String>, code: &str| {
+            table.get(code).cloned().unwrap_or_else(|| code.to_owned())
+        };
+        let of = |text: fn(&OrderForDevice) -> &str| self.order.map_or("", text).to_owned();
+        match slot {
+            "specimen" => self.specimen.to_owned(),
+            "now" => self.stamp.now.clone(),
+            "control" => self.stamp.control_id.clone(),
+            "sender" => self.line.settings.line.clone(),
+            "collected" => of(|order| &order.collected),
+            "placer" => of(|order| &order.placer),
+            "rack" => of(|order| &order.rack),
+            "position" => of(|order| &order.position),
+            "patient.id" => of(|order| order.patient_id.expose()),
+            "patient.family" => of(|order| order.family.expose()),
+            "patient.given" => of(|order| order.given.expose()),
+            "patient.birth" => of(|order| order.birth.expose()),
+            "patient.sex" => of(|order| match order.sex {
+                Some(Sex::M) => "M",
+                Some(Sex::F) => "F",
+                Some(Sex::O) | None => "U",
+            }),
+            "type" => translate(
+                &self.rules.specimen_types,
+                &of(|order| &order.specimen_type),
+            ),
+            "priority" => {
+                let priority = self.order.map(|order| order.priority).unwrap_or_default();
+                translate(&self.rules.priorities, priority.code())
+            }
+            "action" => {
+                let action = self.order.map(|order| order.action).unwrap_or_default();
+                let (word, usual) = match action {
+                    OrderAction::New => ("new", "N"),
+                    OrderAction::Add => ("add", "A"),
+                    OrderAction::Cancel => ("cancel", "C"),
+                };
+                self.rules
+                    .actions
+                    .get(word)
+                    .cloned()
+                    .unwrap_or_else(|| usual.to_owned())
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The echo of this tube, or of the whole query.
+    fn echoed(&self, name: &str) -> Option<&str> {
+        let named = |wanted: &str| self.echo.iter().find(|(own, _)| own == wanted);
+        let own = if self.index == 0 {
+            None
+        } else {
+            named(&format!("{name}[{}]", self.index + 1))
+        };
+        own.or_else(|| named(name)).map(|(_, text)| text.as_str())
+    }
+
+    fn encode(&self, slot: &str, text: &str, is_name: bool) -> Result<Vec<u8>, AnswerError> {
+        let charset = self.charset();
+        if is_name && self.rules_transliterate() {
+            return Ok(charset.encode_or_transliterate(text).0);
+        }
+        charset.encode(text).map_err(|_| AnswerError::Unencodable {
+            what: slot.to_owned(),
+            charset: charset.label(),
+        })
+    }
+
+    fn charset(&self) -> Charset {
+        self.line.text().charset
+    }
+
+    fn rules_transliterate(&self) -> bool {
+        self.line.profile.text.transliterate
+    }
+}

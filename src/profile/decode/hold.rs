@@ -1,0 +1,169 @@
+//! Reasons to hold that the message alone gives, once all of it was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Entry, HOLD_ORDER};
+use crate::{
+    config::units::{UnitProof, prove_catalogue},
+    model::{Hold, HoldReason, Item, Observation, ObservationKind, ResultStatus, Value},
+    profile::{LineProfile, defaults::NORMAL_FLAGS, line::Catalogue},
+};
+
+pub(super) fn undecodable() -> Hold {
+    Hold::new(
+        HoldReason::Undecodable,
+        "bytes that the line's character set does not have",
+    )
+}
+
+/// Gives every observation its holds, in [`HOLD_ORDER`].
+pub(super) fn finish(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    entries: Vec<Entry>,
+    is_whole: bool,
+) -> Vec<Item> {
+    let replicates = replicates(&entries);
+    let taints: BTreeMap<usize, String> = entries
+        .iter()
+        .filter_map(|entry| Some((entry.group, entry.taints.clone()?)))
+        .collect();
+    entries
+        .into_iter()
+        .enumerate()
+        .map(|(index, entry)| {
+            let mut item = entry.item;
+            if let Item::Observation(observation) = &mut item {
+                let mut holds = std::mem::take(&mut observation.holds);
+                if !is_whole {
+                    holds.push(Hold::new(
+                        HoldReason::Incomplete,
+                        "no end record or segment",
+                    ));
+                }
+                if observation.kind == ObservationKind::Patient {
+                    holds.extend(of_value(line, observation));
+                    holds.extend(of_unit(line, catalogue, observation));
+                    holds.extend(of_test(catalogue, observation));
+                    let tainted = taints.get(&entry.group);
+                    holds.extend(
+                        tainted.map(|code| Hold::new(HoldReason::SuspectFlag, code.as_str())),
+                    );
+                    if replicates.contains(&index) {
+                        holds.push(Hold::new(HoldReason::Replicate, observation.code.as_str()));
+                    }
+                }
+                holds.sort_by_key(|hold| HOLD_ORDER.iter().position(|r| *r == hold.reason));
+                observation.holds = holds;
+            }
+            item
+        })
+        .collect()
+}
+
+/// Everything about the value itself and the tube.
+fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
+    let mut holds = Vec::new();
+    let mut hold = |reason, detail: &str| holds.push(Hold::new(reason, detail));
+    if observation
+        .specimen
+        .as_ref()
+        .is_none_or(|specimen| specimen.id.is_empty())
+    {
+        hold(HoldReason::NoSpecimen, "");
+    }
+    match observation.status {
+        ResultStatus::CannotBeDone => hold(HoldReason::StatusX, &observation.status_sent),
+        ResultStatus::NotFinal => hold(HoldReason::StatusNotFinal, &observation.status_sent),
+        ResultStatus::Final | ResultStatus::Correction | ResultStatus::Retransmission => {}
+    }
+    if matches!(observation.value, Value::Absent { .. }) {
+        hold(HoldReason::AbsentValue, &observation.text);
+    }
+    let normal = &line.profile.normal_flags;
+    let is_normal =
+        |flag: &&String| NORMAL_FLAGS.contains(&flag.as_str()) || normal.contains(flag.as_str());
+    if let Some(flag) = observation.flags.iter().find(|flag| !is_normal(flag)) {
+        hold(HoldReason::SuspectFlag, flag);
+    }
+    if let Some(dilution) = &observation.dilution
+        && !line.profile.result.is_multiplied
+    {
+        hold(HoldReason::Dilution, dilution);
+    }
+    holds
+}
+
+/// A mapped test that has a unit must come with a spelling of it.
+fn of_unit(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    observation: &Observation,
+) -> Option<Hold> {
+    let test = observation.test.as_deref()?;
+    let rule = line.rule(&observation.code, &observation.qualifiers);
+    let own = catalogue.and_then(|catalogue| catalogue.unit(test));
+    let spellings = rule
+        .map(|rule| &rule.units)
+        .filter(|units| !units.is_empty());
+    let wanted = own.or_else(|| spellings?.values().next().map(String::as_str))?;
+    let sent = observation.unit.as_str();
+    if sent.is_empty() {
+        return Some(Hold::new(HoldReason::UnitMissing, wanted));
+    }
+    let ucum = observation.ucum.as_deref();
+    let is_proven = |ucum: &str| {
+        own.is_none_or(|own| own == ucum || prove_catalogue(ucum, own) == UnitProof::Proven)
+    };
+    if ucum.is_some_and(is_proven) {
+        return None;
+    }
+    Some(Hold::new(
+        HoldReason::UnitDiffers,
+        format!("`{sent}` came, `{wanted}` was expected"),
+    ))
+}
+
+/// A code that means no test of this laboratory.
+fn of_test(catalogue: Option<&dyn Catalogue>, observation: &Observation) -> Option<Hold> {
+    let code = observation.code.as_str();
+    match (&observation.test, catalogue) {
+        (None, _) => Some(Hold::new(HoldReason::UnknownTest, code)),
+        (Some(test), Some(catalogue)) if !catalogue.has(test) => {
+            let detail = format!("{code} is {test}, which the catalogue does not have");
+            Some(Hold::new(HoldReason::UnknownTest, detail))
+        }
+        _ => None,
+    }
+}
+
+/// The entries that report one test of one tube more than once. Which of them counts is not ours
+/// to say, so all of them wait.
+fn replicates(entries: &[Entry]) -> BTreeSet<usize> {
+    let mut seen: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let Item::Observation(observation) = &entry.item else {
+            continue;
+        };
+        if observation.kind != ObservationKind::Patient {
+            continue;
+        }
+        let id = observation
+            .specimen
+            .as_ref()
+            .map(|specimen| specimen.id.as_str());
+        // Without an id, results of different orders have nothing to do with each other.
+        let tube = id.filter(|id| !id.is_empty()).ok_or(entry.group);
+        let key = (
+            tube,
+            &observation.code,
+            &observation.qualifiers,
+            &observation.run,
+        );
+        seen.entry(key).or_default().push(index);
+    }
+    seen.into_values()
+        .filter(|same| same.len() > 1)
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,371 @@
+//! From a device's message to what it means (DESIGN: nothing is guessed, nothing disappears).
+//!
+//! Every result record or segment becomes exactly one item: an observation, a device event where
+//! the profile says so, or an incomplete item. Every other row gives context, attaches to its
+//! parent, or becomes an item of its own.
+
+mod context;
+mod hold;
+mod query;
+mod result;
+
+use labwire_protocols::wire::Note;
+
+use self::context::Context;
+use super::{
+    LineProfile, Protocol,
+    line::Catalogue,
+    rows::{Role, Row, Rows, show},
+};
+use crate::model::{DeviceEvent, HoldReason, Incomplete, Item};
+
+/// What a message says.
+#[derive(Clone, Debug)]
+pub struct Decoded {
+    /// In the order of the message.
+    pub items: Vec<Item>,
+    /// Deviations of the message as a whole, with byte positions in it.
+    pub notes: Vec<Note>,
+    /// How the device names itself (H.5, MSH-3), whole field.
+    pub sender: String,
+}
+
+/// Reads `raw`: the records of one ASTM message, or one HL7 message, without frames. `is_complete`
+/// is false when the line broke before its end. Without a catalogue every mapping of the profile
+/// counts; with one, only tests that it has.
+pub fn decode(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    raw: &[u8],
+    is_complete: bool,
+) -> Decoded {
+    let protocol = line.profile.device.protocol;
+    let rows = Rows::read(raw, protocol, &line.text());
+    let mut decoder = Decoder {
+        line,
+        catalogue,
+        rows: &rows.rows,
+        context: Context::new(&rows.rows),
+        group: Group::default(),
+        groups: 0,
+        entries: Vec::new(),
+        parent: Parent::None,
+        // A row without its end may have lost the last digits of its value.
+        torn: if is_complete || has_end(raw) {
+            None
+        } else {
+            rows.rows.len().checked_sub(1)
+        },
+    };
+    decoder.run();
+    decoder.close_order();
+    let is_whole = is_complete && rows.is_whole;
+    let sender = decoder.context.first_sender(protocol);
+    let mut items = hold::finish(line, catalogue, decoder.entries, is_whole);
+    if let Some((why, span)) = rows.refused {
+        items.push(Item::Incomplete(Incomplete { why, span }));
+    }
+    Decoded {
+        items,
+        notes: rows.notes,
+        sender,
+    }
+}
+
+fn has_end(raw: &[u8]) -> bool {
+    matches!(raw.last(), Some(b'\r' | b'\n'))
+}
+
+/// An item and the order it belongs to.
+#[derive(Debug)]
+struct Entry {
+    item: Item,
+    group: usize,
+    /// A flag row of this order makes its results suspect.
+    taints: Option<String>,
+}
+
+/// The order that results are being read for.
+#[derive(Debug, Default)]
+struct Group {
+    number: usize,
+    /// The row of the order, until it is known to have a result.
+    order: Option<usize>,
+    /// The row of a patient that has no order, result or query yet.
+    patient: Option<usize>,
+    /// Comments on the order itself.
+    comments: Vec<(String, std::ops::Range<usize>)>,
+}
+
+/// What a comment would belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parent {
+    None,
+    Order,
+    /// The entry of that index.
+    Entry(usize),
+}
+
+struct Decoder<'a> {
+    line: &'a LineProfile,
+    catalogue: Option<&'a dyn Catalogue>,
+    rows: &'a [Row<'a>],
+    context: Context<'a>,
+    group: Group,
+    groups: usize,
+    entries: Vec<Entry>,
+    parent: Parent,
+    torn: Option<usize>,
+}
+
+impl Decoder<'_> {
+    fn run(&mut self) {
+        if self.line.profile.device.protocol == Protocol::Hl7 && self.query_message() {
+            return;
+        }
+        let mut is_open = false;
+        for (index, row) in self.rows.iter().enumerate() {
+            if Some(index) == self.torn && row.role != Role::Terminator {
+                self.incomplete(row, "cut off in the middle of a record");
+                continue;
+            }
+            if !is_open && row.role != Role::Header {
+                self.incomplete(row, "outside of a message: no header before it");
+                continue;
+            }
+            is_open = row.role != Role::Terminator;
+            self.row(index, row);
+        }
+        self.close_order();
+        if self.line.profile.device.protocol == Protocol::Hl7 && self.entries.is_empty() {
+            self.message_event();
+        }
+    }
+
+    fn row(&mut self, index: usize, row: &Row<'_>) {
+        match row.role {
+            Role::Header | Role::Patient => self.new_patient(index, row),
+            Role::Order => self.new_order(index, row),
+            Role::Result => {
+                self.context.enter(index);
+                self.group.order = None;
+                self.group.patient = None;
+                self.result(row);
+            }
+            Role::Comment => self.comment(index, row),
+            Role::Query => {
+                self.close_order();
+                self.group.patient = None;
+                self.context.enter(index);
+                self.query(row);
+                self.parent = Parent::None;
+            }
+            Role::Terminator => self.terminator(row),
+            Role::Manufacturer => self.event(row, "manufacturer", row.shown()),
+            Role::Structure => self.context.enter(index),
+            Role::Bad => self.incomplete(row, "no record or segment that is known"),
+        }
+    }
+
+    fn new_patient(&mut self, index: usize, row: &Row<'_>) {
+        self.close_order();
+        self.context.enter(index);
+        self.parent = Parent::None;
+        // An empty P only opens the way for orders (LIS02-A2 5.3); one with data must be shown.
+        let has_data = (3..=PATIENT_FIELDS).any(|n| !row.field(n).is_empty());
+        let is_astm = self.line.profile.device.protocol == Protocol::Astm;
+        self.group.patient = (row.role == Role::Patient && is_astm && has_data).then_some(index);
+    }
+
+    fn new_order(&mut self, index: usize, row: &Row<'_>) {
+        self.group.patient = None;
+        self.close_order();
+        self.groups += 1;
+        self.group = Group {
+            number: self.groups,
+            order: Some(index),
+            ..Group::default()
+        };
+        self.context.enter(index);
+        self.place_specimen(index);
+        self.parent = Parent::Order;
+        // LIS02-A2 O.26: X cannot be done, Y no order, Z no patient: the device refuses.
+        if row.role == Role::Order
+            && self.line.profile.device.protocol == Protocol::Astm
+            && matches!(row.field(26), "X" | "Y" | "Z")
+        {
+            self.group.order = None;
+            self.event(row, "order-refused", row.shown());
+            self.parent = Parent::Order;
+        }
+    }
+
+    /// In ORU messages SPM follows the results of its OBR (HL7 v2.5.1 7.3.1); in OUL it comes first.
+    fn place_specimen(&mut self, index: usize) {
+        let header = self.context.row("MSH").map_or("", |header| header.field(9));
+        if !header.starts_with("ORU") {
+            return;
+        }
+        self.context.leave("SPM");
+        self.context.leave("SAC");
+        let after = self.rows.iter().enumerate().skip(index + 1);
+        let own = after.take_while(|(_, row)| !matches!(row.role, Role::Order | Role::Patient));
+        let found: Vec<usize> = own
+            .filter(|(_, row)| row.is("SPM") || row.is("SAC"))
+            .map(|(at, _)| at)
+            .collect();
+        found.into_iter().for_each(|at| self.context.enter(at));
+    }
+
+    /// An order or patient that nothing followed is news by itself.
+    fn close_order(&mut self) {
+        let group = std::mem::take(&mut self.group);
+        self.group.number = group.number;
+        if let Some(row) = group.patient.and_then(|index| self.rows.get(index)) {
+            // The text stays in the journal: names do not belong into events.
+            self.event(row, "patient", String::new());
+        }
+        let Some(row) = group.order.and_then(|index| self.rows.get(index)) else {
+            return;
+        };
+        self.event(row, "order", row.shown());
+        for (text, span) in group.comments {
+            let specimen = self.specimen_id();
+            self.push(Item::Device(DeviceEvent {
+                code: "comment".to_owned(),
+                text,
+                specimen,
+                span,
+            }));
+        }
+    }
+
+    fn comment(&mut self, index: usize, row: &Row<'_>) {
+        let field = if self.line.profile.device.protocol == Protocol::Astm {
+            4
+        } else {
+            3
+        };
+        let text = show(&row.plain(row.field(field), &mut Vec::new()));
+        self.context.enter(index);
+        match self.parent {
+            Parent::Order => self.group.comments.push((text, row.span.clone())),
+            Parent::Entry(at) => self.comment_on(at, row, text),
+            Parent::None => self.event(row, "comment", text),
+        }
+    }
+
+    fn comment_on(&mut self, at: usize, row: &Row<'_>, text: String) {
+        let name = row.name();
+        let rules = &self.line.profile.result;
+        let paths: Vec<_> = rules
+            .flags
+            .iter()
+            .filter(|path| path.record == name)
+            .cloned()
+            .collect();
+        let flags = self.context.all(&paths, &rules.padding);
+        match self.entries.get_mut(at).map(|entry| &mut entry.item) {
+            Some(Item::Observation(observation)) => {
+                let ignored = &self.line.profile.ignored_flags;
+                observation
+                    .flags
+                    .extend(flags.into_iter().filter(|flag| !ignored.contains(flag)));
+                if !text.is_empty() {
+                    observation.comments.push(text);
+                }
+            }
+            _ => self.event(row, "comment", text),
+        }
+    }
+
+    /// L.3 says how the sender ended (LIS02-A2): anything but normal or done is news.
+    fn terminator(&mut self, row: &Row<'_>) {
+        self.close_order();
+        let code = row.field(3);
+        if !matches!(code, "" | "N" | "F" | "n" | "f") {
+            self.event(row, "terminated", show(code));
+        }
+        self.parent = Parent::None;
+    }
+
+    /// A message that brought nothing else: an acknowledgement, or a type nobody expects.
+    fn message_event(&mut self) {
+        let Some(header) = self.rows.first() else {
+            return;
+        };
+        let acknowledged = self.rows.iter().find(|row| row.is("MSA"));
+        let (code, text) = match acknowledged {
+            Some(msa) => (
+                "acknowledgement",
+                format!("{} {}", msa.field(1), msa.field(2)),
+            ),
+            None => ("message", show(header.field(9))),
+        };
+        self.event(header, code, text);
+    }
+
+    fn event(&mut self, row: &Row<'_>, code: &str, text: String) {
+        let specimen = self.specimen_id();
+        let span = row.span.clone();
+        self.push(Item::Device(DeviceEvent {
+            code: code.to_owned(),
+            text,
+            specimen,
+            span,
+        }));
+    }
+
+    fn incomplete(&mut self, row: &Row<'_>, why: &str) {
+        let span = row.span.clone();
+        self.push(Item::Incomplete(Incomplete {
+            why: why.to_owned(),
+            span,
+        }));
+    }
+
+    fn push(&mut self, item: Item) {
+        let group = self.group.number;
+        self.entries.push(Entry {
+            item,
+            group,
+            taints: None,
+        });
+    }
+
+    fn specimen_id(&self) -> Option<String> {
+        self.specimen()
+            .map(|specimen| specimen.id)
+            .filter(|id| !id.is_empty())
+    }
+}
+
+/// Last field of P (LIS02-A2 7.1).
+const PATIENT_FIELDS: usize = 35;
+
+impl Context<'_> {
+    fn first_sender(&self, protocol: Protocol) -> String {
+        let sender = match protocol {
+            Protocol::Astm => self.row("H").map(|row| row.field(5)),
+            Protocol::Hl7 => self.row("MSH").map(|row| row.field(3)),
+        };
+        sender.map(show).unwrap_or_default()
+    }
+}
+
+/// Hold reasons in the order in which they are named: what is wrong with the message or the tube
+/// first, what is wrong with the laboratory's own tables last.
+const HOLD_ORDER: &[HoldReason] = &[
+    HoldReason::Incomplete,
+    HoldReason::NoSpecimen,
+    HoldReason::Undecodable,
+    HoldReason::StatusX,
+    HoldReason::StatusNotFinal,
+    HoldReason::AbsentValue,
+    HoldReason::SuspectFlag,
+    HoldReason::UnitDiffers,
+    HoldReason::UnitMissing,
+    HoldReason::Dilution,
+    HoldReason::Replicate,
+    HoldReason::UnknownTest,
+];

@@ -1,0 +1,47 @@
+//! What holds for every device of a protocol unless its profile says otherwise.
+
+use std::collections::BTreeMap;
+
+use super::Protocol;
+use crate::model::ResultStatus;
+
+/// Flags that hold nothing: outside the reference or critical limits is a finding, not a fault.
+pub(super) const NORMAL_FLAGS: &[&str] = &["N", "L", "H", "LL", "HH", "<", ">", "A"];
+
+/// Longest specimen id for a device whose profile does not say (HL7 SPM-2, ASTM leave it open).
+pub(super) const ID_LENGTH_MAX: usize = 50;
+
+/// LIS02-A2 table of result status, and HL7 table 0085. A code that is not here is not final.
+pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
+    use ResultStatus as S;
+    let table: &[(&str, S)] = match protocol {
+        Protocol::Astm => &[
+            ("", S::Final),
+            ("F", S::Final),
+            ("V", S::Final),
+            ("C", S::Correction),
+            ("R", S::Retransmission),
+            ("Q", S::Retransmission),
+            ("X", S::CannotBeDone),
+        ],
+        Protocol::Hl7 => &[
+            ("F", S::Final),
+            ("C", S::Correction),
+            ("X", S::CannotBeDone),
+        ],
+    };
+    table
+        .iter()
+        .map(|(code, status)| ((*code).to_owned(), *status))
+        .collect()
+}
+
+/// O.26 and OBR-25 where they make every result of the order less than final.
+pub(super) fn report_status(code: &str) -> Option<ResultStatus> {
+    match code {
+        "P" | "I" | "S" => Some(ResultStatus::NotFinal),
+        "X" => Some(ResultStatus::CannotBeDone),
+        "C" => Some(ResultStatus::Correction),
+        _ => None,
+    }
+}

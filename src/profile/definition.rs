@@ -1,0 +1,419 @@
+//! A profile that was read and checked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
+
+use labwire_protocols::charset::Charset;
+use miette::NamedSource;
+
+use super::{Condition, FieldPath, Pattern, Template, Test};
+use crate::model::ResultStatus;
+
+/// Which records a device speaks. The framing below them is [`LinkRules`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// ASTM E1394 / LIS02 records in E1381 / LIS01 frames.
+    Astm,
+    /// HL7 v2 segments in MLLP blocks.
+    Hl7,
+}
+
+/// Everything that one file says of one family of devices.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// `vendor/model`, the name a line gives.
+    pub name: String,
+    /// Whose it is and how sure we are.
+    pub device: Device,
+    /// How such a device is usually connected.
+    pub transport: Transport,
+    /// Switches of the link machine.
+    pub link: LinkRules,
+    /// Character set.
+    pub text: TextRules,
+    /// Where the tube is named.
+    pub specimen: SpecimenRules,
+    /// Which patient fields are compared with the order.
+    pub patient: PatientRules,
+    /// Where a result's parts stand.
+    pub result: ResultRules,
+    /// What the device's status codes mean.
+    pub statuses: BTreeMap<String, ResultStatus>,
+    /// Flags that hold nothing.
+    pub normal_flags: BTreeSet<String>,
+    /// Texts in the flag field that are no flags.
+    pub ignored_flags: BTreeSet<String>,
+    /// Controls.
+    pub qc: KindRule,
+    /// Calibrators and blanks.
+    pub calibration: KindRule,
+    /// Results that are a device's own news.
+    pub ignore: Vec<IgnoreRule>,
+    /// How it asks; a device that never asks has none of the paths.
+    pub query: QueryRules,
+    /// How an order for it is written, if it takes any.
+    pub answer: Option<AnswerRules>,
+    /// Instrument codes and their tests.
+    pub tests: Vec<TestRule>,
+    /// Worked examples.
+    pub examples: Vec<Example>,
+    /// The file, for problems found later.
+    pub file: Arc<NamedSource<String>>,
+}
+
+/// Whose profile it is.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// `Sysmex`.
+    pub vendor: String,
+    /// Models it was written for.
+    pub models: Vec<String>,
+    /// Record layer.
+    pub protocol: Protocol,
+    /// Where the knowledge comes from.
+    pub source: String,
+    /// `standard`, `specification`, `trace`, `inferred` or `assumed`.
+    pub confidence: String,
+}
+
+/// How such a device is usually connected; a line says what is true for it.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// As in `lab.toml`, with the address left to the site: `tcp-listen://0.0.0.0:5001`.
+    pub port: String,
+    /// Serial parameters, if it may be a serial line: `9600 8N1`.
+    pub serial: String,
+    /// What an installer should know.
+    pub note: String,
+}
+
+/// Switches of the link; what is `None` stays as the link machine has it.
+#[derive(Clone, Debug, Default)]
+pub struct LinkRules {
+    /// `strict`, `warn` or `off`.
+    pub checksum: Option<ChecksumMode>,
+    /// Frame numbers that stand still or begin again are taken.
+    pub has_lenient_frame_numbers: bool,
+    /// Text bytes in a frame that we send.
+    pub frame_text_max: Option<usize>,
+    /// Whether each record that we send begins a frame.
+    pub one_record_per_frame: Option<bool>,
+    /// Records without any frame are taken.
+    pub accepts_unframed: Option<bool>,
+    /// A frame without ENQ opens a session.
+    pub accepts_frames_without_enq: Option<bool>,
+    /// ENQ between frames starts the session again.
+    pub serves_enq_in_transfer: Option<bool>,
+    /// CR, LF, NUL and FF are no replies.
+    pub ignores_idle_bytes: Option<bool>,
+    /// Replies sooner than this are older than the frame.
+    pub stale_reply_ms: Option<u64>,
+    /// Sends of one frame.
+    pub sends_max: Option<u32>,
+    /// Bids in a row.
+    pub enq_attempts_max: Option<u32>,
+    /// Sender, after ENQ.
+    pub establishment_timeout_ms: Option<u64>,
+    /// Sender, after NAK to ENQ.
+    pub busy_wait_ms: Option<u64>,
+    /// Host, after a collision.
+    pub contention_wait_ms: Option<u64>,
+    /// Sender, between its sessions.
+    pub between_sessions_ms: Option<u64>,
+    /// Sender, for a reply; HL7: for an acknowledgement.
+    pub reply_timeout_ms: Option<u64>,
+    /// Receiver, for the next frame.
+    pub receive_timeout_ms: Option<u64>,
+    /// Receiver, for the next byte in a frame.
+    pub inter_byte_timeout_ms: Option<u64>,
+    /// How long the device waits for the answer to its query; a later answer is dropped.
+    pub answer_within_ms: Option<u64>,
+    /// MLLP: longest message.
+    pub message_bytes_max: Option<usize>,
+    /// MLLP: FS without CR ends a block.
+    pub accepts_lone_fs: Option<bool>,
+    /// MLLP: silence that ends a block without FS.
+    pub idle_end_ms: Option<u64>,
+    /// MLLP: messages taken in before the first is answered.
+    pub pending_max: Option<usize>,
+}
+
+/// What to do about a checksum that differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumMode {
+    /// Refuse the frame.
+    Strict,
+    /// Take it with a note.
+    Warn,
+    /// Do not compare.
+    Off,
+}
+
+/// Character set of both directions.
+#[derive(Clone, Debug)]
+pub struct TextRules {
+    /// Unless the message names one and `from_message` is set.
+    pub charset: Charset,
+    /// HL7: MSH-18 decides where it names a known set.
+    pub from_message: bool,
+    /// Names may lose their marks on the way to the device; otherwise an order is refused.
+    pub transliterate: bool,
+}
+
+/// Where the tube is named.
+#[derive(Clone, Debug, Default)]
+pub struct SpecimenRules {
+    /// The first that is not empty counts.
+    pub id: Vec<FieldPath>,
+    /// Rack or carrier.
+    pub rack: Vec<FieldPath>,
+    /// Position in it.
+    pub position: Vec<FieldPath>,
+    /// Characters trimmed from both ends; nothing else is.
+    pub padding: String,
+    /// Ids that the device makes up when it could not read the barcode.
+    pub unread: Vec<Test>,
+    /// The device resumes in the middle after a cut (LIS02-A2 restart at a record).
+    pub restarts_at_record: bool,
+}
+
+/// Patient fields that are compared with the order.
+#[derive(Clone, Debug, Default)]
+pub struct PatientRules {
+    /// All of them count.
+    pub ids: Vec<FieldPath>,
+    /// Name.
+    pub name: Vec<FieldPath>,
+    /// Birth date.
+    pub birth: Vec<FieldPath>,
+    /// Sex.
+    pub sex: Vec<FieldPath>,
+}
+
+/// Where a result's parts stand. Of several paths the first that is not empty counts, except for
+/// qualifiers (all) and flags (all, with their repeats).
+#[derive(Clone, Debug, Default)]
+pub struct ResultRules {
+    /// Test code.
+    pub code: Vec<FieldPath>,
+    /// The code ends before the first of these characters (`10/2`).
+    pub cut_at: String,
+    /// What tells results of one code apart.
+    pub qualifiers: Vec<FieldPath>,
+    /// The field kept to the byte.
+    pub text: Option<FieldPath>,
+    /// The part of it that is typed.
+    pub value: Vec<FieldPath>,
+    /// Unit.
+    pub unit: Vec<FieldPath>,
+    /// Reference range.
+    pub range: Vec<FieldPath>,
+    /// Flags.
+    pub flags: Vec<FieldPath>,
+    /// Status.
+    pub status: Vec<FieldPath>,
+    /// Status of the whole report (O.26, OBR-25): it can only make a result less final.
+    pub report_type: Vec<FieldPath>,
+    /// Operator.
+    pub operator: Vec<FieldPath>,
+    /// When measured.
+    pub completed: Vec<FieldPath>,
+    /// Instrument or module.
+    pub instrument: Vec<FieldPath>,
+    /// Run number.
+    pub run: Vec<FieldPath>,
+    /// When this run counts instead of an earlier one.
+    pub supersedes: Vec<Condition>,
+    /// Dilution.
+    pub dilution: Vec<FieldPath>,
+    /// Dilutions that are none.
+    pub no_dilution: Vec<String>,
+    /// The device multiplies by itself.
+    pub is_multiplied: bool,
+    /// `7,41` is a number.
+    pub decimal_comma: bool,
+    /// Characters trimmed from value, unit, code and flags before they are read.
+    pub padding: String,
+    /// Texts that mean no value, besides rows of dashes and asterisks.
+    pub absent: Vec<String>,
+    /// Texts that mean beyond the range, without a number.
+    pub over_range: Vec<String>,
+}
+
+/// When a result is of a kind.
+#[derive(Clone, Debug, Default)]
+pub struct KindRule {
+    /// Any of them.
+    pub when: Vec<Condition>,
+    /// Lot, level, name of the control.
+    pub control: Vec<FieldPath>,
+}
+
+/// Results that are a device's own news.
+#[derive(Clone, Debug)]
+pub struct IgnoreRule {
+    /// By code.
+    pub code: Option<Pattern>,
+    /// And by any of these, where given.
+    pub when: Vec<Condition>,
+    /// What to call it: `image`, `flag`, `setting`.
+    pub event: String,
+    /// When it makes the other results of its order suspect.
+    pub holds_when: Vec<Condition>,
+}
+
+/// How a device asks.
+#[derive(Clone, Debug, Default)]
+pub struct QueryRules {
+    /// HL7: message types that ask, as MSH-9.1 and 9.2 joined by `^`.
+    pub messages: Vec<String>,
+    /// The tube; each repeat of the field is one.
+    pub id: Vec<FieldPath>,
+    /// Last of a range.
+    pub range_end: Vec<FieldPath>,
+    /// Rack.
+    pub rack: Vec<FieldPath>,
+    /// Position.
+    pub position: Vec<FieldPath>,
+    /// Repeats after the first may be the bare id.
+    pub has_bare_repeats: bool,
+    /// Tests asked for.
+    pub codes: Vec<FieldPath>,
+    /// What means everything, as id or as code.
+    pub all: Vec<String>,
+    /// When it takes its question back.
+    pub cancel: Vec<Condition>,
+    /// What the answer repeats.
+    pub echo: Vec<(String, FieldPath)>,
+}
+
+/// How an order is written.
+#[derive(Clone, Debug)]
+pub struct AnswerRules {
+    /// Which messages.
+    pub form: AnswerForm,
+    /// ASTM: field, repeat, component, escape.
+    pub delimiters: [u8; 4],
+    /// Fields of H by number.
+    pub header: BTreeMap<usize, Template>,
+    /// Fields of P.
+    pub patient: BTreeMap<usize, Template>,
+    /// Fields of O.
+    pub order: BTreeMap<usize, Template>,
+    /// HL7: fields of MSH.
+    pub msh: BTreeMap<usize, Template>,
+    /// How one test is written.
+    pub test: Template,
+    /// One O for each test instead of a list.
+    pub one_order_per_test: bool,
+    /// ORR^O02: what the tubes hold (`W` whole blood).
+    pub blood_mode: String,
+    /// ORR^O02: modes of measuring, each of which includes those before it.
+    pub modes: Vec<String>,
+    /// L.3 of an answer with orders.
+    pub terminator: String,
+    /// `new`, `add`, `cancel` in the device's codes.
+    pub actions: BTreeMap<String, String>,
+    /// `S`, `A`, `R` in the device's codes.
+    pub priorities: BTreeMap<String, String>,
+    /// Specimen types in the device's words.
+    pub specimen_types: BTreeMap<String, String>,
+    /// Longest id that the device takes; a longer one is refused, never cut.
+    pub max_id_length: usize,
+    /// When there is no order.
+    pub negative: NegativeRules,
+    /// Unasked.
+    pub download: DownloadRules,
+}
+
+/// Which messages carry an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// ASTM H, P, O, L.
+    Records,
+    /// Mindray haematology: ORR^O02.
+    OrrO02,
+    /// Mindray chemistry: QCK^Q02 and DSR^Q03.
+    QckDsr,
+}
+
+/// What is said when there is no order.
+#[derive(Clone, Debug, Default)]
+pub struct NegativeRules {
+    /// With an O or without.
+    pub style: NegativeStyle,
+    /// Fields of that O that differ.
+    pub order: BTreeMap<usize, Template>,
+    /// L.3.
+    pub terminator: String,
+}
+
+/// The forms of "no order" (LIS02-A2 leaves the choice open).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NegativeStyle {
+    /// H and L alone.
+    #[default]
+    Terminator,
+    /// An O that says so.
+    Order,
+    /// Nothing at all; the device goes on by itself.
+    Silent,
+}
+
+/// Orders that nobody asked for.
+#[derive(Clone, Debug, Default)]
+pub struct DownloadRules {
+    /// Whether the device takes them.
+    pub broadcast: bool,
+    /// Fields of H that differ.
+    pub header: BTreeMap<usize, Template>,
+    /// Fields of O that differ.
+    pub order: BTreeMap<usize, Template>,
+    /// L.3.
+    pub terminator: String,
+    /// Fields of O that differ in a cancel; `None` where the device takes none.
+    pub cancel: Option<BTreeMap<usize, Template>>,
+}
+
+/// One instrument code.
+#[derive(Clone, Debug)]
+pub struct TestRule {
+    /// As the device sends it.
+    pub code: String,
+    /// Only with these qualifiers; `None` with any.
+    pub qualifiers: Option<Vec<String>>,
+    /// The catalogue's test.
+    pub test: String,
+    /// As sent = UCUM.
+    pub units: BTreeMap<String, String>,
+    /// As sent = the catalogue's code.
+    pub coded: BTreeMap<String, String>,
+    /// What to write in an order, if it is not the code; empty: it cannot be ordered.
+    pub order: Option<String>,
+    /// Where the entry's `test` stands in the file.
+    pub span: Range<usize>,
+}
+
+/// A worked example.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// What it shows.
+    pub name: String,
+    /// The device's bytes, with `<STX>` and the like.
+    pub wire: String,
+    /// What must come out, in order; keys that are left out are not compared.
+    pub expect: Vec<toml::Table>,
+    /// Orders that exist when the device asks.
+    pub orders: Vec<super::answer::OrderForDevice>,
+    /// What the host must send, as `wire`, each message one line.
+    pub answer: Option<String>,
+    /// Where `wire` stands in the file.
+    pub wire_span: Range<usize>,
+    /// Where `expect` stands.
+    pub expect_span: Range<usize>,
+    /// Where `answer` stands.
+    pub answer_span: Range<usize>,
+}

@@ -1,0 +1,92 @@
+//! What two transmissions of one message have in common.
+
+use std::ops::Range;
+
+use super::Protocol;
+
+/// The message with its own time and control id blanked (H.14 and H.3, MSH-7 and MSH-10): two
+/// messages with equal results of this function, on one line within the time that a device may
+/// repeat itself, are one message sent twice.
+pub fn digest_input(raw: &[u8], protocol: Protocol) -> Vec<u8> {
+    // Counted in delimiters passed: MSH-7 lies behind the sixth, H.14 behind the thirteenth.
+    let (name, fields): (&[u8], [usize; 2]) = match protocol {
+        Protocol::Astm => (b"H", [2, 13]),
+        Protocol::Hl7 => (b"MSH", [6, 9]),
+    };
+    let mut out = Vec::with_capacity(raw.len());
+    let mut kept_to = 0;
+    for line in lines(raw) {
+        let bytes = raw.get(line.clone()).unwrap_or_default();
+        let Some(mark) = bytes.strip_prefix(name).and_then(|rest| rest.first()) else {
+            continue;
+        };
+        for blank in blanks(bytes, *mark, fields) {
+            let start = line.start + blank.start;
+            out.extend_from_slice(raw.get(kept_to..start).unwrap_or_default());
+            kept_to = line.start + blank.end;
+        }
+    }
+    out.extend_from_slice(raw.get(kept_to..).unwrap_or_default());
+    out
+}
+
+/// Where the lines lie, without their ends.
+fn lines(raw: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    raw.split(|byte| matches!(byte, b'\r' | b'\n'))
+        .map(move |line| {
+            let range = start..start + line.len();
+            start = range.end + 1;
+            range
+        })
+}
+
+/// Where the two fields lie in a header.
+fn blanks(bytes: &[u8], mark: u8, fields: [usize; 2]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let ranges = bytes.split(|byte| *byte == mark).map(move |field| {
+        let range = start..start + field.len();
+        start = range.end + 1;
+        range
+    });
+    let counted = ranges
+        .enumerate()
+        .filter(|(number, _)| fields.contains(number));
+    counted.map(|(_, range)| range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(protocol: Protocol, raw: &str, expected: &str) {
+        let found = digest_input(raw.as_bytes(), protocol);
+        assert_eq!(std::str::from_utf8(&found), Ok(expected));
+    }
+
+    #[test]
+    fn time_and_control_id_do_not_make_another_message() {
+        check(
+            Protocol::Astm,
+            "H|\\^&|42|pw|XN^1|||||||P|1|20250115103000\rR|1|^^^A|5\rL|1|N\r",
+            "H|\\^&||pw|XN^1|||||||P|1|\rR|1|^^^A|5\rL|1|N\r",
+        );
+        check(
+            Protocol::Hl7,
+            "MSH|^~\\&|A|B|C|D|20250115||ORU^R01|77|P|2.3.1\rOBX|1\r",
+            "MSH|^~\\&|A|B|C|D|||ORU^R01||P|2.3.1\rOBX|1\r",
+        );
+    }
+
+    #[test]
+    fn everything_else_does() {
+        check(Protocol::Astm, "R|1|^^^A|5\r", "R|1|^^^A|5\r");
+        check(Protocol::Astm, "H|\\^&\rR|1|H|\r", "H|\\^&\rR|1|H|\r");
+        check(
+            Protocol::Hl7,
+            "MSH|^~\\&|A\rMSA|AA|1\r",
+            "MSH|^~\\&|A\rMSA|AA|1\r",
+        );
+    }
+}

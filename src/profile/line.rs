@@ -1,0 +1,139 @@
+//! A profile with the settings of one line laid over it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::tz::TimeZone;
+use labwire_protocols::charset::Charset;
+
+use super::{Profile, TestRule, TextRules};
+use crate::config::{catalogue, choice::Unmapped};
+
+/// What `lab.toml` says of one line, beyond naming its profile.
+#[derive(Clone, Debug, Default)]
+pub struct LineSettings {
+    /// The line's id; it stands for the instrument where the device names none.
+    pub line: String,
+    /// Overrides the profile's character set, and MSH-18 too.
+    pub charset: Option<Charset>,
+    /// What happens to a code that neither the profile nor the site maps.
+    pub unmapped: Unmapped,
+    /// Instrument code = catalogue test; goes before the profile's own table.
+    pub tests: BTreeMap<String, String>,
+    /// The zone of the device's clock; without one, its times stay texts.
+    pub zone: Option<TimeZone>,
+}
+
+/// What [`decode`](super::decode()) and [`answer`](super::answer::answer) work with.
+#[derive(Clone, Debug)]
+pub struct LineProfile {
+    pub(super) profile: Arc<Profile>,
+    pub(super) settings: LineSettings,
+}
+
+/// What the laboratory knows of its tests.
+pub trait Catalogue {
+    /// Whether the test is one of its own.
+    fn has(&self, test: &str) -> bool;
+    /// The unit of its results, in UCUM; `None` for tests without one.
+    fn unit(&self, test: &str) -> Option<&str>;
+    /// The code that a result text stands for.
+    fn coded(&self, test: &str, text: &str) -> Option<String>;
+}
+
+impl Catalogue for catalogue::Catalogue {
+    fn has(&self, test: &str) -> bool {
+        self.test(test).is_some()
+    }
+
+    fn unit(&self, test: &str) -> Option<&str> {
+        self.test(test)?.unit.as_ref().map(|unit| unit.as_str())
+    }
+
+    fn coded(&self, test: &str, text: &str) -> Option<String> {
+        self.test(test)?.coded(text).map(str::to_owned)
+    }
+}
+
+impl Profile {
+    /// The profile as one line uses it.
+    pub fn for_line(self: &Arc<Self>, settings: LineSettings) -> LineProfile {
+        LineProfile {
+            profile: Arc::clone(self),
+            settings,
+        }
+    }
+}
+
+impl LineProfile {
+    /// The profile beneath.
+    pub const fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// The line's own settings.
+    pub const fn settings(&self) -> &LineSettings {
+        &self.settings
+    }
+
+    pub(super) fn text(&self) -> TextRules {
+        let rules = &self.profile.text;
+        match self.settings.charset {
+            Some(charset) => TextRules {
+                charset,
+                from_message: false,
+                ..rules.clone()
+            },
+            None => rules.clone(),
+        }
+    }
+
+    /// The catalogue's test for an instrument code; `None` where nobody mapped it.
+    pub(super) fn test(&self, code: &str, rule: Option<&TestRule>) -> Option<String> {
+        let by_site = self.settings.tests.get(code).cloned();
+        let pass = || {
+            (self.settings.unmapped == Unmapped::Pass && !code.is_empty()).then(|| code.to_owned())
+        };
+        by_site
+            .or_else(|| rule.map(|rule| rule.test.clone()))
+            .or_else(pass)
+    }
+
+    /// The profile's entry for a code; one with qualifiers goes before one without.
+    pub(super) fn rule(&self, code: &str, qualifiers: &[String]) -> Option<&TestRule> {
+        let of_code = || self.profile.tests.iter().filter(|rule| rule.code == code);
+        of_code()
+            .find(|rule| {
+                rule.qualifiers
+                    .as_deref()
+                    .is_some_and(|own| own == qualifiers)
+            })
+            .or_else(|| of_code().find(|rule| rule.qualifiers.is_none()))
+    }
+
+    /// The instrument codes that measure a catalogue test, in the order of the files: what to write
+    /// into an order. Empty: this device does not do the test.
+    pub fn codes_of(&self, test: &str) -> Vec<String> {
+        let site = &self.settings.tests;
+        let by_site = site
+            .iter()
+            .filter(|(_, own)| *own == test)
+            .map(|(code, _)| code.clone());
+        let by_profile = self
+            .profile
+            .tests
+            .iter()
+            .filter(|rule| rule.test == test && !site.contains_key(&rule.code));
+        let by_profile =
+            by_profile.map(|rule| rule.order.clone().unwrap_or_else(|| rule.code.clone()));
+        let mut codes: Vec<String> = Vec::new();
+        for code in by_site.chain(by_profile) {
+            if !code.is_empty() && !codes.contains(&code) {
+                codes.push(code);
+            }
+        }
+        if codes.is_empty() && self.settings.unmapped == Unmapped::Pass {
+            codes.push(test.to_owned());
+        }
+        codes
+    }
+}

@@ -1,0 +1,91 @@
+//! The link machine's settings as a profile has them.
+
+use std::time::Duration;
+
+use labwire_protocols::{
+    astm::link::{ChecksumRule, Dialect, FrameNumberRule},
+    mllp,
+};
+
+use super::{ChecksumMode, LinkRules};
+
+impl LinkRules {
+    /// Switches and timers of an ASTM line; what the profile leaves open is the standard's.
+    pub fn dialect(&self) -> Dialect {
+        let mut dialect = Dialect::default();
+        set(&mut dialect.checksum, self.checksum.map(checksum_rule));
+        if self.has_lenient_frame_numbers {
+            dialect.frame_numbers = FrameNumberRule::Lenient;
+        }
+        set(&mut dialect.frame_text_max, self.frame_text_max);
+        set(&mut dialect.one_record_per_frame, self.one_record_per_frame);
+        set(&mut dialect.accepts_unframed, self.accepts_unframed);
+        set(
+            &mut dialect.accepts_frames_without_enq,
+            self.accepts_frames_without_enq,
+        );
+        set(
+            &mut dialect.serves_enq_in_transfer,
+            self.serves_enq_in_transfer,
+        );
+        set(&mut dialect.ignores_idle_bytes, self.ignores_idle_bytes);
+        set(&mut dialect.stale_reply, millis(self.stale_reply_ms));
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.enq_attempts_max, self.enq_attempts_max);
+        let timers = &mut dialect.timers;
+        set(
+            &mut timers.establishment,
+            millis(self.establishment_timeout_ms),
+        );
+        set(&mut timers.busy, millis(self.busy_wait_ms));
+        set(&mut timers.contention_host, millis(self.contention_wait_ms));
+        set(
+            &mut timers.between_sessions,
+            millis(self.between_sessions_ms),
+        );
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.receive, millis(self.receive_timeout_ms));
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.unframed_idle, millis(self.idle_end_ms));
+        set(&mut dialect.limits.message, self.message_bytes_max);
+        dialect
+    }
+
+    /// Settings of an MLLP line.
+    pub fn mllp(&self) -> mllp::Config {
+        let mut config = mllp::Config::default();
+        set(&mut config.block_bytes_max, self.message_bytes_max);
+        set(&mut config.pending_commits_max, self.pending_max);
+        set(&mut config.reply_timeout, millis(self.reply_timeout_ms));
+        if self.accepts_lone_fs == Some(false) {
+            config.tolerance.fs_alone = None;
+        }
+        if self.idle_end_ms.is_some() {
+            config.tolerance.no_fs = millis(self.idle_end_ms);
+        }
+        config
+    }
+
+    /// How long the device waits for the answer to its query, if the profile knows.
+    pub fn answer_within(&self) -> Option<Duration> {
+        millis(self.answer_within_ms)
+    }
+}
+
+const fn checksum_rule(mode: ChecksumMode) -> ChecksumRule {
+    match mode {
+        ChecksumMode::Strict => ChecksumRule::Strict,
+        ChecksumMode::Warn => ChecksumRule::Warn,
+        ChecksumMode::Off => ChecksumRule::Off,
+    }
+}
+
+fn millis(millis: Option<u64>) -> Option<Duration> {
+    millis.map(Duration::from_millis)
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}

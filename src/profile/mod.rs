@@ -1,0 +1,49 @@
+//! Instrument profiles: everything that differs between analyzers, as data.
+//!
+//! A profile is one TOML file. [`Library`] finds it (a site's file wins over the built-in one of
+//! the same name), [`Profile::for_line`] lays a line's own settings over it, [`decode()`] reads a
+//! device's message with it, [`answer`] writes orders for the device, and [`run_examples`] proves
+//! that the file says what its author meant.
+
+mod condition;
+mod decode;
+mod defaults;
+mod definition;
+mod digest;
+mod example;
+mod json;
+mod library;
+mod line;
+mod link;
+mod load;
+mod path;
+mod rows;
+mod schema;
+mod template;
+mod value;
+mod wire;
+
+pub mod answer;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    condition::{Condition, Pattern, Test},
+    decode::{Decoded, decode},
+    definition::{
+        AnswerForm, AnswerRules, ChecksumMode, Device, DownloadRules, Example, IgnoreRule,
+        KindRule, LinkRules, NegativeRules, NegativeStyle, PatientRules, Profile, Protocol,
+        QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport,
+    },
+    digest::digest_input,
+    example::run_examples,
+    json::json_lines,
+    library::{BUILT_IN, Library},
+    line::{Catalogue, LineProfile, LineSettings},
+    load::load,
+    path::FieldPath,
+    template::Template,
+    value::{NOTE_DECIMAL_COMMA, NOTE_NUMBER_TOO_LONG},
+    wire::decode_capture,
+};

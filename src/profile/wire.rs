@@ -1,0 +1,298 @@
+//! Bytes of a wire as a person writes them, and the messages in them.
+
+use std::ops::Range;
+
+use labwire_protocols::{
+    astm::link::{Deframed, Refusal, RefusedFrame, checksum, deframe, notes::REPLY_DROPPED},
+    charset::Charset,
+    mllp::{FS, VT},
+    wire::Note,
+};
+
+use super::{Catalogue, Decoded, LineProfile, Protocol, decode};
+use crate::model::{Incomplete, Item};
+
+/// Names of control characters in `wire` and `answer` of an example.
+const NAMES: &[(&str, u8)] = &[
+    ("ENQ", 0x05),
+    ("ACK", 0x06),
+    ("NAK", 0x15),
+    ("STX", 0x02),
+    ("ETX", 0x03),
+    ("ETB", 0x17),
+    ("EOT", 0x04),
+    ("CR", b'\r'),
+    ("LF", b'\n'),
+    ("VT", VT),
+    ("FS", FS),
+];
+
+/// Reads example notation: `<STX>` and the like, `<xB5>` for any byte, `<CS>` for the checksum of
+/// the frame before it; line breaks are for the eye only, everything else stands for itself.
+///
+/// # Errors
+/// A text for a person who edits a profile.
+pub(super) fn read(text: &str, charset: Charset) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(ch) = rest.chars().next() {
+        if let Some((token, after)) = token(rest) {
+            match token {
+                Token::Byte(byte) => bytes.push(byte),
+                Token::Checksum => {
+                    let stx = bytes.iter().rposition(|byte| *byte == 0x02);
+                    let frame = stx
+                        .and_then(|at| bytes.get(at + 1..))
+                        .ok_or("<CS> without <STX>")?;
+                    let digits = checksum(frame);
+                    bytes.extend_from_slice(&digits);
+                }
+            }
+            rest = after;
+            continue;
+        }
+        rest = rest.get(ch.len_utf8()..).unwrap_or_default();
+        if matches!(ch, '\n' | '\r') {
+            continue;
+        }
+        let encoded = charset.encode(ch.encode_utf8(&mut [0; 4]));
+        bytes.extend(encoded.map_err(|_| format!("`{ch}` is not in {}", charset.label()))?);
+    }
+    Ok(bytes)
+}
+
+enum Token {
+    Byte(u8),
+    Checksum,
+}
+
+fn token(text: &str) -> Option<(Token, &str)> {
+    let (name, after) = text.strip_prefix('<')?.split_once('>')?;
+    if name == "CS" {
+        return Some((Token::Checksum, after));
+    }
+    if let Some((_, byte)) = NAMES.iter().find(|(own, _)| *own == name) {
+        return Some((Token::Byte(*byte), after));
+    }
+    let digits = name.strip_prefix('x').filter(|digits| digits.len() == 2)?;
+    Some((Token::Byte(u8::from_str_radix(digits, 16).ok()?), after))
+}
+
+/// Writes bytes in example notation, a line break after each CR.
+pub(super) fn write(bytes: &[u8], charset: Charset) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((byte, after)) = rest.split_first() {
+        if let Some((name, _)) = NAMES.iter().find(|(_, own)| own == byte) {
+            text.push_str(&format!("<{name}>"));
+            if *byte == b'\r' {
+                text.push('\n');
+            }
+            rest = after;
+            continue;
+        }
+        // Letters have up to four bytes; the shortest run that decodes is one.
+        let letter = (1..=4).find_map(|len| {
+            let (head, tail) = rest.split_at_checked(len)?;
+            Some((charset.decode(head).ok()?.into_owned(), tail))
+        });
+        match letter {
+            Some((letter, tail)) => {
+                text.push_str(&letter);
+                rest = tail;
+            }
+            None => {
+                text.push_str(&format!("<x{byte:02X}>"));
+                rest = after;
+            }
+        }
+    }
+    text
+}
+
+/// Reads a capture of what a device sent: framed or not, one message or many. Frames that were
+/// refused become incomplete items, so that nothing in the file goes unmentioned.
+pub fn decode_capture(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    match line.profile.device.protocol {
+        Protocol::Astm => astm(line, catalogue, capture),
+        Protocol::Hl7 => blocks(capture)
+            .into_iter()
+            .map(|(block, is_complete)| {
+                decode(
+                    line,
+                    catalogue,
+                    capture.get(block).unwrap_or_default(),
+                    is_complete,
+                )
+            })
+            .collect(),
+    }
+}
+
+fn astm(line: &LineProfile, catalogue: Option<&dyn Catalogue>, capture: &[u8]) -> Vec<Decoded> {
+    let mut found = Vec::new();
+    let mut notes: Vec<Note> = Vec::new();
+    for part in deframe(capture) {
+        match part {
+            Deframed::Message(message) => {
+                let mut decoded = decode(line, catalogue, &message.bytes, message.is_complete);
+                decoded.notes.splice(0..0, notes.drain(..));
+                found.push(decoded);
+            }
+            Deframed::Refused(frame) => found.push(refused(&frame)),
+            // A capture has one side: that nobody waited for replies says nothing about it.
+            Deframed::Note(note) if note.code == REPLY_DROPPED.code => {}
+            Deframed::Note(note) => notes.push(note),
+        }
+    }
+    if !notes.is_empty() {
+        match found.last_mut() {
+            Some(last) => last.notes.append(&mut notes),
+            None => found.push(Decoded {
+                items: Vec::new(),
+                notes,
+                sender: String::new(),
+            }),
+        }
+    }
+    found
+}
+
+fn refused(frame: &RefusedFrame) -> Decoded {
+    let number = frame
+        .number
+        .map_or_else(String::new, |byte| format!(" {}", char::from(byte)));
+    let start = usize::try_from(frame.offset).unwrap_or(usize::MAX);
+    let item = Item::Incomplete(Incomplete {
+        why: format!("frame{number} refused: {}", reason(frame.reason)),
+        span: start..start.saturating_add(frame.text.len()),
+    });
+    Decoded {
+        items: vec![item],
+        notes: Vec::new(),
+        sender: String::new(),
+    }
+}
+
+/// In the words that a person who reads a capture needs.
+fn reason(refusal: Refusal) -> String {
+    let digits = |digits: [u8; 2]| digits.map(char::from).iter().collect::<String>();
+    match refusal {
+        Refusal::Checksum {
+            expected,
+            actual: Some(actual),
+        } => {
+            format!(
+                "its checksum is {}, its bytes give {}",
+                digits(actual),
+                digits(expected)
+            )
+        }
+        Refusal::Checksum {
+            expected,
+            actual: None,
+        } => {
+            format!("it has no checksum, its bytes give {}", digits(expected))
+        }
+        Refusal::Number {
+            expected: Some(expected),
+        } => {
+            format!(
+                "its number skips, {} was expected",
+                char::from(b'0' + expected % 8)
+            )
+        }
+        Refusal::Number { expected: None } => "it has no number".to_owned(),
+        Refusal::WrongRepeat => "it has the number of the frame before, and other bytes".to_owned(),
+        Refusal::Control => "ENQ or EOT stands in its text".to_owned(),
+        Refusal::TooLong => "its text is longer than the limit".to_owned(),
+        Refusal::Limit => "its message is longer than the limit".to_owned(),
+        Refusal::Cut => "it ends before its checksum".to_owned(),
+        Refusal::Unresolved => "an earlier version of it is not yet stored".to_owned(),
+    }
+}
+
+/// Where the messages of a capture of MLLP blocks lie, and whether each was ended. A file without
+/// any VT is read as messages that begin with MSH.
+fn blocks(capture: &[u8]) -> Vec<(Range<usize>, bool)> {
+    if !capture.contains(&VT) {
+        return bare_messages(capture);
+    }
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = find(capture, at, VT).map(|vt| vt + 1) {
+        let restart = find(capture, start, VT).unwrap_or(capture.len());
+        let end = find(capture, start, FS).filter(|end| *end < restart);
+        found.push((start..end.unwrap_or(restart), end.is_some()));
+        at = end.unwrap_or(restart);
+    }
+    found
+}
+
+fn find(bytes: &[u8], from: usize, wanted: u8) -> Option<usize> {
+    bytes
+        .get(from..)?
+        .iter()
+        .position(|byte| *byte == wanted)
+        .map(|at| from + at)
+}
+
+fn bare_messages(capture: &[u8]) -> Vec<(Range<usize>, bool)> {
+    let end = find(capture, 0, FS).unwrap_or(capture.len());
+    let mut starts: Vec<usize> = vec![0];
+    for at in 1..end {
+        let is_line = capture
+            .get(at - 1)
+            .is_some_and(|byte| matches!(byte, b'\r' | b'\n'));
+        if is_line
+            && capture
+                .get(at..)
+                .is_some_and(|rest| rest.starts_with(b"MSH|"))
+        {
+            starts.push(at);
+        }
+    }
+    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([end]).collect();
+    starts
+        .into_iter()
+        .zip(ends)
+        .map(|(start, end)| (start..end, true))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notation_is_read_and_written() {
+        let bytes = read(
+            "<ENQ><STX>1L|1|N<CR><ETX><CS><CR><LF><EOT>",
+            Charset::Latin1,
+        );
+        assert_eq!(bytes.as_deref(), Ok(&b"\x05\x021L|1|N\r\x0304\r\n\x04"[..]));
+        let bytes = read("µ<15<xFF>\n<y>", Charset::Latin1).expect("readable");
+        assert_eq!(bytes, b"\xB5<15\xFF<y>");
+        assert_eq!(write(&bytes, Charset::Latin1), "µ<15ÿ<y>");
+        assert_eq!(write(b"A\r\xFF", Charset::Utf8), "A<CR>\n<xFF>");
+        assert!(read("<CS>", Charset::Latin1).is_err());
+        assert!(read("Ạ", Charset::Latin1).is_err());
+    }
+
+    #[test]
+    fn blocks_are_found_with_and_without_their_marks() {
+        assert_eq!(blocks(b"MSH|1\rMSH|2\r"), [(0..6, true), (6..12, true)]);
+        assert_eq!(
+            blocks(b"\x0BMSH|1\r\x1C\r\x0BMSH|2\r"),
+            [(1..7, true), (10..16, false)]
+        );
+        assert_eq!(
+            blocks(b"\x0BMSH|1\x0BMSH|2\x1C\r"),
+            [(1..6, false), (7..12, true)]
+        );
+    }
+}
