@@ -68,7 +68,7 @@ fn check(part: &Path, name: &Arc<str>) -> Result<(), StoreError> {
 }
 
 /// On disk first, then under its name, then the name on disk.
-fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {
+pub(super) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::CannotOpen {
         path: target.display().to_string().into(),
         source: Arc::new(source),
@@ -94,7 +94,7 @@ fn part_path(target: &Path) -> PathBuf {
     name.into()
 }
 
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::CannotOpen {
             path: path.display().to_string().into(),

@@ -53,7 +53,7 @@ impl Lock {
     }
 }
 
-fn lock_path(database: &Path) -> PathBuf {
+pub(super) fn lock_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".lock");
     name.into()

@@ -71,7 +71,7 @@ impl SqliteBackend {
 
     /// Refuses a file that is damaged or belongs to another program, before anything is written
     /// to it. Reads the first pages only, so that a start does not take longer as the file grows.
-    fn probe(&self, session: &mut SqliteSession) -> Result<(), StoreError> {
+    fn probe(&self, session: &mut dyn Session) -> Result<(), StoreError> {
         let id = session
             .row(&Sql::same("PRAGMA application_id"), &[])?
             .int(0)?;
@@ -85,6 +85,21 @@ impl SqliteBackend {
                 path: Arc::clone(&self.shown),
             })
         }
+    }
+
+    /// Refuses a file that is no store at all, though it may be an empty one of ours.
+    pub(super) fn probe_tables(&self, session: &mut dyn Session) -> Result<(), StoreError> {
+        self.probe(session)?;
+        let tables = session.row(
+            &Sql::same("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_change'"),
+            &[],
+        )?;
+        if tables.int(0)? == 1 {
+            return Ok(());
+        }
+        Err(StoreError::NotLabwire {
+            path: Arc::clone(&self.shown),
+        })
     }
 
     fn options(&self, access: Access) -> SqliteConnectOptions {
