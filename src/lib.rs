@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod book;
+pub mod bridge;
 pub mod cli;
 pub mod config;
 pub mod host;

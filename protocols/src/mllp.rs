@@ -74,6 +74,30 @@ pub const NOTE_QUEUE_FULL: Note = Note::new("MLLP-0207", "own queue is full");
 /// A block longer than the limit.
 pub const NOTE_TOO_LONG: Note = Note::new("MLLP-0208", "block is longer than the limit");
 
+/// Between the replies of one commit: what would stand between two blocks.
+const BETWEEN: [u8; 3] = [0x1C, 0x0D, 0x0B];
+
+/// Several replies to one message (enhanced mode wants CA and then AA) as one reply for
+/// [`Input::Committed`]; each is sent as a block of its own, in this order.
+pub fn join_replies(replies: &[Vec<u8>]) -> Bytes {
+    replies.join(&BETWEEN[..]).into()
+}
+
+fn split_replies(replies: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    let mut rest = replies;
+    while let Some(at) = rest
+        .windows(BETWEEN.len())
+        .position(|window| window == BETWEEN)
+    {
+        let (part, tail) = rest.split_at(at);
+        parts.push(part);
+        rest = tail.get(BETWEEN.len()..).unwrap_or_default();
+    }
+    parts.push(rest);
+    parts
+}
+
 /// What a site may set for one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -302,7 +326,7 @@ impl Endpoint {
             return self.note(NOTE_RELEASE_2);
         }
         self.blocks = self.blocks.saturating_add(1);
-        if is_complete && self.is_reply(&content) {
+        if self.is_reply(&content, is_complete) {
             return;
         }
         self.next_commit = self.next_commit.saturating_add(1);
@@ -322,17 +346,18 @@ impl Endpoint {
             .push_back(Output::Commit(id, Commit::Message(received)));
     }
 
-    /// Whether the block was a reply; if it was, it has been dealt with.
-    fn is_reply(&mut self, content: &Bytes) -> bool {
+    /// Whether the block was a reply; if it was, it has been dealt with. A cut one finishes nothing.
+    fn is_reply(&mut self, content: &Bytes, is_complete: bool) -> bool {
         let Some(peeked) = peek(content) else {
             return false;
         };
         let Some((code, control_id)) = peeked.msa else {
             return false;
         };
-        if self
-            .sender
-            .on_reply(code, control_id, content, &mut self.out)
+        if is_complete
+            && self
+                .sender
+                .on_reply(code, control_id, content, &mut self.out)
         {
             return true;
         }
@@ -375,11 +400,13 @@ impl Endpoint {
         }
     }
 
-    fn transmit(&mut self, reply: &[u8]) {
-        if is_framable(reply) {
-            self.out.push_back(Output::Transmit(frame(reply)));
-        } else {
-            self.note(NOTE_BAD_REPLY);
+    fn transmit(&mut self, replies: &[u8]) {
+        for reply in split_replies(replies) {
+            if is_framable(reply) {
+                self.out.push_back(Output::Transmit(frame(reply)));
+            } else {
+                self.note(NOTE_BAD_REPLY);
+            }
         }
     }
 
@@ -485,5 +512,6 @@ fn asks_for_reply(peeked: &Peek<'_>) -> bool {
 }
 
 #[cfg(test)]
-#[path = "mllp/tests.rs"]
+mod property_tests;
+#[cfg(test)]
 mod tests;

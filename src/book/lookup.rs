@@ -42,6 +42,7 @@ const TOLD: Sql = Sql::same(
     "INSERT INTO order_told (order_item, line, at) VALUES ($1, $2, $3) \
      ON CONFLICT (order_item, line) DO UPDATE SET at = excluded.at",
 );
+const IS_TOLD: Sql = Sql::same("SELECT 1 FROM order_told WHERE order_item = $1 AND line = $2");
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &RELEASED_TESTS,
     &OPEN_SPECIMENS,
     &TOLD,
+    &IS_TOLD,
 ];
 
 /// A tube in the book.
@@ -280,6 +282,23 @@ pub fn note_told(db: &mut dyn Db, items: &[i64], line: &str, now: i64) -> Result
         db.exec(&TOLD, &params)?;
     }
     Ok(())
+}
+
+/// Of these items, the ones that a device was given.
+///
+/// # Errors
+/// The store's.
+pub fn told_items(db: &mut dyn Db, line: &str, items: &[BookItem]) -> Result<Vec<i64>, StoreError> {
+    let mut told = Vec::new();
+    for item in items {
+        if db
+            .row_opt(&IS_TOLD, &[item.id.into(), line.into()])?
+            .is_some()
+        {
+            told.push(item.id);
+        }
+    }
+    Ok(told)
 }
 
 pub(super) fn status(code: &str) -> Result<OrderStatus, StoreError> {

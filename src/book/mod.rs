@@ -21,7 +21,7 @@ pub use self::{
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{
         BookItem, BookPatient, BookSpecimen, note_told, open_items, patient_of, specimen_by_id,
-        specimens_with_barcode, tests_of, waiting_for_device,
+        specimens_with_barcode, tests_of, told_items, waiting_for_device,
     },
     patient::resolve,
 };

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
+use labwire_drivers::{Clock as _, SystemClock};
 
-use super::{
-    MachineClock, Verdict, failure::Failure, out::Out, progress::Spinner, queue::actor,
-    site::SiteArgs,
-};
-use crate::store::{self, Clock as _};
+use super::{Verdict, failure::Failure, out::Out, progress::Spinner, queue::actor, site::SiteArgs};
+use crate::store;
 
 /// Write a checked copy of the store, while the bridge runs or not
 #[derive(Debug, Args)]
@@ -65,7 +63,7 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) fn restore(args: &RestoreArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let site = args.site.read()?;
-    let now = MachineClock::default().utc_micros();
+    let now = SystemClock::default().utc_micros();
     let stamp = Timestamp::from_microsecond(now).unwrap_or_default();
     let aside = stamp.strftime("before-restore-%Y%m%dT%H%M%SZ").to_string();
     let actor = actor(args.actor.as_deref())?;

@@ -86,7 +86,8 @@ fn summary(args: &CheckArgs, loaded: &Loaded, files: &Files) -> String {
     )
 }
 
-fn check_profiles(loaded: &Loaded, files: &mut Files) {
+/// Proves profiles, their examples and their units, and what only both files together can tell.
+pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
     let lab = &loaded.lab;
     let library = &files.library;
     let used: BTreeSet<&str> = lab

@@ -4,7 +4,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::store::StoreError;
+use crate::{bridge::StartError, store::StoreError};
 
 /// Why a command could not be carried out: what was tried, and what to do about it.
 #[derive(Debug, Error)]
@@ -12,6 +12,9 @@ pub(crate) enum Failure {
     /// The store did not do what it was asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The bridge did not start.
+    #[error("labwire did not start")]
+    Start(#[from] StartError),
     /// A file cannot be read.
     #[error("cannot read {path}: check the name, and that you may read it")]
     CannotRead {
@@ -57,6 +60,8 @@ impl Failure {
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => error.code(),
+            Self::Start(StartError::Store(error)) => error.code(),
+            Self::Start(_) => "CLI-0301",
             Self::CannotRead { .. } => "CLI-0001",
             Self::TooLong { .. } => "CLI-0002",
             Self::Files { .. } => "CLI-0003",

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use labwire_drivers::{Clock as _, SystemClock};
 use serde_json::json;
 
-use super::{
-    MachineClock, Verdict, failure::Failure, out::Out, progress::Progress, site::SiteArgs,
-};
+use super::{Verdict, failure::Failure, out::Out, progress::Progress, site::SiteArgs};
 use crate::{
     ledger::{End, Entry, Finding, Ledger, Page},
-    store::Clock as _,
     trace,
 };
 
@@ -48,7 +46,7 @@ struct Totals {
 
 pub(crate) fn run(args: &LedgerArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let site = args.site.read()?;
-    let now = MachineClock::default().utc_micros();
+    let now = SystemClock::default().utc_micros();
     let since = match &args.since {
         Some(text) => Some(since(text, &site.zone, now)?),
         None => None,

@@ -6,7 +6,6 @@
 
 mod backup;
 mod check;
-mod clock;
 mod completions;
 mod failure;
 mod ledger;
@@ -27,10 +26,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::{failure::Failure, out::Out};
 
-pub use self::{
-    clock::MachineClock,
-    site::{Files, line_profile, store_url},
-};
+pub use self::site::{Files, line_profile, store_url};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -49,6 +45,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  labwire run -c lab.toml                        the bridge, until SIGTERM
   labwire check -c lab.toml                      is everything that the site wrote right?
   labwire trace 2501150042                       everything about a tube
   labwire queue list                             what waits, and what a host refused
@@ -60,6 +57,7 @@ Colours are left out where NO_COLOR is set or the output is no terminal.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Check(check::CheckArgs),
     Trace(trace::TraceArgs),
     Queue(queue::QueueArgs),
@@ -116,6 +114,7 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self, out: &mut Out) -> Result<Verdict, Failure> {
         match self {
+            Self::Run(args) => run::run(&args),
             Self::Check(args) => check::run(&args, out),
             Self::Trace(args) => trace::run(&args, out),
             Self::Queue(args) => queue::run(&args, out),

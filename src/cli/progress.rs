@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use labwire_drivers::{Clock as _, SystemClock};
 use labwire_protocols::wire::Mono;
 
-use super::{MachineClock, out::Out};
-use crate::store::Clock as _;
+use super::out::Out;
 
 /// A command that takes less shows nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// runs over the terminal, that is progress enough.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    clock: MachineClock,
+    clock: SystemClock,
     begin: Mono,
     bar: Option<ProgressBar>,
     is_wanted: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(out: &Out) -> Self {
-        let clock = MachineClock::default();
+        let clock = SystemClock::default();
         Self {
             begin: clock.mono(),
             clock,

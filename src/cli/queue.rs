@@ -4,13 +4,14 @@ use std::env;
 
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
+use labwire_drivers::{Clock as _, SystemClock};
 
-use super::{MachineClock, Verdict, failure::Failure, out, out::Out, site::SiteArgs};
+use super::{Verdict, failure::Failure, out, out::Out, site::SiteArgs};
 use crate::{
     audit,
     model::{Priority, QueueState},
     queue::{self, QueueRow},
-    store::{Beside, Clock as _},
+    store::Beside,
     trace::{instant, visible},
 };
 
@@ -269,7 +270,7 @@ fn unknown(id: i64) -> Verdict {
 fn retry(args: &RetryArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let actor = actor(args.actor.as_deref())?;
     let mut store = Beside::writer(&args.row.site.read()?.url)?;
-    let (id, now) = (args.row.id, MachineClock::default().utc_micros());
+    let (id, now) = (args.row.id, SystemClock::default().utc_micros());
     let done = store.transact(|db| queue::retry(db, id, &actor, now))?;
     if done {
         out.line(format_args!(
@@ -287,7 +288,7 @@ fn retry(args: &RetryArgs, out: &mut Out) -> Result<Verdict, Failure> {
 fn discard(args: &DiscardArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let actor = actor(args.actor.as_deref())?;
     let mut store = Beside::writer(&args.row.site.read()?.url)?;
-    let (id, now) = (args.row.id, MachineClock::default().utc_micros());
+    let (id, now) = (args.row.id, SystemClock::default().utc_micros());
     let done = store.transact(|db| queue::discard(db, id, &actor, &args.reason, now))?;
     if done {
         out.line(format_args!(

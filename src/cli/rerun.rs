@@ -1,9 +1,10 @@
 //! `labwire replay --since`: the journal, decoded again, beside what is stored of it.
 
+use labwire_drivers::{Clock as _, SystemClock};
 use labwire_protocols::wire::Note;
 
 use super::{
-    MachineClock, Verdict,
+    Verdict,
     failure::Failure,
     ledger,
     out::Out,
@@ -11,11 +12,12 @@ use super::{
     site::{self, Files, SiteArgs},
 };
 use crate::{
+    config::LabConfig,
     model::{HoldReason, Item, ResultState},
     profile::{self, Catalogue, Decoded, LineProfile, json_lines},
     settle::{self, StoredResult},
     store::{
-        Beside, Clock as _, Db, Sql, StoreError,
+        Beside, Db, Sql, StoreError,
         journal::{self, MessageState},
     },
     trace::instant,
@@ -37,7 +39,7 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
         return Err(site::unreadable(&files.problems));
     };
     let zone = loaded.lab.lab.zone();
-    let since = ledger::since(since, &zone, MachineClock::default().utc_micros())?;
+    let since = ledger::since(since, &zone, SystemClock::default().utc_micros())?;
     let url = args
         .store
         .clone()
@@ -58,7 +60,7 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
             let line =
                 instrument.and_then(|one| site::line_profile(&loaded.lab, one, &files.library));
             let Some(line) = line else {
-                unknown += u64::from(loaded.lab.host(&message.line).is_none());
+                unknown += u64::from(!is_of_host(&message.line, &loaded.lab));
                 continue;
             };
             read += 1;
@@ -89,6 +91,12 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
         "{read} messages read again, {differing} would differ{left}"
     ))?;
     Ok(Verdict::found_if(differing > 0))
+}
+
+/// The order line of a host is called `host:` and its id.
+fn is_of_host(line: &str, lab: &LabConfig) -> bool {
+    lab.host(line.strip_prefix("host:").unwrap_or(line))
+        .is_some()
 }
 
 fn next(db: &mut dyn Db, after: i64, last: i64, since: i64) -> Result<Vec<i64>, StoreError> {

@@ -1,8 +1,16 @@
-//! The arguments of `labwire run`.
+//! `labwire run`: the bridge, until it is told to stop.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use super::{Files, Verdict, check::check_profiles, failure::Failure, site};
+use crate::{
+    bridge::{self, Setup},
+    config::render,
+    store::StoreOptions,
+};
 
 /// Run the bridge: open every line, take orders, deliver results
 #[derive(Clone, Debug, Args)]
@@ -35,4 +43,44 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line
     Json,
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
+    let mut files = Files::read(&args.config);
+    let Some(loaded) = files.loaded.take() else {
+        return Err(site::unreadable(&files.problems));
+    };
+    check_profiles(&loaded, &mut files);
+    if files.problems.has_errors() {
+        let list = render(&files.problems, false);
+        return Err(Failure::Files { list });
+    }
+    log(args.log_format);
+    for problem in files.problems.iter() {
+        tracing::warn!(code = problem.code, "{}", problem.message);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::CannotStart)?;
+    let setup = Setup {
+        loaded,
+        library: files.library,
+        store: StoreOptions::default(),
+    };
+    runtime.block_on(bridge::run(setup))?;
+    Ok(Verdict::Clean)
+}
+
+/// The log goes to standard error; a second subscriber, such as that of a test, is left alone.
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let begun = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    drop(begun);
 }

@@ -84,17 +84,14 @@ pub(crate) fn unreadable(problems: &Problems) -> Failure {
     }
 }
 
-/// The store's address, its path read against the folder of `lab.toml`.
+/// The store's address; a relative path lies beside `lab.toml`.
 pub fn store_url(loaded: &Loaded) -> String {
-    let url = &loaded.lab.store.url.value;
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        return url.clone();
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.starts_with(':') {
-        return url.clone();
+    match loaded.lab.store.url.strip_prefix("sqlite:") {
+        Some(path) if !path.starts_with('/') && !path.starts_with(':') => {
+            format!("sqlite:{}", loaded.path(path).display())
+        }
+        _ => loaded.lab.store.url.to_string(),
     }
-    format!("sqlite:{}", loaded.path(path).display())
 }
 
 /// Everything that a site's files say, read with everything that this program knows.
@@ -161,17 +158,6 @@ pub fn line_profile(
     instrument: &Instrument,
     library: &Library,
 ) -> Option<LineProfile> {
-    let charset = instrument.charset.as_ref();
-    let settings = LineSettings {
-        line: instrument.id.value.clone(),
-        charset: charset.and_then(|charset| Charset::from_label(charset)),
-        unmapped: *instrument.unmapped,
-        tests: instrument
-            .tests
-            .iter()
-            .map(|(code, test)| (code.value.clone(), test.value.clone()))
-            .collect(),
-        zone: Some(lab.timezone_of(instrument)),
-    };
+    let settings = LineSettings::of(instrument, lab.timezone_of(instrument));
     Some(library.get(&instrument.profile)?.for_line(settings))
 }

@@ -48,7 +48,7 @@ fn every_statement_fits_the_schema() {
     let open = crate::store::Store::open(
         &url,
         crate::store::StoreOptions::default(),
-        std::sync::Arc::new(super::MachineClock::default()),
+        std::sync::Arc::new(labwire_drivers::SystemClock::default()),
     );
     let store = runtime.block_on(open).unwrap();
     let own: Vec<&'static Sql> = [

@@ -156,6 +156,7 @@ const CONVENTIONAL: &[(&str, &[&str])] = &[
     ("M/uL", &["10*6/uL"]),
     ("M/mm3", &["10*6/mm3"]),
     ("cells/uL", &["/uL"]),
+    ("copies/mL", &["{copies}/mL"]),
     ("cell/uL", &["/uL"]),
     ("cells/L", &["/L"]),
     ("/100WBC", &["%"]),

@@ -1,6 +1,7 @@
 //! The hosts: orders from them, results to them.
 
 mod convert;
+mod device_ack;
 mod inbound;
 mod obx;
 mod orders;
@@ -11,6 +12,7 @@ mod verdict;
 
 pub use self::{
     convert::instant,
+    device_ack::device_ack,
     inbound::{Heard, Inbound, hear},
     render::ResultRenderer,
     site::{HostSite, Laboratory},

@@ -201,6 +201,8 @@ pub struct ResultRules {
     pub code: Vec<FieldPath>,
     /// The code ends before the first of these characters (`10/2`).
     pub cut_at: String,
+    /// What stands between the first and the second of them is the dilution.
+    pub dilution_after_cut: bool,
     /// What tells results of one code apart.
     pub qualifiers: Vec<FieldPath>,
     /// The field kept to the byte.

@@ -1,12 +1,24 @@
 //! A profile with the settings of one line laid over it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::tz::TimeZone;
-use labwire_protocols::charset::Charset;
+use labwire_protocols::{
+    astm::link::{self, Dialect},
+    charset::Charset,
+};
 
 use super::{Profile, TestRule, TextRules};
-use crate::config::{catalogue, choice::Unmapped};
+use crate::config::{
+    Instrument, catalogue,
+    choice::{Durability, Unmapped},
+    problem::{Problem, Problems},
+    read::At,
+    units::{UnitProof, prove_catalogue},
+};
 
 /// What `lab.toml` says of one line, beyond naming its profile.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +31,8 @@ pub struct LineSettings {
     pub unmapped: Unmapped,
     /// Instrument code = catalogue test; goes before the profile's own table.
     pub tests: BTreeMap<String, String>,
+    /// What must be on disk before an ACK.
+    pub durability: Durability,
     /// The zone of the device's clock; without one, its times stay texts.
     pub zone: Option<TimeZone>,
 }
@@ -38,6 +52,25 @@ pub trait Catalogue {
     fn unit(&self, test: &str) -> Option<&str>;
     /// The code that a result text stands for.
     fn coded(&self, test: &str, text: &str) -> Option<String>;
+}
+
+impl LineSettings {
+    /// What `lab.toml` says of an instrument whose clock runs in `zone`.
+    pub fn of(instrument: &Instrument, zone: TimeZone) -> Self {
+        let pair =
+            |(code, test): &(At<String>, At<String>)| (code.value.clone(), test.value.clone());
+        Self {
+            line: instrument.id.value.clone(),
+            charset: instrument
+                .charset
+                .as_ref()
+                .and_then(|label| Charset::from_label(label)),
+            unmapped: instrument.unmapped.value,
+            tests: instrument.tests.iter().map(pair).collect(),
+            durability: instrument.durability,
+            zone: Some(zone),
+        }
+    }
 }
 
 impl Catalogue for catalogue::Catalogue {
@@ -73,6 +106,18 @@ impl LineProfile {
     /// The line's own settings.
     pub const fn settings(&self) -> &LineSettings {
         &self.settings
+    }
+
+    /// The link of an ASTM line: the profile's switches with the site's durability.
+    pub fn dialect(&self) -> Dialect {
+        let durability = match self.settings.durability {
+            Durability::Frame => link::Durability::Frame,
+            Durability::Message => link::Durability::Message,
+        };
+        Dialect {
+            durability,
+            ..self.profile.link.dialect()
+        }
     }
 
     pub(super) fn text(&self) -> TextRules {
@@ -135,5 +180,49 @@ impl LineProfile {
             codes.push(test.to_owned());
         }
         codes
+    }
+
+    /// Whether the catalogue's units can be met: a mapped test that has a unit there, and whose
+    /// every unit here is another one, would have all its results held.
+    pub fn check_units(&self, catalogue: &dyn Catalogue) -> Problems {
+        let mut problems = Problems::default();
+        for rule in self
+            .profile
+            .tests
+            .iter()
+            .filter(|rule| !rule.units.is_empty())
+        {
+            let test = self.test(&rule.code, Some(rule)).unwrap_or_default();
+            let Some(own) = catalogue.unit(&test) else {
+                continue;
+            };
+            let is_same = |ucum: &String| prove_catalogue(ucum, own) == UnitProof::Proven;
+            if rule.units.values().any(is_same) {
+                continue;
+            }
+            let here: BTreeSet<_> = rule
+                .units
+                .values()
+                .map(|ucum| format!("`{ucum}`"))
+                .collect();
+            let here: Vec<_> = here.into_iter().collect();
+            problems.push(Problem {
+                code: "PROF-0211",
+                message: format!(
+                    "{}: `{}` comes in {}, the catalogue has {test} in `{own}`",
+                    self.profile.name,
+                    rule.code,
+                    here.join(" or ")
+                ),
+                label: "mapped here".to_owned(),
+                help: "set the device to the catalogue's unit, or the catalogue to the device's; \
+                       Labwire converts no value"
+                    .to_owned(),
+                source: Some(Arc::clone(&self.profile.file)),
+                span: Some(rule.span.clone()),
+                is_warning: false,
+            });
+        }
+        problems
     }
 }

@@ -19,6 +19,7 @@ mod load;
 mod path;
 mod rows;
 mod schema;
+mod sections;
 mod template;
 mod value;
 mod wire;
@@ -29,6 +30,7 @@ pub mod answer;
 mod tests;
 
 pub use self::{
+    answer::{AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download},
     condition::{Condition, Pattern, Test},
     decode::{Decoded, decode},
     definition::{

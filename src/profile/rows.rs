@@ -310,11 +310,28 @@ impl Row<'_> {
         start..start.saturating_add(bytes_of(piece))
     }
 
+    /// Whether a row that results are read under is so long that reading it again for each of them
+    /// would hold up the line.
+    pub(super) const fn is_too_long_to_share(&self) -> bool {
+        let is_shared = matches!(
+            self.role,
+            Role::Header | Role::Patient | Role::Order | Role::Structure
+        );
+        is_shared && self.text_len() > SHARED_ROW_MAX
+    }
+
+    const fn text_len(&self) -> usize {
+        self.span.end.saturating_sub(self.span.start)
+    }
+
     /// The text of the row for a person, shortened to what a console shows.
     pub(super) fn shown(&self) -> String {
         shorten(&show(&self.text))
     }
 }
+
+/// Longest row that may stand above results: an order of two hundred tests has some 6 kB.
+const SHARED_ROW_MAX: usize = 16 * 1024;
 
 /// Most characters of a device's own records that an event repeats; the bytes stay in the journal.
 const SHOWN_MAX: usize = 400;

@@ -115,6 +115,7 @@ pub(super) struct Patient {
 pub(super) struct Result {
     pub(super) code: Paths,
     pub(super) cut_at: String,
+    pub(super) dilution_after_cut: bool,
     pub(super) qualifiers: Paths,
     pub(super) text: Paths,
     pub(super) value: Paths,

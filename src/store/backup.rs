@@ -1,39 +1,41 @@
-//! A copy of a database in use, checked before it gets its name.
+//! A copy of a database, checked before it gets its name.
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use super::{
     db::{Db as _, Sql},
     error::StoreError,
+    file::{beside, create_private, publish, remove_if_there},
     session::Access,
     sqlite::SqliteSession,
 };
 
 /// Copies the database that `options` open to `target`, which must not exist. The copy is one
-/// consistent moment; writers go on meanwhile.
+/// consistent moment; writers go on meanwhile. `shown` names the database in errors.
 pub(super) fn copy(
     options: &SqliteConnectOptions,
     shown: &Arc<str>,
     target: &Path,
 ) -> Result<(), StoreError> {
     let name: Arc<str> = target.display().to_string().into();
-    if target.exists() {
-        return Err(StoreError::BackupExists { path: name });
+    // A log without its database would be read into the copy as if it belonged to it.
+    for path in [target.to_owned(), beside(target, "-wal")] {
+        if path.exists() {
+            return Err(StoreError::BackupExists {
+                path: path.display().to_string().into(),
+            });
+        }
     }
-    let part = part_path(target);
+    let part = beside(target, ".part");
     remove_if_there(&part)?;
     let outcome = write(options, shown, &part)
         .and_then(|()| check(&part, &name))
         .and_then(|()| publish(&part, target));
     if outcome.is_err() {
         // The first error is the one to report; a part that stays is overwritten next time.
-        drop(fs::remove_file(&part));
+        drop(remove_if_there(&part));
     }
     outcome
 }
@@ -42,6 +44,7 @@ fn write(options: &SqliteConnectOptions, shown: &Arc<str>, part: &Path) -> Resul
     let text = part
         .to_str()
         .ok_or_else(|| StoreError::value("a backup path that is not UTF-8"))?;
+    create_private(part)?;
     let mut session = SqliteSession::open(options, Access::Read, Arc::clone(shown))?;
     session
         .exec(&Sql::same("VACUUM INTO $1"), &[text.into()])
@@ -64,42 +67,5 @@ fn check(part: &Path, name: &Arc<str>) -> Result<(), StoreError> {
                 finding,
             })
         }
-    }
-}
-
-/// On disk first, then under its name, then the name on disk.
-pub(super) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {
-    let failed = |source| StoreError::CannotOpen {
-        path: target.display().to_string().into(),
-        source: Arc::new(source),
-    };
-    File::open(part)
-        .and_then(|file| file.sync_all())
-        .map_err(failed)?;
-    fs::rename(part, target).map_err(failed)?;
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // A folder cannot be opened for this on every system; where it can, a failure counts.
-    match File::open(folder) {
-        Ok(folder) => folder.sync_all().map_err(failed),
-        Err(_) => Ok(()),
-    }
-}
-
-fn part_path(target: &Path) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
-}
-
-pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::CannotOpen {
-            path: path.display().to_string().into(),
-            source: Arc::new(error),
-        }),
-        _ => Ok(()),
     }
 }

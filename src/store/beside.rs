@@ -13,7 +13,7 @@ use std::{
 use super::{
     db::Db,
     error::StoreError,
-    lock, migrate,
+    file, migrate,
     session::{Access, Backend as _, Session},
     sqlite::SqliteBackend,
     start::database_path,
@@ -117,7 +117,7 @@ impl Beside {
 /// # Errors
 /// [`StoreError::UrlUnknown`].
 pub fn is_in_use(url: &str) -> Result<bool, StoreError> {
-    let path: PathBuf = lock::lock_path(&database_path(url)?);
+    let path: PathBuf = file::beside(&database_path(url)?, ".lock");
     let Ok(file) = File::open(path) else {
         return Ok(false);
     };

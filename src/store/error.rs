@@ -147,7 +147,9 @@ pub enum StoreError {
         path: Arc<str>,
     },
     /// A backup never overwrites.
-    #[error("{path} exists already: a backup never overwrites a file, choose another name")]
+    #[error(
+        "{path} exists already and is never overwritten: choose another name, or move it aside and keep it"
+    )]
     BackupExists {
         /// The file that is in the way.
         path: Arc<str>,

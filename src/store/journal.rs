@@ -27,6 +27,19 @@ pub struct JournalEntry {
     pub commit: Commit,
 }
 
+impl JournalEntry {
+    /// How much this entry writes, without its row's other columns.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.commit {
+            Commit::Message(message) => message.bytes.len(),
+            Commit::Frame { text, messages, .. } => {
+                let messages = messages.iter().map(|message| message.bytes.len());
+                text.len() + messages.sum::<usize>()
+            }
+        }
+    }
+}
+
 /// What became durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Journalled {
@@ -128,6 +141,7 @@ pub const ALL: &[&Sql] = &[
     &BEGIN_ATTEMPT,
     &MARK,
     &META,
+    &WHOLE,
     &SET_META,
 ];
 
@@ -136,6 +150,20 @@ const INSERT_MESSAGE: Insert = Insert {
            (line, connection, session, frame_index, part, received_at, is_complete, raw)",
     columns: 8,
     tail: "RETURNING id",
+};
+
+/// The same for one message and the frames of its session: the usual case of a quiet line, whose
+/// peer waits for every crossing to the database and back.
+const WHOLE: Sql = Sql {
+    sqlite: "INSERT INTO message \
+             (line, connection, session, frame_index, part, received_at, is_complete, raw) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id; \
+             DELETE FROM frame WHERE line = $1 AND connection = $2 AND session = $3",
+    postgres: "WITH gone AS \
+               (DELETE FROM frame WHERE line = $1 AND connection = $2 AND session = $3) \
+               INSERT INTO message \
+               (line, connection, session, frame_index, part, received_at, is_complete, raw) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
 };
 
 const INSERT_FRAME: Insert = Insert {
@@ -421,8 +449,14 @@ fn write_wholes(
     wholes: &[(usize, &JournalEntry, &Received)],
     answers: &mut [Journalled],
 ) -> Result<(), StoreError> {
-    if wholes.is_empty() {
-        return Ok(());
+    match wholes {
+        [] => return Ok(()),
+        [(position, entry, message)] => {
+            let id = db.insert(&WHOLE, &message_row(entry, message, None)?)?;
+            put(answers, *position, vec![id]);
+            return Ok(());
+        }
+        _ => {}
     }
     let mut rows = Vec::new();
     let mut sessions = Vec::new();

@@ -3,11 +3,14 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read as _, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
-use super::error::StoreError;
+use super::{
+    error::StoreError,
+    file::{beside, cannot_open},
+};
 
 /// Longest process number that is read back from a lock file.
 const PID_BYTES_MAX: u64 = 20;
@@ -22,12 +25,9 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock of `database`.
     pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
-        let path = lock_path(database);
+        let path = beside(database, ".lock");
         let shown: Arc<str> = database.display().to_string().into();
-        let cannot = |source| StoreError::CannotOpen {
-            path: path.display().to_string().into(),
-            source: Arc::new(source),
-        };
+        let cannot = |error| cannot_open(&path, error);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -51,12 +51,6 @@ impl Lock {
         drop(file.write_all(std::process::id().to_string().as_bytes()));
         Ok(Self { _file: file })
     }
-}
-
-pub(super) fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
 }
 
 fn owner(file: &File) -> Option<String> {

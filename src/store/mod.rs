@@ -15,6 +15,7 @@ pub mod conformance;
 mod db;
 mod error;
 mod fault;
+mod file;
 mod health;
 mod job;
 pub mod journal;
@@ -30,7 +31,11 @@ mod start;
 mod tests;
 mod writer;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot};
@@ -93,6 +98,17 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         start::open(url, options, clock).await
+    }
+
+    /// Puts the backup at `from` in the place of the store at `url`, which must not exist: whoever
+    /// restores moves the old file and its `-wal` aside first, and keeps them. Takes as long as the
+    /// disk needs; nothing is there under the store's name before the copy has passed its check.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while a labwire runs, [`StoreError::BackupExists`] when the place is
+    /// taken, and whatever is wrong with the backup.
+    pub fn restore(url: &str, from: &Path) -> Result<(), StoreError> {
+        start::restore(url, from)
     }
 
     /// Runs `work` in a transaction, with other work of its group. Resolves when the group is on

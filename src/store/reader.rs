@@ -1,6 +1,9 @@
 //! The readers: a few threads, each with its own connection, each read one consistent moment.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use crossbeam_channel::Receiver;
 
@@ -24,10 +27,10 @@ impl Reader {
     pub(super) fn run(self) {
         let mut session = None;
         while let Some(ticket) = self.wait() {
-            self.serve(ticket.work, &mut session);
+            self.serve_unless_panicking(ticket.work, &mut session);
         }
         while let Ok(ticket) = self.queue.try_recv() {
-            self.serve(ticket.work, &mut session);
+            self.serve_unless_panicking(ticket.work, &mut session);
         }
     }
 
@@ -35,6 +38,14 @@ impl Reader {
         crossbeam_channel::select! {
             recv(self.queue) -> ticket => ticket.ok(),
             recv(self.stop) -> _ => None,
+        }
+    }
+
+    /// As in the writer: a panic outside the work itself costs this read alone.
+    fn serve_unless_panicking(&self, work: Work, slot: &mut Option<Box<dyn Session>>) {
+        if catch_unwind(AssertUnwindSafe(|| self.serve(work, slot))).is_err() {
+            tracing::error!("a read panicked; its connection is opened again");
+            *slot = None;
         }
     }
 

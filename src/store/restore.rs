@@ -7,9 +7,8 @@ use std::{
 };
 
 use super::{
-    backup,
-    db::Sql,
     error::StoreError,
+    file::{beside, cannot_open, publish, remove_if_there},
     journal,
     lock::Lock,
     migrate,
@@ -57,39 +56,33 @@ pub fn restore(url: &str, restore: &Restore<'_>) -> Result<Option<PathBuf>, Stor
         return Err(StoreError::StoreExists { path });
     }
     let part = beside(&target, ".restore");
-    for ending in ["", "-wal", "-shm"] {
-        backup::remove_if_there(&beside(&part, ending))?;
-    }
-    let outcome = prepare(restore, &shown, &part).and_then(|()| {
+    clear(&part)?;
+    let outcome = prepare(restore, &part).and_then(|()| {
         let aside = put_aside(&target, restore.aside)?;
-        backup::publish(&part, &target)?;
+        publish(&part, &target)?;
         Ok(aside)
     });
     if outcome.is_err() {
         // The first error is the one to report; a part that stays is overwritten next time.
-        drop(fs::remove_file(&part));
+        drop(clear(&part));
     }
     outcome
 }
 
+fn clear(part: &Path) -> Result<(), StoreError> {
+    ["", "-wal", "-shm"]
+        .into_iter()
+        .try_for_each(|ending| remove_if_there(&beside(part, ending)))
+}
+
 /// Copies the backup beside its place, checks the copy and marks it as restored.
-fn prepare(restore: &Restore<'_>, shown: &Arc<str>, part: &Path) -> Result<(), StoreError> {
-    fs::copy(restore.from, part).map_err(|source| StoreError::CannotOpen {
-        path: part.display().to_string().into(),
-        source: Arc::new(source),
-    })?;
-    let backend = SqliteBackend::new(part.to_path_buf(), None);
+fn prepare(restore: &Restore<'_>, part: &Path) -> Result<(), StoreError> {
+    let backend = SqliteBackend::new(part.to_owned(), None);
+    backend.restore(restore.from)?;
     let mut session = backend.connect(Access::Write)?;
-    let row = session.row(&Sql::same("PRAGMA integrity_check(1)"), &[])?;
-    let finding = row.text(0)?;
-    if finding != "ok" {
-        return Err(StoreError::BackupUnsound {
-            path: Arc::clone(shown),
-            finding: finding.to_owned(),
-        });
-    }
+    let shown: Arc<str> = restore.from.display().to_string().into();
     backend.probe_tables(session.as_mut())?;
-    migrate::is_known(session.as_mut(), shown)?;
+    migrate::is_known(session.as_mut(), &shown)?;
     session.begin()?;
     let now = restore.now;
     journal::set_meta(session.as_mut(), RESTORED_AT, &now.to_string())?;
@@ -99,7 +92,7 @@ fn prepare(restore: &Restore<'_>, shown: &Arc<str>, part: &Path) -> Result<(), S
         restore.actor,
         "restore",
         "store:0",
-        shown,
+        &shown,
     )?;
     session.commit()
 }
@@ -107,10 +100,7 @@ fn prepare(restore: &Restore<'_>, shown: &Arc<str>, part: &Path) -> Result<(), S
 /// Moves the former store, with what its write-ahead log still holds: a log that stayed would be
 /// taken for that of the restored file.
 fn put_aside(target: &Path, ending: &str) -> Result<Option<PathBuf>, StoreError> {
-    let failed = |source| StoreError::CannotOpen {
-        path: target.display().to_string().into(),
-        source: Arc::new(source),
-    };
+    let failed = |error| cannot_open(target, error);
     let aside = beside(target, &format!(".{ending}"));
     if aside.exists() {
         let path = aside.display().to_string().into();
@@ -127,12 +117,6 @@ fn put_aside(target: &Path, ending: &str) -> Result<Option<PathBuf>, StoreError>
     if log.exists() {
         fs::rename(&log, beside(&aside, "-wal")).map_err(failed)?;
     }
-    backup::remove_if_there(&beside(target, "-shm"))?;
+    remove_if_there(&beside(target, "-shm"))?;
     Ok(had_store.then_some(aside))
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }

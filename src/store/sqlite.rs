@@ -21,6 +21,7 @@ use super::{
     backup, db,
     db::{Db, Insert, Param, Row, Sql},
     error::{Cause, StoreError},
+    file::create_private,
     session::{Access, Backend, Session},
 };
 
@@ -59,7 +60,7 @@ pub(super) struct SqliteBackend {
 }
 
 impl SqliteBackend {
-    /// The database at `path`, which [`SqliteBackend::connect`] creates if it is missing.
+    /// The database at `path`, which connecting for writing creates if it is missing.
     pub(super) fn new(path: PathBuf, pages_max: Option<u32>) -> Self {
         let shown = path.display().to_string().into();
         Self {
@@ -71,7 +72,12 @@ impl SqliteBackend {
 
     /// Refuses a file that is damaged or belongs to another program, before anything is written
     /// to it. Reads the first pages only, so that a start does not take longer as the file grows.
-    fn probe(&self, session: &mut dyn Session) -> Result<(), StoreError> {
+    fn probe(&self) -> Result<(), StoreError> {
+        let plain = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let mut session = SqliteSession::open(&plain, Access::Write, Arc::clone(&self.shown))?;
         let id = session
             .row(&Sql::same("PRAGMA application_id"), &[])?
             .int(0)?;
@@ -87,14 +93,27 @@ impl SqliteBackend {
         }
     }
 
-    /// Refuses a file that is no store at all, though it may be an empty one of ours.
+    /// Copies the sound database `from` to the place of this one, which must be empty.
+    pub(super) fn restore(&self, from: &Path) -> Result<(), StoreError> {
+        let shown: Arc<str> = from.display().to_string().into();
+        let source = Self::new(from.to_owned(), None);
+        source.probe()?;
+        backup::copy(&source.options(Access::Read), &shown, &self.path)
+    }
+
+    /// Refuses a database that is not a store of ours, on a connection that may only read.
     pub(super) fn probe_tables(&self, session: &mut dyn Session) -> Result<(), StoreError> {
-        self.probe(session)?;
-        let tables = session.row(
-            &Sql::same("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_change'"),
-            &[],
-        )?;
-        if tables.int(0)? == 1 {
+        let id = session
+            .row(&Sql::same("PRAGMA application_id"), &[])?
+            .int(0)?;
+        let is_ours = id == APPLICATION_ID
+            && session
+                .row_opt(
+                    &Sql::same("SELECT 1 FROM sqlite_schema WHERE name = 'schema_change'"),
+                    &[],
+                )?
+                .is_some();
+        if is_ours {
             return Ok(());
         }
         Err(StoreError::NotLabwire {
@@ -114,7 +133,6 @@ impl SqliteBackend {
                 .read_only(true)
                 .pragma("cache_size", (-READER_CACHE_KIB).to_string()),
             Access::Write => options
-                .create_if_missing(true)
                 .page_size(PAGE_BYTES)
                 .auto_vacuum(SqliteAutoVacuum::Incremental)
                 .journal_mode(SqliteJournalMode::Wal)
@@ -128,13 +146,9 @@ impl SqliteBackend {
 
 impl Backend for SqliteBackend {
     fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError> {
-        if access == Access::Write && self.path.exists() {
-            let plain = SqliteConnectOptions::new()
-                .filename(&self.path)
-                .busy_timeout(BUSY_TIMEOUT)
-                .disable_statement_logging();
-            let mut session = SqliteSession::open(&plain, access, Arc::clone(&self.shown))?;
-            self.probe(&mut session)?;
+        if access == Access::Write {
+            create_private(&self.path)?;
+            self.probe()?;
         }
         let mut session =
             SqliteSession::open(&self.options(access), access, Arc::clone(&self.shown))?;
@@ -167,7 +181,6 @@ impl SqliteSession {
         path: Arc<str>,
     ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
             .build()
             .map_err(|source| StoreError::Thread {
                 source: Arc::new(source),

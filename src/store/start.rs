@@ -16,6 +16,7 @@ use super::{
     Inner, Store, StoreOptions, Turn,
     clock::Clock,
     error::StoreError,
+    file::cannot_open,
     health::Board,
     lane::Lane,
     lock::Lock,
@@ -131,19 +132,34 @@ async fn start_writer(
 }
 
 fn prepare(writer: &mut Writer, database: &Path) -> Result<Box<dyn Session>, StoreError> {
-    match database.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            return Err(StoreError::FolderMissing {
-                path: folder.to_owned(),
-            });
-        }
-        _ => {}
-    }
+    check_folder(database)?;
     writer.lock = Some(Lock::take(database)?);
     let mut session = writer.backend.connect(Access::Write)?;
     let now = writer.clock.utc_micros();
     migrate::migrate(session.as_mut(), migrate::MIGRATIONS, &writer.path, now)?;
     Ok(session)
+}
+
+fn check_folder(database: &Path) -> Result<(), StoreError> {
+    match database.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(StoreError::FolderMissing {
+                path: folder.to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn restore(url: &str, from: &Path) -> Result<(), StoreError> {
+    let database = database_path(url)?;
+    check_folder(&database)?;
+    // A connection would not create the missing backup, but its words are about the database.
+    std::fs::metadata(from).map_err(|error| cannot_open(from, error))?;
+    let lock = Lock::take(&database)?;
+    let outcome = SqliteBackend::new(database, None).restore(from);
+    drop(lock);
+    outcome
 }
 
 /// Tells, when it is dropped, that a thread has ended, also by a panic.

@@ -2,12 +2,15 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::{
     Sql, Store, StoreError, StoreOptions, Turn,
     conformance::{Ground, StillClock},
     journal,
+    session::Access,
+    sqlite::SqliteSession,
     start::wait_for,
 };
 
@@ -199,4 +202,153 @@ fn a_damaged_file_is_reported_with_what_to_do() {
     bytes[100..8_192].fill(0xA5);
     fs::write(file.database(), bytes).unwrap();
     check_refused(&file, "STORE-0201", "restore");
+}
+
+#[test]
+fn a_backup_is_restored_to_an_empty_place_alone() {
+    let file = File::new();
+    let url = format!("sqlite:{}", file.database().display());
+    let copy = file.folder().join("copy.db");
+    let store = file.try_open().unwrap();
+    let write = |db: &mut dyn super::Db| journal::set_meta(db, "a", "1");
+    store.transact_blocking(Turn::Reply, write).unwrap();
+    wait_for(store.backup(&copy)).unwrap();
+    assert_eq!(
+        Store::restore(&url, &copy).unwrap_err().code(),
+        "STORE-0007"
+    );
+    wait_for(store.close());
+    assert_eq!(
+        Store::restore(&url, &copy).unwrap_err().code(),
+        "STORE-0106"
+    );
+    fs::remove_file(file.database()).unwrap();
+    let log = file.folder().join("labwire.db-wal");
+    fs::write(&log, "left over").unwrap();
+    assert_eq!(
+        Store::restore(&url, &copy).unwrap_err().code(),
+        "STORE-0106"
+    );
+    fs::remove_file(log).unwrap();
+    assert_eq!(
+        Store::restore(&url, Path::new("no such"))
+            .unwrap_err()
+            .code(),
+        "STORE-0004"
+    );
+    Store::restore(&url, &copy).unwrap();
+    let store = file.try_open().unwrap();
+    let read = store.read_blocking(|db| journal::meta(db, "a"));
+    assert_eq!(read.unwrap().as_deref(), Some("1"));
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_else_on_the_machine_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = File::new();
+    let store = file.try_open().unwrap();
+    wait_for(store.backup(file.folder().join("copy.db"))).unwrap();
+    for name in ["labwire.db", "labwire.db-wal", "copy.db"] {
+        let mode = fs::metadata(file.folder().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}
+
+#[test]
+fn a_write_to_a_read_only_file_says_so() {
+    let file = File::new();
+    wait_for(file.try_open().unwrap().close());
+    let options = SqliteConnectOptions::new()
+        .filename(file.database())
+        .read_only(true);
+    let mut session = SqliteSession::open(&options, Access::Write, "labwire.db".into()).unwrap();
+    let error = journal::set_meta(&mut session, "a", "1").unwrap_err();
+    assert_eq!(error.code(), "STORE-0003", "{error:?}");
+}
+
+fn every_error() -> Vec<StoreError> {
+    let path = || Arc::<str>::from("labwire.db");
+    let source = || -> super::Cause { Arc::new(std::io::Error::other("cause")) };
+    vec![
+        StoreError::DiskFull {
+            path: path(),
+            source: None,
+        },
+        StoreError::DiskFailed {
+            path: path(),
+            source: None,
+        },
+        StoreError::ReadOnly {
+            path: path(),
+            source: source(),
+        },
+        StoreError::CannotOpen {
+            path: path(),
+            source: source(),
+        },
+        StoreError::Busy {
+            path: path(),
+            source: source(),
+        },
+        StoreError::Closed,
+        StoreError::InUse {
+            path: path(),
+            pid: None,
+        },
+        StoreError::InUse {
+            path: path(),
+            pid: Some("42".into()),
+        },
+        StoreError::UrlUnknown {
+            scheme: "postgres".into(),
+        },
+        StoreError::FolderMissing {
+            path: "data".into(),
+        },
+        StoreError::NewerSchema {
+            path: path(),
+            found: 9,
+            known: 2,
+        },
+        StoreError::OtherSchema {
+            path: path(),
+            number: 1,
+        },
+        StoreError::NotLabwire { path: path() },
+        StoreError::BackupExists { path: path() },
+        StoreError::Damaged {
+            path: path(),
+            source: source(),
+        },
+        StoreError::BackupUnsound {
+            path: path(),
+            finding: "page 3".into(),
+        },
+        StoreError::FrameConflict {
+            line: "xn-1".into(),
+            session: 2,
+            index: 3,
+        },
+        StoreError::RuleBroken { source: source() },
+        StoreError::Statement { source: source() },
+        StoreError::value("column 2: text was expected, found bytes"),
+        StoreError::Panicked,
+        StoreError::Thread { source: source() },
+    ]
+}
+
+#[test]
+fn every_error_has_a_code_of_its_own_and_words_for_the_night() {
+    let errors = every_error();
+    let lines = errors
+        .iter()
+        .map(|error| format!("{} {error}\n", error.code()));
+    insta::assert_snapshot!(lines.collect::<String>());
+    let mut codes: Vec<_> = errors.iter().map(StoreError::code).collect();
+    codes.dedup();
+    assert_eq!(codes.len(), errors.len() - 1, "only InUse is here twice");
 }

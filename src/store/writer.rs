@@ -4,7 +4,11 @@
 //! then answers somebody waits for; then parsed results, in a turn that ends soon when a peer
 //! waits; then housekeeping. Nobody is told anything before the group is on disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, select};
 use labwire_protocols::wire::Mono;
@@ -24,6 +28,10 @@ use super::{
 /// Most units of work that one group takes from the journal queue: about 6 ms of inserting typical
 /// messages, a few times the wait for a good disk.
 const JOURNAL_GROUP_MAX: usize = 256;
+
+/// A group takes no further entry once it holds this much: half of what the log holds before it
+/// is copied into the file, and some 50 ms of a slow disk.
+const JOURNAL_GROUP_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
 /// Most answers in one group; each is a handful of statements.
 const REPLY_GROUP_MAX: usize = 64;
@@ -108,13 +116,23 @@ impl Writer {
     pub(super) fn run(self, session: Box<dyn Session>) {
         let mut session = Some(session);
         while let Some(first) = self.queues.wait() {
-            self.serve(first, &mut session);
+            self.serve_unless_panicking(first, &mut session);
         }
         while let Some(first) = self.queues.take_first() {
-            self.serve(first, &mut session);
+            self.serve_unless_panicking(first, &mut session);
         }
         drop(session);
         drop(self.lock);
+    }
+
+    /// A panic outside the work itself (in the drop of an answer, in a driver) costs its group:
+    /// nothing is promised, whoever asked is told that the store is closed, the next group goes on.
+    fn serve_unless_panicking(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
+        // The connection is the only thing shared with the next group, and it is given up.
+        if catch_unwind(AssertUnwindSafe(|| self.serve(first, slot))).is_err() {
+            self.board.failed(&StoreError::Panicked);
+            *slot = None;
+        }
     }
 
     fn serve(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
@@ -180,18 +198,7 @@ impl Writer {
             let own = if asked == turn { first.take() } else { None };
             own.or_else(|| self.queues.take(asked))
         };
-        let mut batch = Vec::new();
-        for _ in 0..JOURNAL_GROUP_MAX {
-            match next(Turn::Journal) {
-                Some(Work::Entry(entry)) => batch.push(entry),
-                Some(Work::Job(job)) => {
-                    group.append(session, std::mem::take(&mut batch))?;
-                    group.run(session, job)?;
-                }
-                None => break,
-            }
-        }
-        group.append(session, batch)?;
+        group.fill_journal(|| next(Turn::Journal), session)?;
         for _ in 0..REPLY_GROUP_MAX {
             let Some(work) = next(Turn::Reply) else { break };
             group.run(session, work.into_job())?;
@@ -256,6 +263,36 @@ struct Group {
 impl Group {
     fn take_undone(&mut self, work: Work) {
         self.jobs.push((work.into_job(), Ok(())));
+    }
+
+    /// Takes journal entries, the neighbours among them together.
+    fn fill_journal(
+        &mut self,
+        mut next: impl FnMut() -> Option<Work>,
+        session: &mut dyn Session,
+    ) -> Result<(), StoreError> {
+        let mut batch = Vec::new();
+        let mut bytes = 0_usize;
+        for _ in 0..JOURNAL_GROUP_MAX {
+            match next() {
+                Some(Work::Entry(task)) => {
+                    bytes = bytes.saturating_add(task.entry.bytes());
+                    batch.push(task);
+                }
+                Some(Work::Job(job)) => {
+                    if let Err(error) = self.append(session, std::mem::take(&mut batch)) {
+                        self.take_undone(Work::Job(job));
+                        return Err(error);
+                    }
+                    self.run(session, job)?;
+                }
+                None => break,
+            }
+            if bytes >= JOURNAL_GROUP_BYTES_MAX {
+                break;
+            }
+        }
+        self.append(session, batch)
     }
 
     /// Runs one unit of work; what fails by itself is undone and the group goes on.

@@ -20,7 +20,7 @@
 //! - Text that was acknowledged always comes out: in a complete message, or in one marked
 //!   incomplete, which is asked for again until the store has it.
 //! - Bids are made by [`Input::Send`] and by [`Input::Deadline`], never in the middle of reading,
-//!   so that `EOT ENQ` means the same in one read and in two (LIS01-A2 8.2.3: a bid needs an
+//!   so that `EOT ENQ` means the same in one read and in two (LIS01-A2 6.2: a bid needs an
 //!   empty receive buffer).
 
 mod assembler;
@@ -139,6 +139,13 @@ impl Link {
     /// The dialect it was made with.
     pub fn dialect(&self) -> &Dialect {
         &self.dialect
+    }
+
+    /// Whether something acknowledged, or a message left over, is not durable yet. Until this is
+    /// false the machine must be kept and its deadlines served, even when its port is gone.
+    pub fn awaits_store(&self) -> bool {
+        let has_open_commit = self.unresolved.as_ref().is_some_and(Unresolved::is_waiting);
+        has_open_commit || !self.detached.is_empty()
     }
 
     fn on_opened(&mut self) {

@@ -164,6 +164,13 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         ..,
     ] = found;
     let [.., version, _, _, accept, on_application, _, charset] = found;
+    let first = |field: &[u8]| {
+        field
+            .iter()
+            .position(|byte| *byte == separators.repetition())
+            .unwrap_or(field.len())
+    };
+    let kind = kind.get(..first(kind)).unwrap_or_default();
     let mut kind = kind.split(|byte| *byte == separators.component());
     let message_type = kind.next().unwrap_or_default();
     Some(Peek {
@@ -174,7 +181,7 @@ pub fn peek(bytes: &[u8]) -> Option<Peek<'_>> {
         trigger: kind.next().unwrap_or_default(),
         control_id,
         version: version
-            .split(|byte| *byte == separators.component())
+            .split(|byte| *byte == separators.component() || *byte == separators.repetition())
             .next()
             .unwrap_or_default(),
         accept_ack: accept,

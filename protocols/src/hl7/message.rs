@@ -211,7 +211,8 @@ const SEGMENTS_USUAL: usize = 32;
 fn check_segments(segments: &[Segment<'_>], notes: &mut Vec<Note>) -> Result<(), ParseError> {
     for segment in segments {
         let at = u64::try_from(segment.span().start).unwrap_or(u64::MAX);
-        if segment.n() > FIELDS_MAX {
+        // A segment of fewer bytes cannot have more fields.
+        if segment.raw().len() > FIELDS_MAX && segment.n() > FIELDS_MAX {
             return Err(ParseError::TooManyFields);
         }
         if segment.is_bad() {
@@ -247,6 +248,7 @@ struct Lines<'a, 'n> {
     text: &'a str,
     at: usize,
     has_cr: bool,
+    has_lf: bool,
     /// The next CR at or after `at`, remembered so that the text is searched once.
     next_cr: Option<usize>,
     notes: &'n mut Vec<Note>,
@@ -259,6 +261,7 @@ impl<'a, 'n> Lines<'a, 'n> {
             text,
             at,
             has_cr: next_cr.is_some(),
+            has_lf: text.contains('\n'),
             next_cr,
             notes,
         }
@@ -297,6 +300,9 @@ impl<'a, 'n> Lines<'a, 'n> {
     /// with CR, a line feed is a terminator only in front of what looks like a segment; else it is
     /// text that a careless sender left inside a field, and cutting there would lose the field.
     fn ending_lf(&mut self, line: &str) -> Option<usize> {
+        if !self.has_lf {
+            return None;
+        }
         if !self.has_cr {
             return line.find('\n');
         }

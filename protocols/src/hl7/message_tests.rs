@@ -77,6 +77,15 @@ fn segments_after_one_with_a_bad_name_are_kept_and_so_is_it() {
 }
 
 #[test]
+fn a_segment_without_a_name_is_kept() {
+    check(
+        &format!("{MSH}\r|&^|x\r|||\rOBX|1\r"),
+        &["MSH", "", "", "OBX"],
+        &["HL7-0103"; 2],
+    );
+}
+
+#[test]
 fn line_feeds_end_segments_where_no_carriage_return_does() {
     check(
         &format!("{MSH}\nPID|1\nOBX|1\n"),

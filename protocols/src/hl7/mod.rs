@@ -84,4 +84,6 @@ impl ParseError {
 }
 
 #[cfg(test)]
+mod clauses_tests;
+#[cfg(test)]
 mod hostile_tests;

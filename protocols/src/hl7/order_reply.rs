@@ -2,10 +2,11 @@
 //! 4.4.9, 4.4.2). Every order of the request is answered with its own numbers as sent.
 
 use super::{
-    Field, Separators,
+    Field, Message, ParseError, Separators,
     ack::{Ack, Own, begin_reply},
     build::{BuildError, MessageBuilder, Name, SegmentWriter},
     order::{OrderGroup, OrderKind, OrderMessage},
+    types::{Coded, EntityId},
 };
 
 /// What became of one order.
@@ -21,6 +22,40 @@ pub struct OrderOutcome<'a> {
     pub status: &'a str,
     /// ORC-16: code, text and system of the reason for a refusal; left out if empty.
     pub reason: [&'a str; 3],
+}
+
+/// What a peer says of one order of ours, in ORL or ORR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderReply<'a> {
+    /// ORC-1 as sent: `OK`, `UA`, `CR`, `UC`, `NA` and so on.
+    pub control: &'a str,
+    /// ORC-2.
+    pub placer: EntityId<'a>,
+    /// ORC-3.
+    pub filler: EntityId<'a>,
+    /// ORC-5 as sent.
+    pub status: &'a str,
+    /// ORC-16.
+    pub reason: Coded<'a>,
+}
+
+/// Reads what ORL (of any event) or ORR says of each order, in the order sent; empty where the
+/// peer answers for the message as a whole.
+///
+/// # Errors
+/// [`ParseError::WrongType`] when MSH-9.1 is neither ORL nor ORR.
+pub fn read_replies<'a>(message: &Message<'a>) -> Result<Vec<OrderReply<'a>>, ParseError> {
+    if !matches!(message.header().message_type(), "ORL" | "ORR") {
+        return Err(ParseError::WrongType);
+    }
+    let read = |orc: super::Segment<'a>| OrderReply {
+        control: orc.field(1).raw(),
+        placer: EntityId::read(orc.field(2)),
+        filler: EntityId::read(orc.field(3)),
+        status: orc.field(5).raw(),
+        reason: Coded::read(orc.field(16).repeat(1)),
+    };
+    Ok(message.all("ORC").map(read).collect())
 }
 
 /// The positive and the negative reply to an ORC-1 of a placer (table 0119); `None` for a code

@@ -4,7 +4,7 @@ use super::*;
 use crate::hl7::{
     ack::{Ack, AckCode, Own},
     message::tests::samples,
-    order_reply::{OrderOutcome, build_reply, reply_codes},
+    order_reply::{OrderOutcome, build_reply, read_replies, reply_codes},
 };
 
 fn sample(part: &str) -> String {
@@ -339,6 +339,34 @@ fn replies_of_every_kind_read_well() {
         .join("\n")
         .replace('\r', "\n")
     );
+}
+
+#[test]
+fn what_an_analyzer_answers_is_read_order_by_order() {
+    for (part, expected) in [
+        (
+            "ORL^O34^ORL_O42",
+            vec!["OK AW4711-1  SC ", "UA AW4711-2  CA "],
+        ),
+        (
+            "BR000555",
+            vec!["OK REQ778-1 25L4711-1 SC ", "UA REQ778-2  CA NOTAVAIL"],
+        ),
+    ] {
+        let text = sample(part);
+        let message = Message::parse(&text).unwrap().0;
+        let replies = read_replies(&message).unwrap();
+        let shown = replies.iter().map(|reply| {
+            let (placer, filler) = (&reply.placer.id, &reply.filler.id);
+            format!(
+                "{} {placer} {filler} {} {}",
+                reply.control, reply.status, reply.reason.id
+            )
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
+    }
+    let other = Message::parse("MSH|^~\\&|||||||ACK|1\r").unwrap().0;
+    assert_eq!(read_replies(&other).unwrap_err(), ParseError::WrongType);
 }
 
 #[test]

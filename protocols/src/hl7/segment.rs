@@ -3,7 +3,7 @@
 //! Nothing is split before it is asked for, and nothing is copied: a view is a `&str` and the
 //! delimiters. An element that was not sent reads as an empty one, as the standard says (2.5.3.2).
 
-use std::{borrow::Cow, ops::Range, str::Split};
+use std::{borrow::Cow, ops::Range};
 
 use super::{Separators, escape, path::Path};
 
@@ -62,8 +62,16 @@ pub(super) const NAME_LEN: usize = 3;
 impl<'a> Segment<'a> {
     /// A view of `raw`, which starts at byte `start` of its message.
     pub(super) fn new(raw: &'a str, start: usize, index: usize, separators: Separators) -> Self {
-        let separator = char::from(separators.field());
-        let name = raw.split(separator).next().unwrap_or(raw);
+        let usual = raw.get(..NAME_LEN).filter(|name| is_name(name));
+        let ends = raw
+            .as_bytes()
+            .get(NAME_LEN)
+            .is_none_or(|&byte| byte == separators.field());
+        let name = match usual {
+            Some(name) if ends => Some(name),
+            _ => raw.split(char::from(separators.field())).next(),
+        };
+        let name = name.unwrap_or(raw);
         Self {
             raw,
             name,
@@ -122,10 +130,9 @@ impl<'a> Segment<'a> {
 
     /// Its fields in order, from field 1. The cheap way to read many of them.
     pub fn fields(&self) -> Fields<'a> {
-        let separator = char::from(self.separators.field());
         let body = self.name.len().saturating_add(1);
         let start = self.start.saturating_add(body);
-        let rest = self.raw.get(body..).map(|rest| rest.split(separator));
+        let rest = self.raw.get(body..);
         let head = if self.is_header() {
             self.raw.get(self.name.len()..body)
         } else {
@@ -182,7 +189,7 @@ fn is_name(name: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     head: Option<&'a str>,
-    rest: Option<Split<'a, char>>,
+    rest: Option<&'a str>,
     start: usize,
     separators: Separators,
     in_header: bool,
@@ -201,7 +208,13 @@ impl<'a> Iterator for Fields<'a> {
                 separators: self.separators,
             });
         }
-        let raw = self.rest.as_mut()?.next()?;
+        let rest = self.rest?;
+        // Fields are short: a plain loop over bytes beats a search that sets itself up for long ones.
+        let end = rest
+            .bytes()
+            .position(|byte| byte == self.separators.field());
+        let raw = rest.get(..end.unwrap_or(rest.len()))?;
+        self.rest = end.and_then(|end| rest.get(end.saturating_add(1)..));
         let start = self.start;
         self.start = start.saturating_add(raw.len()).saturating_add(1);
         // Only the first field after the separator of a header holds delimiters that mean themselves.

@@ -1,18 +1,16 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::wire::OutgoingKind;
 
 const SECOND: u64 = 1_000_000;
 
 /// A machine under test, and everything it said, as text.
-struct Bench {
-    machine: Endpoint,
-    now: Mono,
-    said: Vec<String>,
+pub(super) struct Bench {
+    pub(super) machine: Endpoint,
+    pub(super) now: Mono,
+    pub(super) said: Vec<String>,
 }
 
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
         match byte {
@@ -26,7 +24,7 @@ fn shown(bytes: &[u8]) -> String {
     text
 }
 
-fn line(output: &Output) -> String {
+pub(super) fn line(output: &Output) -> String {
     match output {
         Output::Transmit(bytes) => format!("transmit {}", shown(bytes)),
         Output::Commit(id, Commit::Message(received)) => {
@@ -49,7 +47,7 @@ fn line(output: &Output) -> String {
 }
 
 impl Bench {
-    fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config) -> Self {
         Self {
             machine: Endpoint::new(config),
             now: Mono::default(),
@@ -57,42 +55,42 @@ impl Bench {
         }
     }
 
-    fn open(config: Config) -> Self {
+    pub(super) fn open(config: Config) -> Self {
         let mut bench = Self::new(config);
         bench.put(Input::Opened);
         bench
     }
 
-    fn put(&mut self, input: Input<'_>) {
+    pub(super) fn put(&mut self, input: Input<'_>) {
         self.machine.handle(self.now, input);
         while let Some(output) = self.machine.poll() {
             self.said.push(line(&output));
         }
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.put(Input::Bytes(bytes));
         self
     }
 
-    fn committed(&mut self, id: u64, reply: &str) -> &mut Self {
+    pub(super) fn committed(&mut self, id: u64, reply: &str) -> &mut Self {
         let reply = Some(Bytes::copy_from_slice(reply.as_bytes())).filter(|r| !r.is_empty());
         self.put(Input::Committed(CommitId(id), reply));
         self
     }
 
-    fn failed(&mut self, id: u64, reply: Option<&'static str>) -> &mut Self {
+    pub(super) fn failed(&mut self, id: u64, reply: Option<&'static str>) -> &mut Self {
         let reply = reply.map(|reply| Bytes::from_static(reply.as_bytes()));
         self.put(Input::CommitFailed(CommitId(id), reply));
         self
     }
 
-    fn send(&mut self, id: u64, payload: &str) -> &mut Self {
+    pub(super) fn send(&mut self, id: u64, payload: &str) -> &mut Self {
         self.put(Input::Send(OutId(id), outgoing(payload.as_bytes())));
         self
     }
 
-    fn wait(&mut self, micros: u64) -> &mut Self {
+    pub(super) fn wait(&mut self, micros: u64) -> &mut Self {
         let until = self.now.as_micros() + micros;
         while let Some((at, _)) = self
             .machine
@@ -113,7 +111,7 @@ impl Bench {
     }
 }
 
-fn outgoing(payload: &[u8]) -> Outgoing {
+pub(super) fn outgoing(payload: &[u8]) -> Outgoing {
     Outgoing {
         payload: Bytes::copy_from_slice(payload),
         kind: OutgoingKind::Download,
@@ -121,19 +119,19 @@ fn outgoing(payload: &[u8]) -> Outgoing {
     }
 }
 
-fn message(id: &str) -> String {
+pub(super) fn message(id: &str) -> String {
     format!("MSH|^~\\&|A|B|C|D|1||ORU^R01|{id}|P|2.5.1\r")
 }
 
-fn asking(id: &str, accept: &str, application: &str) -> String {
+pub(super) fn asking(id: &str, accept: &str, application: &str) -> String {
     format!("MSH|^~\\&|A|B|C|D|1||OML^O21|{id}|P|2.5.1|||{accept}|{application}\r")
 }
 
-fn reply(code: &str, to: &str) -> String {
+pub(super) fn reply(code: &str, to: &str) -> String {
     format!("MSH|^~\\&|C|D|A|B|1||ACK|R{to}|P|2.5.1\rMSA|{code}|{to}\r")
 }
 
-fn block(content: &str) -> Vec<u8> {
+pub(super) fn block(content: &str) -> Vec<u8> {
     frame(content.as_bytes()).to_vec()
 }
 
@@ -380,6 +378,21 @@ fn only_the_reply_that_names_our_message_finishes_it() {
 }
 
 #[test]
+fn a_cut_reply_finishes_nothing() {
+    let mut bench = Bench::open(Config::default());
+    bench.send(7, &message("M1")).said.clear();
+    let cut = format!("\x0B{}", reply("AA", "M1"));
+    bench.bytes(cut.as_bytes()).bytes(b"\x0B");
+    bench.says(&["note MLLP-0102", "note MLLP-0201"]);
+    bench.put(Input::Closed);
+    bench.says(&[
+        "note MLLP-0108",
+        "note MLLP-0107",
+        "finished 7 Failed(LineLost)",
+    ]);
+}
+
+#[test]
 fn a_result_that_carries_msa_is_still_a_result() {
     let mut bench = Bench::open(Config::default());
     let content = "MSH|^~\\&|A|B|C|D|1||ORU^R01|9|P|2.3.1\rMSA|AA|77\rOBX|1\r";
@@ -389,7 +402,7 @@ fn a_result_that_carries_msa_is_still_a_result() {
 }
 
 #[test]
-fn messages_wait_for_the_answer_to_the_one_before() {
+pub(super) fn messages_wait_for_the_answer_to_the_one_before() {
     let mut bench = Bench::open(Config::default());
     bench.send(1, &message("M1")).send(2, &message("M2"));
     assert_eq!(std::mem::take(&mut bench.said).len(), 1);
@@ -570,188 +583,4 @@ fn release_two_control_blocks_are_no_messages() {
     bench
         .bytes(b"\x0B\x06\x1C\r\x0B\x15\x1C\r")
         .says(&["note MLLP-0203", "note MLLP-0203"]);
-}
-
-/// One state a line can be in, as steps that lead there.
-fn states() -> Vec<(&'static str, Bench)> {
-    let one = Config {
-        pending_commits_max: 1,
-        ..Config::default()
-    };
-    let mut states = vec![
-        ("closed", Bench::new(Config::default())),
-        ("between blocks", Bench::open(Config::default())),
-        ("in block", Bench::open(Config::default())),
-        ("after FS", Bench::open(Config::default())),
-        ("waiting for reply", Bench::open(Config::default())),
-        ("commit pending", Bench::open(Config::default())),
-        ("store behind, a block unread", Bench::open(one)),
-        (
-            "closing",
-            Bench::open(Config {
-                block_bytes_max: 200,
-                ..Config::default()
-            }),
-        ),
-    ];
-    states[2].1.bytes(b"\x0Bab");
-    states[3].1.bytes(b"\x0Bab\x1C");
-    states[4].1.send(1, &message("M1"));
-    states[5].1.bytes(b"\x0Bab\x1C\r");
-    states[6].1.bytes(b"\x0Bab\x1C\r\x0Bcd\x1C\r");
-    states[7].1.bytes(&block(&"x".repeat(201)));
-    for (_, bench) in &mut states {
-        bench.said.clear();
-    }
-    states
-}
-
-type Event = (&'static str, fn(&mut Bench));
-
-const EVENTS: [Event; 17] = [
-    ("Opened", |b| b.put(Input::Opened)),
-    ("Bytes VT", |b| b.put(Input::Bytes(b"\x0B"))),
-    ("Bytes FS", |b| b.put(Input::Bytes(b"\x1C"))),
-    ("Bytes CR", |b| b.put(Input::Bytes(b"\r"))),
-    ("Bytes LF", |b| b.put(Input::Bytes(b"\n"))),
-    ("Bytes other", |b| b.put(Input::Bytes(b"x"))),
-    ("Bytes a message", |b| {
-        b.put(Input::Bytes(&block("MSH|^~\\&|Z\r")))
-    }),
-    ("Bytes the reply", |b| {
-        b.put(Input::Bytes(&block(&reply("AA", "M1"))))
-    }),
-    ("Bytes a stranger's reply", |b| {
-        b.put(Input::Bytes(&block(&reply("AA", "S"))))
-    }),
-    ("Deadline", |b| {
-        b.now = Mono::from_millis(600_000);
-        b.put(Input::Deadline);
-    }),
-    ("Committed with reply", |b| {
-        b.committed(1, "ok");
-    }),
-    ("Committed without", |b| {
-        b.committed(1, "");
-    }),
-    ("CommitFailed with reply", |b| {
-        b.failed(1, Some("no"));
-    }),
-    ("CommitFailed without", |b| {
-        b.failed(1, None);
-    }),
-    ("Send", |b| {
-        b.send(2, "MSH|^~\\&|A|B|C|D|1||ORU|M2\r");
-    }),
-    ("Withdraw", |b| b.put(Input::Withdraw(OutId(1)))),
-    ("Closed", |b| b.put(Input::Closed)),
-];
-
-#[test]
-fn every_cell_of_state_and_event_is_frozen() {
-    let mut table = String::new();
-    for index in 0..states().len() {
-        for (event, act) in EVENTS {
-            let (name, mut bench) = states().remove(index);
-            act(&mut bench);
-            let timer = bench
-                .machine
-                .deadline()
-                .map_or("-".to_owned(), |(_, t)| format!("{t:?}"));
-            let said = if bench.said.is_empty() {
-                "-".to_owned()
-            } else {
-                bench.said.join("; ")
-            };
-            let state = bench.machine.state();
-            table.push_str(&format!(
-                "{name} + {event} => {said} => {state}, timer {timer}\n"
-            ));
-        }
-        table.push('\n');
-    }
-    insta::assert_snapshot!("mllp_state_event", table);
-}
-
-fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        Just(vec![VT]),
-        Just(vec![FS]),
-        Just(vec![b'\r']),
-        Just(vec![b'\n']),
-        Just(vec![FS, b'\r']),
-        Just(b"ab\r".to_vec()),
-        Just(block("MSH|^~\\&|Q\r")),
-        Just(block(&reply("AA", "M1"))),
-        Just(block(&reply("CA", "M2"))),
-        proptest::collection::vec(any::<u8>(), 0..6),
-    ];
-    proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #[test]
-    fn a_stream_means_the_same_however_it_is_split(
-        bytes in stream(),
-        cuts in proptest::collection::vec(1..40_usize, 1..40),
-        pending in 1..4_usize,
-    ) {
-        // Both under way at once: else a reply could come in the same read as the one that let its
-        // message go, before that message was sent.
-        let config = Config {
-            pending_commits_max: pending,
-            block_bytes_max: 120,
-            in_flight_max: 2,
-            ..Config::default()
-        };
-        let run = |cuts: &[usize]| {
-            let mut bench = Bench::open(config.clone());
-            bench.send(1, &message("M1")).send(2, &asking("M2", "AL", "AL"));
-            let mut rest = bytes.as_slice();
-            let mut cuts = cuts.iter().cycle();
-            let mut answered = 0;
-            while !rest.is_empty() {
-                let cut = (*cuts.next().unwrap()).min(rest.len());
-                bench.put(Input::Bytes(&rest[..cut]));
-                rest = &rest[cut..];
-                // The store answers as soon as it is asked; each answer lets more be read.
-                while let Some(id) = bench.said.iter().filter(|s| s.starts_with("commit")).count()
-                    .checked_sub(answered).filter(|left| *left > 0).map(|_| answered + 1)
-                {
-                    answered = id;
-                    bench.committed(u64::try_from(id).unwrap(), "ok");
-                }
-            }
-            bench.put(Input::Closed);
-            // What we write falls between what we read wherever the store happened to answer.
-            let (mut sent, mut rest): (Vec<_>, Vec<_>) =
-                bench.said.into_iter().partition(|said| said.starts_with("transmit"));
-            sent.sort();
-            rest.retain(|said| said != "note MLLP-0206");
-            if rest.iter().any(|said| said.starts_with("close")) {
-                sent.clear();
-            }
-            (sent, rest)
-        };
-        prop_assert_eq!(run(&[bytes.len().max(1)]), run(&cuts));
-    }
-
-    #[test]
-    fn replies_leave_in_order_of_arrival(
-        order in Just((1..=8_u64).collect::<Vec<_>>()).prop_shuffle(),
-        silent in proptest::collection::vec(any::<bool>(), 8),
-    ) {
-        let mut bench = Bench::open(Config::default());
-        let blocks: Vec<u8> = (1..=8).flat_map(|n| block(&format!("m{n}"))).collect();
-        bench.bytes(&blocks).said.clear();
-        let is_silent = |id: u64| silent[usize::try_from(id).unwrap() - 1];
-        for &id in &order {
-            bench.committed(id, &if is_silent(id) { String::new() } else { format!("r{id}") });
-        }
-        let expected: Vec<_> = (1..=8)
-            .filter(|&id| !is_silent(id))
-            .map(|id| format!("transmit <VT>r{id}<FS><CR>"))
-            .collect();
-        prop_assert_eq!(bench.said, expected);
-    }
 }

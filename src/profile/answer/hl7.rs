@@ -1,23 +1,33 @@
-//! Orders as the HL7 2.3.1 messages of Mindray analyzers (host interface manuals of the BC and BS
-//! series): ORR^O02 for haematology, QCK^Q02 with DSR^Q03 for chemistry.
+//! Orders as the HL7 2.3.1 messages of Mindray analyzers: ORR^O02 for haematology, QCK^Q02 with
+//! DSR^Q03 for chemistry.
 
-use labwire_protocols::hl7::{Separators, escape};
+use labwire_protocols::hl7::{
+    Message,
+    ack::{Ack, AckCode, Own},
+    build::BuildError,
+    mindray::{
+        CountOrder, OrderQuery, QueryStatus, SampleOrder, SampleQuery, build_count_order,
+        build_dsr, build_qck,
+    },
+};
 
 use super::{AnswerError, OrderForDevice, Slots, Stamp, tubes};
 use crate::{
     model::{Priority, Query, Sex},
-    profile::{AnswerForm, AnswerRules, LineProfile},
+    profile::{AnswerForm, AnswerRules, LineProfile, decode::QUERY_MESSAGE},
 };
 
-/// Writes the segments of one message.
+/// What every message of an answer needs.
 struct Writer<'a> {
     line: &'a LineProfile,
     rules: &'a AnswerRules,
-    stamp: Stamp,
     query: &'a Query,
-    bytes: Vec<u8>,
+    /// Our fields of MSH: application, facility, version, character set.
+    own: [String; 4],
+    stamp: &'a Stamp,
 }
 
+/// QRD-9 and ORC-2 ask about one tube; nobody asks about several.
 pub(super) fn answer(
     line: &LineProfile,
     rules: &AnswerRules,
@@ -30,72 +40,91 @@ pub(super) fn answer(
         !order.tests.is_empty() && tubes.iter().any(|(_, id)| *id == order.specimen)
     };
     let found: Vec<&OrderForDevice> = orders.iter().filter(is_asked).collect();
-    let writer = |control_id: String| {
-        let stamp = Stamp {
-            now: stamp.now.clone(),
-            control_id,
-        };
-        Writer {
-            line,
-            rules,
-            stamp,
-            query,
-            bytes: Vec::new(),
-        }
+    let mut writer = Writer {
+        line,
+        rules,
+        query,
+        own: Default::default(),
+        stamp,
     };
+    writer.own = [
+        writer.msh(3)?,
+        writer.msh(4)?,
+        writer.msh(12)?,
+        writer.msh(18)?,
+    ];
+    let sent = query.echo.iter().find(|(name, _)| name == QUERY_MESSAGE);
+    let sent = sent.map_or("", |(_, text)| text.as_str());
+    let (message, _) = Message::parse(sent).map_err(|_| AnswerError::NoQuery)?;
     if rules.form == AnswerForm::OrrO02 {
-        let mut writer = writer(stamp.control_id.clone());
-        writer.orr(found.first().copied())?;
-        return Ok(vec![writer.bytes]);
+        return Ok(vec![writer.orr(&message, found.first().copied())?]);
     }
-    let mut receipt = writer(stamp.control_id.clone());
-    receipt.qck(!found.is_empty())?;
-    let mut messages = vec![receipt.bytes];
+    let asked = SampleQuery::read(&message).map_err(|_| AnswerError::NoQuery)?;
+    let status = if found.is_empty() {
+        QueryStatus::NotFound
+    } else {
+        QueryStatus::Found
+    };
+    let ack = accepted(AckCode::AA);
+    let receipt = build_qck(&asked, &ack, status, &writer.own(&stamp.control_id));
+    let mut messages = vec![writer.bytes(receipt)?];
     for (index, order) in found.into_iter().enumerate() {
-        let mut writer = writer(format!("{}.{}", stamp.control_id, index + 2));
-        writer.dsr(order)?;
-        messages.push(writer.bytes);
+        let control_id = format!("{}.{}", stamp.control_id, index + 2);
+        messages.push(writer.dsr(&asked, order, &control_id)?);
     }
     Ok(messages)
 }
 
+const fn accepted(code: AckCode) -> Ack<'static> {
+    Ack {
+        code,
+        text: "",
+        errors: &[],
+    }
+}
+
 impl Writer<'_> {
     /// ORR^O02: what to do with one tube, or AR when there is nothing.
-    fn orr(&mut self, order: Option<&OrderForDevice>) -> Result<(), AnswerError> {
-        self.header("ORR^O02")?;
-        let control = self.echo("control");
-        let code = if order.is_some() { "AA" } else { "AR" };
-        self.segment("MSA", &[code, &control])?;
-        let Some(order) = order else { return Ok(()) };
-        let sex = order.sex.map_or("", |sex| match sex {
-            Sex::M => "Male",
-            Sex::F => "Female",
-            Sex::O => "",
-        });
-        let patient = format!("{}^^^^MR", escaped(order.patient_id.expose()));
-        let name = self.name(order)?;
-        let birth = escaped(order.birth.expose());
-        self.segment("PID", &["1", "", &patient, "", &name, "", &birth, sex])?;
-        self.segment("PV1", &["1"])?;
-        let specimen = escaped(&order.specimen);
-        self.segment("ORC", &["AF", &specimen])?;
-        let collected = escaped(&order.collected);
-        let count = "00001^Automated Count^99MRC";
-        self.segment("OBR", &["1", &specimen, "", count, "", &collected])?;
-        let settings = [
-            ("08001^Take Mode^99MRC", "A".to_owned()),
-            ("08002^Blood Mode^99MRC", self.rules.blood_mode.clone()),
-            ("08003^Test Mode^99MRC", self.mode(order)),
+    fn orr(
+        &self,
+        message: &Message<'_>,
+        order: Option<&OrderForDevice>,
+    ) -> Result<Vec<u8>, AnswerError> {
+        let asked = OrderQuery::read(message).map_err(|_| AnswerError::NoQuery)?;
+        let own = self.own(&self.stamp.control_id);
+        let Some(order) = order else {
+            let none = build_count_order(&asked, &accepted(AckCode::AR), None, &own);
+            return self.bytes(none);
+        };
+        let (family, given) = self.name(order);
+        let mode = self.mode(order);
+        let modes = [
+            ["08001", "Take Mode", "99MRC", "A"],
+            [
+                "08002",
+                "Blood Mode",
+                "99MRC",
+                self.rules.blood_mode.as_str(),
+            ],
+            ["08003", "Test Mode", "99MRC", mode.as_str()],
         ];
-        for (index, (code, value)) in settings.iter().enumerate() {
-            let number = (index + 1).to_string();
-            let value = escaped(value);
-            self.segment(
-                "OBX",
-                &[&number, "IS", code, "", &value, "", "", "", "", "", "F"],
-            )?;
-        }
-        Ok(())
+        let count = CountOrder {
+            patient_id: [order.patient_id.expose(), "", "", "", "MR"],
+            name: [&family, &given],
+            birth: order.birth.expose(),
+            sex: sex(order, ["Male", "Female", ""]),
+            patient_class: "",
+            location: ["", "", ""],
+            service: ["00001", "Automated Count", "99MRC"],
+            collected: &order.collected,
+            modes: &modes,
+        };
+        self.bytes(build_count_order(
+            &asked,
+            &accepted(AckCode::AA),
+            Some(&count),
+            &own,
+        ))
     }
 
     /// One mode measures all: the last in the profile's list that a test asks for.
@@ -109,74 +138,57 @@ impl Writer<'_> {
             .unwrap_or_default()
     }
 
-    /// QCK^Q02: found or not.
-    fn qck(&mut self, is_found: bool) -> Result<(), AnswerError> {
-        self.header("QCK^Q02")?;
-        self.receipt(is_found)
-    }
-
-    fn receipt(&mut self, is_found: bool) -> Result<(), AnswerError> {
-        let control = self.echo("control");
-        self.segment("MSA", &["AA", &control, "Message accepted", "", "", "0"])?;
-        self.segment("ERR", &["0"])?;
-        self.segment("QAK", &["SR", if is_found { "OK" } else { "NF" }])
-    }
-
-    /// DSR^Q03: one tube's order as display lines.
-    fn dsr(&mut self, order: &OrderForDevice) -> Result<(), AnswerError> {
-        self.header("DSR^Q03")?;
-        self.receipt(true)?;
-        for name in ["qrd", "qrf"] {
-            let sent = self.echo(name);
-            if !sent.is_empty() {
-                self.line_of(&sent, "query")?;
-            }
-        }
+    fn dsr(
+        &self,
+        asked: &SampleQuery<'_>,
+        order: &OrderForDevice,
+        control_id: &str,
+    ) -> Result<Vec<u8>, AnswerError> {
+        let (family, given) = self.name(order);
+        let name = format!("{family} {given}");
         let kind = self.rules.specimen_types.get(&order.specimen_type);
-        let kind = kind.unwrap_or(&order.specimen_type);
-        let sex = order.sex.map_or("", |sex| match sex {
-            Sex::M => "M",
-            Sex::F => "F",
-            Sex::O => "O",
-        });
-        let name = self.name(order)?;
-        let is_stat = if order.priority == Priority::Stat {
-            "Y"
-        } else {
-            "N"
+        let tests: Vec<[&str; 4]> = order
+            .tests
+            .iter()
+            .map(|code| [code.as_str(), "", "", ""])
+            .collect();
+        let sample = SampleOrder {
+            admission: order.patient_id.expose(),
+            name: name.trim(),
+            birth: order.birth.expose(),
+            sex: sex(order, ["M", "F", "O"]),
+            barcode: &order.specimen,
+            sample_id: "",
+            collected: &order.collected,
+            is_stat: order.priority == Priority::Stat,
+            specimen_type: kind.unwrap_or(&order.specimen_type),
+            tests: &tests,
         };
-        let filled = [
-            (DSP_ADMISSION, escaped(order.patient_id.expose())),
-            (DSP_NAME, name),
-            (DSP_BIRTH, escaped(order.birth.expose())),
-            (DSP_SEX, sex.to_owned()),
-            (DSP_BARCODE, escaped(&order.specimen)),
-            (DSP_COLLECTED, escaped(&order.collected)),
-            (DSP_STAT, is_stat.to_owned()),
-            (DSP_TYPE, escaped(kind)),
-        ];
-        for number in 1..DSP_TESTS {
-            let found = filled.iter().find(|(line, _)| *line == number);
-            let text = found.map_or("", |(_, text)| text.as_str());
-            self.segment("DSP", &[&number.to_string(), "", text])?;
-        }
-        for (index, code) in order.tests.iter().enumerate() {
-            let number = (DSP_TESTS + index).to_string();
-            self.segment("DSP", &[&number, "", &format!("{}^^^", escaped(code))])?;
-        }
-        self.segment("DSC", &[""])
+        let ack = accepted(AckCode::AA);
+        self.bytes(build_dsr(asked, &ack, &sample, &self.own(control_id)))
     }
 
-    fn header(&mut self, kind: &str) -> Result<(), AnswerError> {
-        let now = escaped(&self.stamp.now);
-        let control = escaped(&self.stamp.control_id);
-        let mut fields: Vec<(usize, Vec<u8>)> = [(7, now.as_str()), (9, kind), (10, &control)]
-            .map(|(number, text)| (number, text.as_bytes().to_vec()))
-            .to_vec();
+    fn own<'o>(&'o self, control_id: &'o str) -> Own<'o> {
+        let [application, facility, version, charset] = &self.own;
+        Own {
+            application,
+            facility,
+            time: &self.stamp.now,
+            control_id,
+            charset,
+            version,
+        }
+    }
+
+    /// A field of MSH by the profile's template; empty without one.
+    fn msh(&self, number: usize) -> Result<String, AnswerError> {
+        let Some(template) = self.rules.msh.get(&number) else {
+            return Ok(String::new());
+        };
         let slots = Slots {
             line: self.line,
             rules: self.rules,
-            stamp: &self.stamp,
+            stamp: self.stamp,
             specimen: "",
             order: None,
             index: 0,
@@ -184,76 +196,56 @@ impl Writer<'_> {
             tests: Vec::new(),
             delimiters: None,
         };
-        for (number, template) in &self.rules.msh {
-            fields.push((*number, slots.render(template)?));
-        }
-        self.bytes.extend_from_slice(b"MSH|^~\\&");
-        let last = fields.iter().map(|(number, _)| *number).max().unwrap_or(2);
-        for number in 3..=last {
-            self.bytes.push(b'|');
-            let found = fields.iter().find(|(own, _)| *own == number);
-            self.bytes
-                .extend_from_slice(found.map_or(&[], |(_, bytes)| bytes));
-        }
-        self.bytes.push(b'\r');
-        Ok(())
+        let bytes = slots.render(template)?;
+        let text = self
+            .line
+            .text()
+            .charset
+            .decode(&bytes)
+            .map(std::borrow::Cow::into_owned);
+        text.map_err(|_| self.unencodable("msh"))
     }
 
-    fn segment(&mut self, name: &str, fields: &[&str]) -> Result<(), AnswerError> {
-        let line = fields
-            .iter()
-            .fold(name.to_owned(), |line, field| line + "|" + field);
-        self.line_of(&line, name)
+    fn bytes(&self, written: Result<String, BuildError>) -> Result<Vec<u8>, AnswerError> {
+        let text = written.map_err(|_| AnswerError::Unwritable)?;
+        self.line
+            .text()
+            .charset
+            .encode(&text)
+            .map_err(|_| self.unencodable("order"))
     }
 
-    fn line_of(&mut self, text: &str, what: &str) -> Result<(), AnswerError> {
-        let charset = self.line.text().charset;
-        let bytes = charset.encode(text).map_err(|_| AnswerError::Unencodable {
+    fn unencodable(&self, what: &str) -> AnswerError {
+        let charset = self.line.text().charset.label();
+        AnswerError::Unencodable {
             what: what.to_owned(),
-            charset: charset.label(),
-        })?;
-        self.bytes.extend(bytes);
-        self.bytes.push(b'\r');
-        Ok(())
-    }
-
-    /// Family and given name, in letters that the device has.
-    fn name(&self, order: &OrderForDevice) -> Result<String, AnswerError> {
-        let charset = self.line.text().charset;
-        let name = format!(
-            "{}^{}",
-            escaped(order.family.expose()),
-            escaped(order.given.expose())
-        );
-        if !self.line.profile.text.transliterate {
-            return Ok(name);
+            charset,
         }
-        let (bytes, _) = charset.encode_or_transliterate(&name);
-        let decoded = charset.decode(&bytes).map(std::borrow::Cow::into_owned);
-        decoded.map_err(|_| AnswerError::Unencodable {
-            what: "patient.family".to_owned(),
-            charset: charset.label(),
-        })
     }
 
-    fn echo(&self, name: &str) -> String {
-        let found = self.query.echo.iter().find(|(own, _)| own == name);
-        found.map(|(_, text)| text.clone()).unwrap_or_default()
+    /// Family and given name, in letters that the device has where it may lose their marks.
+    fn name(&self, order: &OrderForDevice) -> (String, String) {
+        let charset = self.line.text().charset;
+        let letters = |name: &String| {
+            let (bytes, is_changed) = charset.encode_or_transliterate(name);
+            let plain = charset.decode(&bytes).map(std::borrow::Cow::into_owned);
+            match plain {
+                Ok(plain) if is_changed && self.line.profile.text.transliterate => plain,
+                _ => name.clone(),
+            }
+        };
+        (
+            letters(order.family.expose()),
+            letters(order.given.expose()),
+        )
     }
 }
 
-fn escaped(text: &str) -> String {
-    escape::encode(text, Separators::STANDARD).into_owned()
+fn sex<'t>(order: &OrderForDevice, [male, female, other]: [&'t str; 3]) -> &'t str {
+    match order.sex {
+        Some(Sex::M) => male,
+        Some(Sex::F) => female,
+        Some(Sex::O) => other,
+        None => "",
+    }
 }
-
-/// Lines of a DSR (Mindray BS series host interface manual).
-const DSP_ADMISSION: usize = 1;
-const DSP_NAME: usize = 3;
-const DSP_BIRTH: usize = 4;
-const DSP_SEX: usize = 5;
-const DSP_BARCODE: usize = 21;
-const DSP_COLLECTED: usize = 23;
-const DSP_STAT: usize = 24;
-const DSP_TYPE: usize = 26;
-/// The first line of a test.
-const DSP_TESTS: usize = 29;

@@ -105,6 +105,12 @@ pub enum AnswerError {
         /// The profile.
         profile: String,
     },
+    /// The answer repeats parts of the query's message, and that is not an HL7 query.
+    #[error("PROF-0307 answer a query: its message is not one that the profile's form answers")]
+    NoQuery,
+    /// The message would not be valid.
+    #[error("PROF-0308 write an order: the message would not be valid")]
+    Unwritable,
     /// Our own delimiters cannot be used.
     #[error("PROF-0306 write an order: delimiters of profile {profile} are unusable")]
     Delimiters {

@@ -45,6 +45,11 @@ impl<'r> Context<'r> {
         self.current.push(index);
     }
 
+    /// Takes one row out of force; what it ended stays ended.
+    pub(super) fn forget(&mut self, index: usize) {
+        self.current.retain(|own| *own != index);
+    }
+
     /// Takes the rows of one name out of force.
     pub(super) fn leave(&mut self, name: &str) {
         let rows = self.rows;
@@ -61,9 +66,17 @@ impl<'r> Context<'r> {
             .find(|row| row.is(name))
     }
 
-    /// What a path names, as sent; empty when it is not there.
+    /// What a path names, as sent; empty when it is not there, or when a row above a result has
+    /// more there than [`SHARED_TEXT_MAX`].
     pub(super) fn raw(&self, path: &FieldPath) -> &'r str {
-        self.row(&path.record).map_or("", |row| row.get(path))
+        let Some(row) = self.row(&path.record) else {
+            return "";
+        };
+        let raw = row.get(path);
+        if row.role != Role::Result && raw.len() > SHARED_TEXT_MAX {
+            return "";
+        }
+        raw
     }
 
     /// The first of the paths that names something: its text without escapes and padding.
@@ -81,7 +94,8 @@ impl<'r> Context<'r> {
         let rows = paths
             .iter()
             .filter_map(|path| Some((self.row(&path.record)?, path)));
-        rows.flat_map(|(row, path)| row.each(path).map(move |raw| (row, raw)))
+        rows.flat_map(|(row, path)| row.each(path).take(REPEATS_MAX).map(move |raw| (row, raw)))
+            .filter(|(row, raw)| row.role == Role::Result || raw.len() <= SHARED_TEXT_MAX)
             .map(|(row, raw)| show(trim(&row.plain(raw, &mut Vec::new()), padding)))
             .filter(|text| !text.is_empty() && text != "\"\"")
             .collect()
@@ -92,7 +106,7 @@ impl<'r> Context<'r> {
         let Some(row) = self.row(&path.record) else {
             return Cow::Borrowed("");
         };
-        match row.plain(row.get(path), &mut Vec::new()) {
+        match row.plain(self.raw(path), &mut Vec::new()) {
             Cow::Borrowed(text) => Cow::Borrowed(trim(text, padding)),
             Cow::Owned(text) => Cow::Owned(trim(&text, padding).to_owned()),
         }
@@ -105,6 +119,13 @@ impl<'r> Context<'r> {
             .any(|rule| rule.holds(|path| self.plain(path, " ")))
     }
 }
+
+/// Longest text taken from a row that many results share. Each result has its own copy, so a field
+/// of a megabyte over forty thousand results would be forty gigabytes. No tube id, name or time is
+/// longer; one that is counts as not sent, so its results are held.
+const SHARED_TEXT_MAX: usize = 512;
+/// Most repeats of a list: identifiers, flags, tests asked for.
+const REPEATS_MAX: usize = 500;
 
 /// Takes declared padding off both ends.
 pub(super) fn trim<'t>(text: &'t str, padding: &str) -> &'t str {

@@ -15,9 +15,12 @@ use self::context::Context;
 use super::{
     LineProfile, Protocol,
     line::Catalogue,
-    rows::{Role, Row, Rows, show},
+    rows::{Role, Row, Rows, shorten, show},
 };
 use crate::model::{DeviceEvent, HoldReason, Incomplete, Item};
+
+/// The echo entry in which an HL7 query keeps its own segments, which its answer repeats.
+pub(super) const QUERY_MESSAGE: &str = "message";
 
 /// What a message says.
 #[derive(Clone, Debug)]
@@ -93,9 +96,25 @@ struct Group {
     order: Option<usize>,
     /// The row of a patient that has no order, result or query yet.
     patient: Option<usize>,
+    /// Results took its comments over.
+    has_results: bool,
     /// Comments on the order itself.
     comments: Vec<(String, std::ops::Range<usize>)>,
 }
+
+impl Group {
+    /// Every result of the order gets a copy of its comments, so they are few and short.
+    fn has_room_for(&self, text: &str) -> bool {
+        let taken: usize = self.comments.iter().map(|(text, _)| text.len()).sum();
+        taken.saturating_add(text.len()) <= ORDER_COMMENT_BYTES_MAX
+            && self.comments.len() < ORDER_COMMENTS_MAX
+    }
+}
+
+/// Most bytes of comments on one order; alarms of a blood count take some 300.
+const ORDER_COMMENT_BYTES_MAX: usize = 2_048;
+/// Most comments on one order.
+const ORDER_COMMENTS_MAX: usize = 32;
 
 /// What a comment would belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +162,15 @@ impl Decoder<'_> {
     }
 
     fn row(&mut self, index: usize, row: &Row<'_>) {
+        if row.is_too_long_to_share() {
+            self.close_order();
+            self.context.enter(index);
+            self.context.forget(index);
+            self.group.patient = None;
+            self.parent = Parent::None;
+            self.incomplete(row, "longer than a record above results may be");
+            return;
+        }
         match row.role {
             Role::Header | Role::Patient => self.new_patient(index, row),
             Role::Order => self.new_order(index, row),
@@ -150,6 +178,7 @@ impl Decoder<'_> {
                 self.context.enter(index);
                 self.group.order = None;
                 self.group.patient = None;
+                self.group.has_results = true;
                 self.result(row);
             }
             Role::Comment => self.comment(index, row),
@@ -195,7 +224,8 @@ impl Decoder<'_> {
             && matches!(row.field(26), "X" | "Y" | "Z")
         {
             self.group.order = None;
-            self.event(row, "order-refused", row.shown());
+            let text = self.ordered(row);
+            self.event(row, "order-refused", text);
             self.parent = Parent::Order;
         }
     }
@@ -225,19 +255,34 @@ impl Decoder<'_> {
             // The text stays in the journal: names do not belong into events.
             self.event(row, "patient", String::new());
         }
-        let Some(row) = group.order.and_then(|index| self.rows.get(index)) else {
-            return;
+        if let Some(row) = group.order.and_then(|index| self.rows.get(index)) {
+            let text = self.ordered(row);
+            self.event(row, "order", text);
+        }
+        let left = if group.has_results {
+            Vec::new()
+        } else {
+            group.comments
         };
-        self.event(row, "order", row.shown());
-        for (text, span) in group.comments {
+        for (text, span) in left {
             let specimen = self.specimen_id();
+            let code = "comment".to_owned();
             self.push(Item::Device(DeviceEvent {
-                code: "comment".to_owned(),
+                code,
                 text,
                 specimen,
                 span,
             }));
         }
+    }
+
+    /// Tests and report type of an order; the rest of the record names people.
+    fn ordered(&self, row: &Row<'_>) -> String {
+        let (tests, report) = match self.line.profile.device.protocol {
+            Protocol::Astm => (row.field(5), row.field(26)),
+            Protocol::Hl7 => (row.field(4), row.field(25)),
+        };
+        shorten(show(&format!("{tests} {report}")).trim())
     }
 
     fn comment(&mut self, index: usize, row: &Row<'_>) {
@@ -249,7 +294,10 @@ impl Decoder<'_> {
         let text = show(&row.plain(row.field(field), &mut Vec::new()));
         self.context.enter(index);
         match self.parent {
-            Parent::Order => self.group.comments.push((text, row.span.clone())),
+            Parent::Order if self.group.has_room_for(&text) => {
+                self.group.comments.push((text, row.span.clone()));
+            }
+            Parent::Order => self.event(row, "comment", shorten(&text)),
             Parent::Entry(at) => self.comment_on(at, row, text),
             Parent::None => self.event(row, "comment", text),
         }

@@ -1,19 +1,27 @@
 //! What a device asks: ASTM Q records, and HL7 messages that the profile lists as queries.
 
-use super::{Decoder, Parent, context::trim};
+use super::{Decoder, Parent, QUERY_MESSAGE, context::trim};
 use crate::{
     model::{Item, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{
-        FieldPath,
+        FieldPath, Protocol,
         rows::{Role, Row, show},
     },
 };
+
+/// Most tubes in one query: the racks of the largest loading area hold some 300.
+const QUERY_TUBES_MAX: usize = 500;
 
 impl Decoder<'_> {
     /// The Q record in force.
     pub(super) fn query(&mut self, row: &Row<'_>) {
         let query = self.read_query(row);
         self.push(Item::Query(query));
+        let path = self.line.profile.query.id.first();
+        let field = path.map_or("", |path| row.field(path.field));
+        if row.repeats(field).nth(QUERY_TUBES_MAX).is_some() {
+            self.incomplete(row, "more tubes in one query than are answered at once");
+        }
     }
 
     /// Whether this HL7 message is a query; if so, its item is made.
@@ -37,8 +45,12 @@ impl Decoder<'_> {
         if !rules.messages.contains(&kind) || rows.iter().any(|row| row.role == Role::Result) {
             return false;
         }
-        for index in 0..rows.len() {
+        for (index, row) in rows.iter().enumerate() {
             self.context.enter(index);
+            if row.is_too_long_to_share() {
+                self.context.forget(index);
+                self.incomplete(row, "longer than a segment of a query may be");
+            }
         }
         self.query(header);
         for row in rows {
@@ -114,6 +126,7 @@ impl Decoder<'_> {
         let repeats = row
             .repeats(row.field(path.field))
             .zip(row.each(path))
+            .take(QUERY_TUBES_MAX)
             .enumerate();
         let tubes = repeats.map(|(index, (repeat, named))| {
             let is_bare = rules.has_bare_repeats && index > 0 && row.is_bare(repeat);
@@ -146,6 +159,11 @@ impl Decoder<'_> {
     /// What the answer repeats, as sent. The fields of further tubes carry their index.
     fn echo(&self, query: &Row<'_>) -> Vec<(String, String)> {
         let mut echo = Vec::new();
+        if self.line.profile.device.protocol == Protocol::Hl7 {
+            let own = self.rows.iter().filter(|row| row.role != Role::Patient);
+            let texts: Vec<String> = own.map(|row| show(&row.text)).collect();
+            echo.push((QUERY_MESSAGE.to_owned(), texts.join("\r")));
+        }
         for (name, path) in &self.line.profile.query.echo {
             let Some(row) = self.context.row(&path.record) else {
                 continue;
@@ -155,7 +173,7 @@ impl Decoder<'_> {
                 echo.push((name.clone(), show(row.get(path))));
                 continue;
             }
-            for (index, raw) in row.each(path).enumerate() {
+            for (index, raw) in row.each(path).take(QUERY_TUBES_MAX).enumerate() {
                 let name = if index == 0 {
                     name.clone()
                 } else {

@@ -42,13 +42,27 @@ impl Decoder<'_> {
         self.parent = Parent::Entry(self.entries.len().saturating_sub(1));
     }
 
+    /// The code up to where the profile cuts it.
     fn code(&self) -> String {
         let rules = &self.line.profile.result;
         let code = self.context.text(&rules.code, &rules.padding);
-        let end = code
-            .find(|ch| rules.cut_at.contains(ch))
-            .unwrap_or(code.len());
-        code.get(..end).unwrap_or_default().to_owned()
+        let cut = |ch| rules.cut_at.contains(ch);
+        code.split(cut).next().unwrap_or_default().to_owned()
+    }
+
+    /// Dilution as sent, unless it is none.
+    fn dilution(&self) -> Option<String> {
+        let rules = &self.line.profile.result;
+        let own = || {
+            let code = self.context.text(&rules.code, &rules.padding);
+            let mut parts = code.split(|ch| rules.cut_at.contains(ch));
+            parts
+                .nth(1)
+                .filter(|_| rules.dilution_after_cut)
+                .map(str::to_owned)
+        };
+        let dilution = self.some(&rules.dilution).or_else(own);
+        dilution.filter(|text| !text.is_empty() && !self.is_no_dilution(text))
     }
 
     fn is_ignored(&self, rule: &IgnoreRule, code: &str) -> bool {
@@ -110,9 +124,7 @@ impl Decoder<'_> {
             status: self.status(),
             status_sent: self.context.text(&rules.status, " "),
             run: self.some(&rules.run),
-            dilution: self
-                .some(&rules.dilution)
-                .filter(|text| !self.is_no_dilution(text)),
+            dilution: self.dilution(),
             operator: self.context.text(&rules.operator, " "),
             instrument: self
                 .some(&rules.instrument)
@@ -241,7 +253,7 @@ impl Decoder<'_> {
         }
     }
 
-    pub(super) fn is_no_dilution(&self, text: &str) -> bool {
+    fn is_no_dilution(&self, text: &str) -> bool {
         let is_one = |text: &str| matches!(text, "1" | "1.0" | "1.00" | "1:1");
         is_one(text)
             || self

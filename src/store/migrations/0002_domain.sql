@@ -135,6 +135,7 @@ CREATE TABLE queue (
   answer        TEXT NOT NULL
 );
 CREATE INDEX queue_open ON queue(destination, priority, id) WHERE state = 'waiting';
+CREATE INDEX queue_due ON queue(destination, due_at) WHERE state = 'waiting';
 CREATE INDEX queue_leased ON queue(id) WHERE state = 'leased';
 CREATE INDEX queue_specimen ON queue(specimen, destination, id) WHERE state IN ('waiting', 'leased');
 CREATE INDEX queue_aside ON queue(id) WHERE state = 'set-aside';

@@ -165,7 +165,7 @@ impl Link {
         self.enter(Phase::WaitDisk, Timer::Commit, self.dialect.timers.commit);
     }
 
-    /// LIS01-A2 6.3 and 8.3.2.2: ACK, because everything that it promises is durable.
+    /// LIS01-A2 6.3 and 6.3.4: ACK, because everything that it promises is durable.
     fn acknowledge(&mut self, unresolved: Unresolved) {
         let Unresolved {
             frame,

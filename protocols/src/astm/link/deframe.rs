@@ -8,6 +8,7 @@ use super::{
     Dialect, Durability, FrameNumberRule, Link,
     assembler::is_delimiter,
     frame::{ENQ, EOT, STX},
+    notes,
 };
 use crate::wire::{Commit, Input, Machine, Mono, Note, Output, Received};
 
@@ -116,6 +117,7 @@ impl Reader {
                         durable.push(id);
                         self.take_commit(commit);
                     }
+                    Output::Note(note) if speaks_of_replies(note) => {}
                     Output::Note(note) => self.found.push(Deframed::Note(note)),
                     Output::Transmit(_) | Output::Finished(..) | Output::Close(_) => {}
                 }
@@ -153,11 +155,22 @@ impl Reader {
     }
 }
 
-/// Files that people keep: without the byte order mark, and without the frame numbers that stay
-/// in front of records when somebody strips the control characters.
+/// A capture holds one side of the wire: what it says to replies that nobody gave means nothing.
+fn speaks_of_replies(note: Note) -> bool {
+    [notes::REPLY_DROPPED, notes::REPLY_UNASKED]
+        .iter()
+        .any(|known| known.code == note.code)
+}
+
+/// Files that people keep: without the byte order mark; with control characters where they were
+/// written as `^B` and the like; and without the frame numbers that stay in front of records when
+/// somebody strips the control characters.
 fn prepared(capture: &[u8]) -> Cow<'_, [u8]> {
     let capture = without_mark(capture);
     let is_framed = capture.iter().any(|byte| matches!(*byte, STX | ENQ | EOT));
+    if !is_framed && capture.split(|byte| *byte == b'\n').any(is_caret_frame) {
+        return Cow::Owned(uncareted(capture));
+    }
     let mut lines = capture.split(|byte| matches!(*byte, b'\r' | b'\n'));
     let is_numbered = lines.any(
         |line| matches!(line, [b'0'..=b'7', rest @ ..] if super::receiver::begins_message(rest)),
@@ -170,6 +183,31 @@ fn prepared(capture: &[u8]) -> Cow<'_, [u8]> {
         records.extend_from_slice(unnumbered(line));
     }
     Cow::Owned(records)
+}
+
+fn is_caret_frame(line: &[u8]) -> bool {
+    let line = line.strip_prefix(b"^E").unwrap_or(line);
+    matches!(line, [b'^', b'B', b'0'..=b'7', b'H' | b'h', ..])
+}
+
+/// Printed with `cat -v`, which writes CR LF as `^M` LF, or with an editor that made LF of CR.
+fn uncareted(capture: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(capture.len());
+    for line in capture.split_inclusive(|byte| *byte == b'\n') {
+        let mut rest = line.strip_suffix(b"\n").unwrap_or(line);
+        while let [
+            b'^',
+            letter @ (b'B' | b'C' | b'D' | b'E' | b'F' | b'W'),
+            later @ ..,
+        ] = rest
+        {
+            out.push(*letter - b'@');
+            rest = later;
+        }
+        out.extend_from_slice(rest.strip_suffix(b"^M").unwrap_or(rest));
+        out.push(b'\r');
+    }
+    out
 }
 
 fn unnumbered(line: &[u8]) -> &[u8] {

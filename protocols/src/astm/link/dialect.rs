@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Text bytes of a frame by E1381-95; every receiver can take them.
 pub const FRAME_TEXT_STANDARD: usize = 240;
-/// Text bytes of a frame by LIS01-A2 8.3.1.2 (64,000 with the seven bytes around the text).
+/// Text bytes of a frame by LIS01-A2 6.3.1 (64,000 with the seven bytes around the text).
 pub const FRAME_TEXT_LARGEST: usize = 63_993;
 /// Text bytes we take in one frame: twice what LIS01-A2 allows, because some devices send their
 /// histograms in one frame and count only the text.
@@ -23,7 +23,7 @@ pub const OUTGOING_BYTES_MAX: usize = 8_388_608;
 /// Bytes read and not yet looked at, while a commit is awaited: one large frame.
 pub const INBOX_BYTES_MAX: usize = 65_536;
 /// Things to make durable that no reply depends on and that the store has not answered yet. When
-/// they are this many, ENQ is answered NAK (LIS01-A2 8.2.4: the receiver is not ready).
+/// they are this many, ENQ is answered NAK (LIS01-A2 6.2: the receiver is not ready).
 pub const DETACHED_MAX: usize = 4;
 /// Outputs kept before `poll` takes them; the rest of the bytes is looked at afterwards.
 pub const OUTPUTS_MAX: usize = 1_024;
@@ -54,8 +54,9 @@ pub struct Dialect {
     pub serves_enq_in_transfer: bool,
     /// Sender: CR, LF, NUL and FF are not replies. By the standard they count as NAK.
     pub ignores_idle_bytes: bool,
-    /// Sender: an ACK or NAK that comes sooner than this after a frame belongs to something older
-    /// (an echo, a doubled ACK) and is dropped. Zero: every reply counts.
+    /// Sender: a reply that comes sooner than this after a frame or ENQ belongs to something older
+    /// (an echo, a doubled ACK) and is dropped. Zero: every reply counts, but for noise that is
+    /// read in the very instant of sending.
     pub stale_reply: Duration,
     /// Sender: how often one frame is sent before it counts as refused.
     pub sends_max: u32,
@@ -107,7 +108,7 @@ impl Dialect {
     }
 }
 
-/// Who gives way in a collision of two ENQ (LIS01-A2 8.2.7.1: the instrument has priority).
+/// Who gives way in a collision of two ENQ (LIS01-A2 6.2.7: the instrument has priority).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The computer system: waits 20 s for the instrument to bid.
@@ -147,26 +148,28 @@ pub enum Durability {
     Message,
 }
 
-/// The timers of LIS01-A2 6.5.2 and 8, and our own.
+/// The timers of LIS01-A2 6.2 and 6.5.2, and our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
-    /// Sender, after ENQ (8.2.5): 15 s.
+    /// Sender, after ENQ (6.2): 15 s.
     pub establishment: Duration,
-    /// Sender, before the next ENQ after NAK (8.2.5.1): at least 10 s.
+    /// Sender, before the next ENQ after NAK (6.2): at least 10 s.
     pub busy: Duration,
-    /// Instrument, after a collision (8.2.7.1): at least 1 s.
+    /// Instrument, after a collision (6.2.7): at least 1 s.
     pub contention_instrument: Duration,
-    /// Host, after a collision (8.2.7.2): 20 s.
+    /// Host, after a collision (6.2.7): 20 s.
     pub contention_host: Duration,
     /// Sender, before the next ENQ after a timeout: 1 s.
     pub after_timeout: Duration,
-    /// Sender, before the next ENQ after its own EOT. The standard knows none: 0.
+    /// Sender, before the next ENQ after its own EOT. The standard knows none; ours is 20 ms, in
+    /// which a doubled ACK of the last frame passes by instead of answering the next ENQ, and the
+    /// peer can bid.
     pub between_sessions: Duration,
-    /// Sender, for the reply to a frame (8.3.2.3): 15 s.
+    /// Sender, for the reply to a frame (6.5.2): 15 s.
     pub reply: Duration,
-    /// Receiver, for the next frame or EOT (8.3.2.4): 30 s.
+    /// Receiver, for the next frame or EOT (6.5.2): 30 s.
     pub receive: Duration,
-    /// Sender that honoured an interrupt (8.3.5): 15 s.
+    /// Sender that honoured an interrupt (6.3.5): 15 s.
     pub interrupt: Duration,
     /// Receiver, for the next byte inside a frame. The standard knows none; ours is 5 s, then NAK.
     pub inter_byte: Duration,
@@ -184,7 +187,7 @@ impl Default for Timers {
             contention_instrument: Duration::from_secs(1),
             contention_host: Duration::from_secs(20),
             after_timeout: Duration::from_secs(1),
-            between_sessions: Duration::ZERO,
+            between_sessions: Duration::from_millis(20),
             reply: Duration::from_secs(15),
             receive: Duration::from_secs(30),
             interrupt: Duration::from_secs(15),

@@ -1,4 +1,4 @@
-//! The frame of LIS01-A2 8.3.1: `<STX> FN text <ETB or ETX> C1 C2 <CR> <LF>`.
+//! The frame of LIS01-A2 6.3.1: `<STX> FN text <ETB or ETX> C1 C2 <CR> <LF>`.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -19,7 +19,7 @@ pub(super) const ETB: u8 = 0x17;
 /// STX, number, ETX, two digits, CR and LF: everything of a frame but its text.
 const OVERHEAD: usize = 7;
 
-/// The two digits of LIS01-A2 8.3.3: the sum modulo 256 in upper-case hexadecimal.
+/// The two digits of LIS01-A2 6.3.3: the sum modulo 256 in upper-case hexadecimal.
 ///
 /// `bytes` run from the frame number to the ETX or ETB, both included.
 pub fn checksum(bytes: &[u8]) -> [u8; 2] {
@@ -43,7 +43,7 @@ pub fn frame(number: u8, text: &[u8], is_last: bool) -> Bytes {
     out.freeze()
 }
 
-/// Whether LIS01-A2 8.3.1.1 forbids `byte` in the text of a frame.
+/// Whether LIS01-A2 6.6 forbids `byte` in the text of a frame.
 pub(super) fn is_restricted(byte: u8) -> bool {
     matches!(byte, SOH..=ACK | LF | DLE..=ETB)
 }
@@ -100,8 +100,6 @@ pub(super) enum Read {
     Ended,
     /// The frame ended before it.
     EndedBefore,
-    /// ENQ or EOT in the place of the checksum: the sender broke off.
-    Abandoned,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -227,13 +225,16 @@ impl FrameReader {
                 *self = Self::new(at);
                 Read::Restarted
             }
-            (ENQ | EOT, _) => Read::Abandoned,
             (_, None) if is_off && !byte.is_ascii_hexdigit() => Read::EndedBefore,
             (_, None) => {
+                // A damaged digit may look like ENQ or EOT. Acting on it would put our ACK, meant
+                // for ENQ, where the sender reads it as one for this frame.
+                self.note_control(byte);
                 self.place = Place::SecondDigit(byte);
                 Read::More
             }
             (_, Some(first)) => {
+                self.note_control(byte);
                 self.frame.declared = Some([first, byte]);
                 Read::Ended
             }

@@ -83,7 +83,7 @@ notes! {
     DETACHED_FAILED = "ASTM-0135", "message not stored yet, tried again later";
     /// At: number of bytes.
     INBOX_OVERFLOW = "ASTM-0136", "more bytes than were asked for, the rest discarded";
-    /// At: byte offset of the frame's STX.
+    /// Counted per frame.
     CR_ADDED = "ASTM-0137", "record ended by ETX without CR, CR added";
     /// At: bytes of the message.
     LF_SEPARATED = "ASTM-0138", "records separated by LF, read as CR";
@@ -107,7 +107,7 @@ notes! {
     REPLY_TIMEOUT = "ASTM-0147", "message given up: no reply to a frame in time";
     /// At: bytes of the message acknowledged.
     INTERRUPTED = "ASTM-0148", "peer asked for the line, message broken off";
-    /// At: how often the frame was sent.
+    /// At: how often the frame was sent; 0 for ENQ.
     REPLY_STALE = "ASTM-0149", "reply too soon to belong to this frame, dropped";
     /// At: byte offset.
     REPLY_UNASKED = "ASTM-0150", "ACK, NAK or EOT while nothing was sent";

@@ -1,6 +1,10 @@
-//! The receiver of LIS01-A2 8.3.2 and annex: from ENQ to EOT, and lines that frame nothing.
+//! The receiver of LIS01-A2 6.2 to 6.4: from ENQ to EOT, and lines that frame nothing.
 
-use bytes::{BufMut, Bytes, BytesMut};
+mod unframed;
+
+use std::time::Duration;
+
+use bytes::BytesMut;
 
 use super::{
     FrameNumberRule, Link, Phase, Taken,
@@ -11,7 +15,11 @@ use super::{
     frame::{ACK, CR, ENQ, EOT, FrameReader, LF, NAK, RawFrame, Read, STX},
     notes,
 };
-use crate::wire::{Note, Output, Timer};
+use crate::wire::{Mono, Note, Timer};
+
+/// How soon after a checksum its CR must come, at 300 bit/s and with room to spare. One flipped
+/// bit makes ENQ of that CR, and the ACK we would give to ENQ would be read as one for the frame.
+const TAIL: Duration = Duration::from_millis(200);
 
 /// What the receiver remembers.
 #[derive(Debug, Default)]
@@ -31,12 +39,14 @@ pub(super) struct Receiver {
     /// Unframed: the record under way, and where the message began.
     line: BytesMut,
     line_start: u64,
+    /// Until then the next byte can only be the CR of the last frame.
+    tail_until: Mono,
     /// A run of ignored bytes is noted once.
     is_ignoring: bool,
     is_line_start: bool,
 }
 
-/// What a frame's number makes of it (LIS01-A2 8.3.2.2).
+/// What a frame's number makes of it (LIS01-A2 6.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Numbered {
     New,
@@ -122,9 +132,12 @@ impl Link {
         }
     }
 
-    /// Between frames (LIS01-A2 8.3.2: what is neither STX nor EOT is ignored).
+    /// Between frames (LIS01-A2 6.3: what is neither STX nor EOT is ignored).
     pub(super) fn on_transfer_byte(&mut self, byte: u8) {
+        let is_tail = self.now < self.receiver.tail_until;
+        self.receiver.tail_until = Mono::default();
         match byte {
+            ENQ if is_tail => self.note(notes::ENQ_IGNORED.at(self.receiver.frames.into())),
             STX => self.begin_frame(),
             EOT => self.on_eot(),
             ENQ => self.on_enq_in_transfer(),
@@ -140,7 +153,7 @@ impl Link {
         }
     }
 
-    /// LIS01-A2 8.2.4: ACK when ready, NAK when not.
+    /// LIS01-A2 6.2: ACK when ready, NAK when not.
     fn on_enq(&mut self) {
         self.receiver.is_ignoring = false;
         if self.is_store_behind() {
@@ -170,7 +183,7 @@ impl Link {
         self.await_frame();
     }
 
-    /// LIS01-A2 8.4: the line is neutral again.
+    /// LIS01-A2 6.4: the line is neutral again.
     fn on_eot(&mut self) {
         self.drop_reply();
         if self.receiver.frames == 0 && self.unresolved.is_none() {
@@ -226,13 +239,13 @@ impl Link {
             Read::More => {}
             Read::Restarted => self.note(notes::FRAME_RESTARTED.at(at)),
             Read::TooLong => self.refuse_unended(notes::FRAME_TOO_LONG, Refusal::TooLong),
-            Read::Ended | Read::EndedBefore => self.on_frame(),
-            Read::Abandoned => {
-                self.cut_frame();
-                self.await_frame();
+            Read::Ended => {
+                self.receiver.tail_until = self.now.after(TAIL);
+                self.on_frame();
             }
+            Read::EndedBefore => self.on_frame(),
         }
-        if matches!(read, Read::EndedBefore | Read::Abandoned) {
+        if read == Read::EndedBefore {
             Taken::Again
         } else {
             Taken::Yes
@@ -273,7 +286,7 @@ impl Link {
         }
     }
 
-    /// LIS01-A2 8.3.2.2: NAK, and the same frame is expected again.
+    /// LIS01-A2 6.3.4: NAK, and the same frame is expected again.
     fn refuse(&mut self, raw: &RawFrame, note: Note, refusal: Refusal) {
         self.note(note.at(raw.start));
         self.keep_refused(raw, refusal);
@@ -419,7 +432,7 @@ impl Link {
         assembler.stage(&frame.text, frame.is_last, &self.dialect.limits)
     }
 
-    /// LIS01-A2 8.3.2.4: thirty seconds without a frame; the line is neutral, nothing is sent.
+    /// LIS01-A2 6.5.2: thirty seconds without a frame; the line is neutral, nothing is sent.
     pub(super) fn on_receive_timeout(&mut self) {
         if self.phase == Phase::Unframed {
             if self.inbox.len() == 0 {
@@ -451,129 +464,6 @@ impl Link {
         }
         self.end_session(notes::INCOMPLETE_AT_CLOSE);
     }
-}
-
-/// Records without frames: nothing is acknowledged, and nothing can be refused.
-impl Link {
-    fn begin_unframed(&mut self) {
-        self.receiver.line_start = self.inbox.offset;
-        self.receiver.line.clear();
-        self.receiver.open_session(None);
-        // The byte itself is looked at as the first of its record.
-        let byte = self.inbox.peek().unwrap_or(b'H');
-        self.receiver.line.put_u8(byte);
-        self.await_line();
-    }
-
-    fn await_line(&mut self) {
-        self.enter(
-            Phase::Unframed,
-            Timer::Receive,
-            self.dialect.timers.unframed_idle,
-        );
-    }
-
-    pub(super) fn on_unframed_byte(&mut self, byte: u8) -> Taken {
-        self.await_line();
-        match byte {
-            ENQ | STX | EOT => {
-                self.finish_unframed(notes::INCOMPLETE_AT_ENQ);
-                return Taken::Again;
-            }
-            CR | LF => self.end_line(CR),
-            _ => {
-                self.receiver.line.put_u8(byte);
-                if self.receiver.line.len() >= self.dialect.limits.record {
-                    self.spill();
-                }
-            }
-        }
-        Taken::Yes
-    }
-
-    fn end_line(&mut self, end: u8) {
-        if self.receiver.line.is_empty() {
-            return;
-        }
-        if self.receiver.is_between_messages() && !begins_message(&self.receiver.line) {
-            return self.abandon_line();
-        }
-        self.receiver.line.put_u8(end);
-        let line = self.receiver.line.split().freeze();
-        self.take_line(&line);
-        if self.receiver.is_between_messages() {
-            self.end_session(notes::INCOMPLETE_AT_CLOSE);
-            self.become_neutral();
-        }
-    }
-
-    /// It began with H, and was no header: nothing of a message.
-    fn abandon_line(&mut self) {
-        self.receiver.line.clear();
-        self.end_session(notes::INCOMPLETE_AT_CLOSE);
-        self.become_neutral();
-        self.note(notes::BYTES_IGNORED.at(self.receiver.line_start));
-    }
-
-    fn take_line(&mut self, line: &Bytes) {
-        if self.receiver.is_between_messages() {
-            self.note(notes::UNFRAMED.at(self.receiver.line_start));
-        }
-        let Some(assembler) = &mut self.receiver.assembler else {
-            return;
-        };
-        match assembler.stage(line, true, &self.dialect.limits) {
-            Ok(mut staged) => {
-                let messages = std::mem::take(&mut staged.messages);
-                self.outputs
-                    .extend(staged.notes.iter().copied().map(Output::Note));
-                assembler.apply(staged);
-                messages
-                    .into_iter()
-                    .for_each(|received| self.detach(received));
-            }
-            Err(note) => {
-                self.note(note.at(self.receiver.line_start));
-                self.receiver.line = BytesMut::from(line.as_ref());
-                self.spill();
-            }
-        }
-    }
-
-    /// Past a limit what there is comes out as incomplete; what follows it up to the next H record
-    /// is ignored, as there is nobody to refuse it to.
-    fn spill(&mut self) {
-        let session = self.receiver.session;
-        let line = self.receiver.line.split().freeze();
-        let partial = self.receiver.assembler.as_mut().and_then(Assembler::finish);
-        for received in partial.into_iter().chain(unended(session, line)) {
-            self.note(notes::MESSAGE_TOO_LONG.at(self.receiver.line_start));
-            self.detach(received);
-        }
-        self.receiver.open_session(None);
-    }
-
-    fn finish_unframed(&mut self, why: Note) {
-        let is_header = begins_message(&self.receiver.line);
-        if self.receiver.is_between_messages() && !is_header {
-            return self.abandon_line();
-        }
-        let line = self.receiver.line.split().freeze();
-        if !line.is_empty() {
-            self.take_line(&line);
-        }
-        self.end_session(why);
-        self.become_neutral();
-    }
-}
-
-fn unended(session: u64, bytes: Bytes) -> Option<crate::wire::Received> {
-    let is_empty = bytes.is_empty();
-    (!is_empty).then_some(crate::wire::Received {
-        session,
-        bytes,
-        is_complete: false,
-    })
 }
 
 /// Whether `text` begins with an H record.

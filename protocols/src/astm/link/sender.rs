@@ -1,4 +1,4 @@
-//! The sender of LIS01-A2 8.2 and 8.3.1: bids for the line, cuts frames, repeats, gives way.
+//! The sender of LIS01-A2 6.2 and 6.3: bids for the line, cuts frames, repeats, gives way.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -23,6 +23,7 @@ pub(super) struct Sender {
     active: Option<Active>,
     bytes: usize,
     held_until: Mono,
+    bid_at: Mono,
     /// Bids in a row that led to nothing.
     bids_failed: u32,
 }
@@ -48,6 +49,8 @@ struct Active {
     sends: u32,
     sent_at: Mono,
     is_withdrawn: bool,
+    /// Something stale came since the frame was sent.
+    has_stale: bool,
 }
 
 impl Sender {
@@ -132,10 +135,11 @@ impl Active {
             sends: 0,
             sent_at: Mono::default(),
             is_withdrawn: false,
+            has_stale: false,
         }
     }
 
-    /// Cuts the next frame (LIS01-A2 8.3.1.2); false when nothing is left.
+    /// Cuts the next frame (LIS01-A2 6.3.1); false when nothing is left.
     fn cut(&mut self, dialect: &Dialect) -> bool {
         let rest = self.job.payload.slice(self.acknowledged..);
         if rest.is_empty() {
@@ -231,7 +235,7 @@ impl Link {
         self.phase == Phase::Neutral && self.inbox.len() == 0 && !self.sender.is_idle()
     }
 
-    /// LIS01-A2 8.2.3.
+    /// LIS01-A2 6.2.
     pub(super) fn try_bid(&mut self) {
         if self.may_bid() && self.sender.held_until <= self.now {
             self.transmit(&[ENQ]);
@@ -243,9 +247,11 @@ impl Link {
         }
     }
 
-    /// LIS01-A2 8.2.5 to 8.2.7: what is neither ACK, NAK nor ENQ is ignored.
+    /// LIS01-A2 6.2: what is neither ACK, NAK nor ENQ is ignored.
     pub(super) fn on_bid_answer(&mut self, byte: u8) {
+        let is_stale = self.now.since(self.sender.bid_at) < self.dialect.stale_reply;
         match byte {
+            ACK | NAK if is_stale => self.note(notes::REPLY_STALE),
             ACK => self.begin_transfer(),
             NAK => self.on_bid_failed(notes::ENQ_REFUSED, self.dialect.timers.busy),
             ENQ => {
@@ -302,6 +308,7 @@ impl Link {
         if let Some(active) = &mut self.sender.active {
             active.sends = active.sends.saturating_add(1);
             active.sent_at = self.now;
+            active.has_stale = false;
             self.outputs
                 .push_back(Output::Transmit(active.frame.clone()));
         }
@@ -315,15 +322,18 @@ impl Link {
         self.become_neutral();
     }
 
-    /// LIS01-A2 8.3.2.3 and 8.3.5: ACK, EOT (ACK and a wish for the line), all else is NAK.
+    /// LIS01-A2 6.3.4 and 6.3.5: ACK, EOT (ACK and a wish for the line), all else is NAK.
     pub(super) fn on_reply(&mut self, byte: u8) {
         let Some(active) = &mut self.sender.active else {
             return self.release(self.dialect.timers.after_timeout);
         };
         let sends = u64::from(active.sends);
         let is_stale = self.now.since(active.sent_at) < self.dialect.stale_reply;
-        if is_stale && matches!(byte, ACK | NAK) {
-            return self.note(notes::REPLY_STALE.at(sends));
+        // What comes in the instant of sending was in the buffer before (LIS01-A2 leaves that open;
+        // without this rule six bytes of line noise in one read would spend all six sends).
+        let is_noise = self.now == active.sent_at && !matches!(byte, ACK | NAK | EOT);
+        if is_stale || is_noise {
+            return self.drop_stale();
         }
         match byte {
             ACK => {
@@ -337,6 +347,17 @@ impl Link {
             CR | LF | 0 | 0xFF if self.dialect.ignores_idle_bytes => {}
             NAK => self.on_refused(notes::FRAME_NAKED.at(sends)),
             _ => self.on_refused(notes::REPLY_UNKNOWN.at(sends)),
+        }
+    }
+
+    /// One note a frame, however long the burst.
+    fn drop_stale(&mut self) {
+        if let Some(active) = &mut self.sender.active
+            && !active.has_stale
+        {
+            active.has_stale = true;
+            let sends = u64::from(active.sends);
+            self.note(notes::REPLY_STALE.at(sends));
         }
     }
 

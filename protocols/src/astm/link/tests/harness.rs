@@ -103,7 +103,11 @@ impl Bench {
         match verb {
             "open" => self.handle(Input::Opened),
             "close" => self.handle(Input::Closed),
-            "in" => self.handle(Input::Bytes(&wire(rest))),
+            "in" => {
+                // A reply never comes in the instant of sending.
+                self.now = self.now.after(Duration::from_micros(1));
+                self.handle(Input::Bytes(&wire(rest)));
+            }
             "wait" => self.wait(seconds(rest)),
             "prompt" => self.is_prompt = true,
             "durable" => self.handle(Input::Committed(self.commit_id(rest), None)),

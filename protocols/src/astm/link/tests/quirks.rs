@@ -251,13 +251,8 @@ fn records_without_frames_end_on_l_on_silence_or_with_the_line() {
         in Hello<CR>
         note 0126
         in H|\^&<CR><LF>P|1<LF>L|1<CR>
-        message #1 1 nothing
-        "
-        .replace(
-            "message #1 1 nothing",
-            r"message #1 2 H|\^&<CR>P|1<CR>L|1<CR> complete",
-        )
-        .as_str(),
+        message #1 2 H|\^&<CR>P|1<CR>L|1<CR> complete
+        ",
     );
     let dialect = Dialect {
         accepts_unframed: true,
@@ -368,5 +363,17 @@ fn a_capture_that_ends_inside_a_frame_says_so() {
     assert_eq!(
         found(&wire(r"<ENQ>{1:H|\^&<CR>}<STX>2P|1")),
         ["at 14: Cut", r"H|\^&<CR> cut"]
+    );
+}
+
+#[test]
+fn a_capture_printed_with_carets_is_read() {
+    let printed = b"^E^B1H|`^&||||||||||P|E 1394-97|20200528184520\nL|1|N\n^C73\n^D\n";
+    let sum =
+        crate::astm::link::checksum(b"1H|`^&||||||||||P|E 1394-97|20200528184520\rL|1|N\r\x03");
+    assert_eq!(&sum, b"73");
+    assert_eq!(
+        found(printed),
+        ["H|`^&||||||||||P|E 1394-97|20200528184520<CR>L|1|N<CR>"]
     );
 }

@@ -356,7 +356,7 @@ fn eot_cancels_the_reply_and_the_message_stands() {
 
 #[test]
 fn a_lost_line_cancels_the_reply_and_keeps_what_was_acknowledged() {
-    check(
+    let bench = check(
         Dialect::default(),
         r"
         in <ENQ>
@@ -381,6 +381,7 @@ fn a_lost_line_cancels_the_reply_and_keeps_what_was_acknowledged() {
         deadline none
         ",
     );
+    assert!(!bench.link.awaits_store());
 }
 
 #[test]
@@ -547,5 +548,33 @@ fn records_messages_and_sessions_have_limits() {
             note 0114
             "
         ),
+    );
+}
+
+#[test]
+fn a_damaged_checksum_or_tail_is_never_taken_for_enq() {
+    for damaged in ["<ENQ>F", "<EOT>F", "F<ENQ>", "F<EOT>"] {
+        begun(&format!(
+            "in <STX>4R|1<CR><ETX>{damaged} \n out <NAK> \n note 0107"
+        ));
+    }
+    begun("in <STX>4R|1<CR><ETX><ENQ> \n wait 5 \n out <ACK> \n note 0122");
+    check(
+        Dialect::default(),
+        r"
+        in <ENQ>
+        out <ACK>
+        in <STX>1L|1|N<CR><ETX>04<ENQ><LF>
+        row #1 1.0 L|1|N<CR> [L|1|N<CR> incomplete]
+        note 0123
+        durable
+        out <ACK>
+        in <STX>2P|1<CR><ETX>3F
+        row #2 1.1 P|1<CR>
+        wait 0.2
+        in <ENQ>
+        out <ACK>
+        note 0134
+        ",
     );
 }

@@ -225,18 +225,12 @@ fn error_9_any_other_reply_counts_as_nak() {
     host("in ? \n out {1:H|\\^&<CR>} \n note 0145 \n in <ACK> \n out {2:O|1|A1<CR>}");
     for reply in ["<ENQ>", "<STX>", "<FF>", "<CR>"] {
         host(&format!("in {reply} \n out {{1:H|\\^&<CR>}}"));
-        under_way(
-            Dialect {
-                ignores_idle_bytes: true,
-                ..Dialect::default()
-            },
-            if reply.len() == 4 {
-                "in <FF><CR><LF><NUL>"
-            } else {
-                "state WaitReply"
-            },
-        );
     }
+    let ignoring = Dialect {
+        ignores_idle_bytes: true,
+        ..Dialect::default()
+    };
+    under_way(ignoring, "in <FF><CR><LF><NUL> \n state WaitReply");
 }
 
 #[test]
@@ -313,7 +307,8 @@ fn answers_go_before_downloads() {
         in <ACK>
         out <EOT>
         finished 2 Sent
-        wait 0
+        deadline LinkHold 0.02s
+        wait 0.02
         out <ENQ>
         in <ACK>
         out {1:H|\^&|1<CR>}
@@ -341,23 +336,29 @@ fn a_lost_line_fails_what_is_under_way_and_what_waits() {
 fn a_message_expires_while_it_waits_and_not_under_way() {
     check(
         Dialect::default(),
-        &format!(
-            r"
-            in <ENQ>
-            out <ACK>
-            brief 1 {ORDER}
-            deadline Expiry 5s
-            wait 5
-            finished 1 Failed(Expired)
-            in <EOT>
-            brief 2 {ORDER}
-            out <ENQ>
-            wait 5
-            finished 2 Failed(Expired)
-            out <EOT>
-            "
-        )
-        .replace("finished 2 Failed(Expired)\n            out <EOT>", "finished 2 Failed(Expired)\n            out <EOT>\n            brief 3 H|\\^&<CR>L|1<CR>\n            wait 1\n            out <ENQ>\n            in <ACK>\n            out {1:H|\\^&<CR>}\n            wait 6\n            state WaitReply"),
+        r"
+        in <ENQ>
+        out <ACK>
+        brief 1 H|\^&<CR>L|1<CR>
+        deadline Expiry 5s
+        wait 5
+        finished 1 Failed(Expired)
+        note 0154
+        in <EOT>
+        # A bid whose reason is gone is taken back.
+        brief 2 H|\^&<CR>L|1<CR>
+        out <ENQ>
+        wait 5
+        finished 2 Failed(Expired)
+        out <EOT>
+        brief 3 H|\^&<CR>L|1<CR>
+        wait 1
+        out <ENQ>
+        in <ACK>
+        out {1:H|\^&<CR>}
+        wait 6
+        state WaitReply
+        ",
     );
 }
 
@@ -446,5 +447,12 @@ fn a_doubled_ack_does_not_answer_the_next_frame_where_the_dialect_says_so() {
         in <ACK>
         out {3:L|1<CR>}
         ",
+    );
+}
+
+#[test]
+fn a_burst_of_noise_costs_one_send() {
+    host(
+        "in ????????? \n out {1:H|\\^&<CR>} \n note 0145 \n note 0149 \n in <ACK> \n out {2:O|1|A1<CR>}",
     );
 }

@@ -1,0 +1,273 @@
+//! Which instruments there are: their tests, their habits and their words, as data.
+
+use std::time::Duration;
+
+mod astm;
+mod hl7;
+
+pub use self::{astm::AstmShape, hl7::Hl7Shape};
+
+/// One simulated model.
+#[derive(Clone, Copy, Debug)]
+pub struct Persona {
+    /// What the command line calls it.
+    pub name: &'static str,
+    /// What it plays.
+    pub title: &'static str,
+    /// How it writes and reads.
+    pub shape: Shape,
+    /// Where it stands.
+    pub section: Section,
+    /// What it measures; the first `default_panel` of them without being asked.
+    pub analytes: &'static [Analyte],
+    /// How many analytes it measures when nobody said which.
+    pub default_panel: usize,
+    /// Whether it asks the host what to do with a tube.
+    pub queries: bool,
+    /// What it does with a tube that the host knows nothing of.
+    pub without_order: WithoutOrder,
+    /// How long it waits for the answer to a query.
+    pub answer_timeout: Duration,
+}
+
+/// How a persona writes and reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// LIS01-A2 and LIS02-A2.
+    Astm(&'static AstmShape),
+    /// HL7 over MLLP.
+    Hl7(&'static Hl7Shape),
+}
+
+/// The bench a persona stands at; it decides which tubes it gets in a simulated morning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Blood counts.
+    Haematology,
+    /// Hormones and markers.
+    Immunology,
+    /// Clinical chemistry.
+    Biochemistry,
+    /// Nucleic acids.
+    Molecular,
+}
+
+/// What an instrument does with a tube that the host knows nothing of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutOrder {
+    /// It measures its default panel.
+    DefaultPanel,
+    /// It lets the tube pass.
+    Skip,
+}
+
+/// One thing that an instrument measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Analyte {
+    /// The instrument's code.
+    pub code: &'static str,
+    /// The laboratory's test, which is also what the simulated HIS calls it.
+    pub test: &'static str,
+    /// LOINC.
+    pub loinc: &'static str,
+    /// The unit as the instrument sends it.
+    pub unit: &'static str,
+    /// Its values.
+    pub scale: Scale,
+}
+
+/// The values of an analyte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// A number: its reference range in units of the last decimal.
+    Number {
+        /// Lower end of the reference range.
+        low: i64,
+        /// Upper end of the reference range.
+        high: i64,
+        /// Digits behind the point.
+        decimals: u32,
+    },
+    /// One of these texts; the first is the usual one.
+    Choice(&'static [&'static str]),
+}
+
+/// All personas, in the order in which they are listed.
+pub const ALL: &[Persona] = &[
+    astm::SYSMEX_XN,
+    astm::COBAS_E411,
+    astm::ACCESS2,
+    astm::YUMIZEN_H500,
+    astm::GENEXPERT,
+    astm::GENERIC_ASTM,
+    hl7::MINDRAY_BC5000,
+    hl7::GENERIC_HL7,
+    hl7::GENERIC_HL7_OUL,
+];
+
+impl Persona {
+    /// The persona of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|persona| persona.name == name)
+    }
+
+    /// The analyte with this instrument code.
+    pub fn analyte(&self, code: &str) -> Option<&'static Analyte> {
+        self.analytes.iter().find(|analyte| analyte.code == code)
+    }
+
+    /// What it measures when nobody said what.
+    pub fn default_codes(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.analytes
+            .iter()
+            .take(self.default_panel)
+            .map(|analyte| analyte.code)
+    }
+
+    /// The protocol in a word.
+    pub const fn protocol(&self) -> &'static str {
+        match self.shape {
+            Shape::Astm(_) => "astm",
+            Shape::Hl7(_) => "hl7",
+        }
+    }
+}
+
+/// A number with its reference range; for tables.
+const fn number(
+    names: (&'static str, &'static str, &'static str),
+    unit: &'static str,
+    range: (i64, i64),
+    decimals: u32,
+) -> Analyte {
+    Analyte {
+        code: names.0,
+        test: names.1,
+        loinc: names.2,
+        unit,
+        scale: Scale::Number {
+            low: range.0,
+            high: range.1,
+            decimals,
+        },
+    }
+}
+
+/// A text out of a list; for tables.
+const fn choice(
+    names: (&'static str, &'static str, &'static str),
+    choices: &'static [&'static str],
+) -> Analyte {
+    Analyte {
+        code: names.0,
+        test: names.1,
+        loinc: names.2,
+        unit: "",
+        scale: Scale::Choice(choices),
+    }
+}
+
+/// The blood count as Sysmex names it: name, LOINC, unit, range, decimals.
+const XN_ANALYTES: &[Analyte] = &[
+    number(("WBC", "WBC", "6690-2"), "10*3/uL", (400, 1_000), 2),
+    number(("RBC", "RBC", "789-8"), "10*6/uL", (400, 580), 2),
+    number(("HGB", "HGB", "718-7"), "g/dL", (120, 170), 1),
+    number(("HCT", "HCT", "4544-3"), "%", (360, 500), 1),
+    number(("MCV", "MCV", "787-2"), "fL", (800, 1_000), 1),
+    number(("MCH", "MCH", "785-6"), "pg", (270, 340), 1),
+    number(("MCHC", "MCHC", "786-4"), "g/dL", (320, 360), 1),
+    number(("PLT", "PLT", "777-3"), "10*3/uL", (150, 400), 0),
+    number(("RDW-SD", "RDW-SD", "21000-5"), "fL", (350, 560), 1),
+    number(("RDW-CV", "RDW-CV", "788-0"), "%", (110, 160), 1),
+    number(("MPV", "MPV", "32623-1"), "fL", (90, 130), 1),
+    number(("NEUT%", "NEUT%", "770-8"), "%", (400, 740), 1),
+    number(("LYMPH%", "LYMPH%", "736-9"), "%", (190, 480), 1),
+    number(("MONO%", "MONO%", "5905-5"), "%", (34, 90), 1),
+    number(("EO%", "EO%", "713-8"), "%", (0, 70), 1),
+    number(("BASO%", "BASO%", "706-2"), "%", (0, 15), 1),
+    number(("NEUT#", "NEUT#", "751-8"), "10*3/uL", (190, 800), 2),
+    number(("LYMPH#", "LYMPH#", "731-0"), "10*3/uL", (90, 520), 2),
+    number(("MONO#", "MONO#", "742-7"), "10*3/uL", (16, 100), 2),
+    number(("EO#", "EO#", "711-2"), "10*3/uL", (0, 80), 2),
+    number(("BASO#", "BASO#", "704-7"), "10*3/uL", (0, 20), 2),
+];
+
+/// The blood count of smaller counters, in SI units.
+const COUNTER_ANALYTES: &[Analyte] = &[
+    number(("WBC", "WBC", "6690-2"), "10*9/L", (400, 1_000), 2),
+    number(("RBC", "RBC", "789-8"), "10*12/L", (400, 580), 2),
+    number(("HGB", "HGB", "718-7"), "g/L", (120, 170), 0),
+    number(("HCT", "HCT", "4544-3"), "%", (360, 500), 1),
+    number(("MCV", "MCV", "787-2"), "fL", (800, 1_000), 1),
+    number(("MCH", "MCH", "785-6"), "pg", (270, 340), 1),
+    number(("MCHC", "MCHC", "786-4"), "g/L", (320, 360), 0),
+    number(("PLT", "PLT", "777-3"), "10*9/L", (150, 400), 0),
+    number(("NEU%", "NEUT%", "770-8"), "%", (400, 740), 1),
+    number(("LYM%", "LYMPH%", "736-9"), "%", (190, 480), 1),
+    number(("MON%", "MONO%", "5905-5"), "%", (34, 90), 1),
+    number(("EOS%", "EO%", "713-8"), "%", (0, 70), 1),
+    number(("BAS%", "BASO%", "706-2"), "%", (0, 15), 1),
+];
+
+/// The Elecsys application codes of common assays.
+const E411_ANALYTES: &[Analyte] = &[
+    number(("10", "TSH", "3016-3"), "uIU/mL", (270, 4_200), 3),
+    number(("30", "FT4", "3024-7"), "ng/dL", (93, 170), 2),
+    number(("40", "FT3", "3051-0"), "pg/mL", (200, 440), 2),
+    number(("50", "CEA", "2039-6"), "ng/mL", (0, 470), 2),
+    number(("61", "AFP", "1834-1"), "ng/mL", (0, 700), 2),
+    number(("71", "PSA", "2857-1"), "ng/mL", (0, 400), 2),
+];
+
+const ACCESS_ANALYTES: &[Analyte] = &[
+    number(("TSH", "TSH", "3016-3"), "uIU/mL", (38, 533), 2),
+    number(("FRT4", "FT4", "3024-7"), "ng/dL", (61, 112), 2),
+    number(("FRT3", "FT3", "3051-0"), "pg/mL", (250, 390), 2),
+    number(("Ferritin", "FERR", "2276-4"), "ng/mL", (110, 3_068), 1),
+    number(("TotBhCG", "BHCG", "21198-7"), "mIU/mL", (0, 500), 2),
+];
+
+const CHEMISTRY_ANALYTES: &[Analyte] = &[
+    number(("GLU", "GLU", "2345-7"), "mmol/L", (39, 64), 1),
+    number(("UREA", "UREA", "22664-7"), "mmol/L", (25, 75), 1),
+    number(("CREA", "CREA", "2160-0"), "umol/L", (62, 106), 0),
+    number(("AST", "AST", "1920-8"), "U/L", (0, 37), 0),
+    number(("ALT", "ALT", "1742-6"), "U/L", (0, 41), 0),
+    number(("NA", "NA", "2951-2"), "mmol/L", (135, 145), 0),
+    number(("K", "K", "2823-3"), "mmol/L", (35, 51), 1),
+    number(("CL", "CL", "2075-0"), "mmol/L", (98, 107), 0),
+    number(("CA", "CA", "17861-6"), "mmol/L", (215, 255), 2),
+    number(("CHOL", "CHOL", "2093-3"), "mmol/L", (300, 520), 2),
+];
+
+const XPERT_ANALYTES: &[Analyte] = &[
+    choice(
+        ("MTB", "MTB", "38379-4"),
+        &["NOT DETECTED", "MTB DETECTED LOW", "MTB DETECTED HIGH"],
+    ),
+    choice(
+        ("RIF", "RIF", "46244-0"),
+        &["Rif Resistance NOT DETECTED", "Rif Resistance DETECTED"],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_persona_has_its_own_name_and_no_test_twice() {
+        let names: BTreeSet<_> = ALL.iter().map(|persona| persona.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for persona in ALL {
+            let codes: BTreeSet<_> = persona.analytes.iter().map(|a| a.code).collect();
+            let tests: BTreeSet<_> = persona.analytes.iter().map(|a| a.test).collect();
+            assert_eq!(codes.len(), persona.analytes.len(), "{}", persona.name);
+            assert_eq!(tests.len(), persona.analytes.len(), "{}", persona.name);
+            assert!((1..=persona.analytes.len()).contains(&persona.default_panel));
+            assert!(Persona::named(persona.name).is_some());
+        }
+    }
+}

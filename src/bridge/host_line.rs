@@ -1,0 +1,162 @@
+//! The line on which a host sends orders: each message applied and answered in one transaction.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use labwire_drivers::{CommitFailure, CommitResult, Connection, LineEvent, Upstream};
+use labwire_protocols::{
+    hl7::ack::Outcome,
+    mllp,
+    wire::{Commit, CommitId},
+};
+use tokio::sync::Notify;
+
+use crate::{
+    book,
+    host::{self, HostSite, Inbound},
+    queue::{self, Download, DownloadKind},
+    settle::{self, SettleContext},
+    store::{Db, JournalEntry, Store, StoreError, Turn},
+};
+
+use super::{device::Ids, site::Site};
+
+/// The owner of a host's order line.
+pub(super) struct HostLine {
+    pub(super) host: Arc<HostSite>,
+    pub(super) site: Arc<Site>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn labwire_drivers::Clock>,
+    pub(super) ids: Arc<Ids>,
+    /// Results and downloads: orders let results go on, and devices may have to be told.
+    pub(super) changed: [Arc<Notify>; 2],
+}
+
+impl Upstream for HostLine {
+    fn commit(
+        &self,
+        connection: &Connection,
+        _id: CommitId,
+        commit: Commit,
+    ) -> BoxFuture<'static, CommitResult> {
+        let inbound = Inbound {
+            entry: JournalEntry {
+                line: format!("host:{}", self.host.id),
+                connection: self.ids.connection(connection.number),
+                at: self.clock.utc_micros(),
+                commit: commit.clone(),
+            },
+            reply_id: self.ids.reply(),
+        };
+        let (host, site) = (Arc::clone(&self.host), Arc::clone(&self.site));
+        let (store, changed) = (self.store.clone(), self.changed.clone());
+        async move {
+            let reply_id = inbound.reply_id.clone();
+            let at = inbound.entry.at;
+            let id = host.id.clone();
+            let work = {
+                let host = Arc::clone(&host);
+                let site = Arc::clone(&site);
+                move |db: &mut dyn Db| hear(db, &host, &site, &inbound)
+            };
+            match store.transact(Turn::Reply, work).await {
+                Ok(heard) => {
+                    tracing::info!(host = id, summary = heard.summary, "host message applied");
+                    changed.iter().for_each(|news| news.notify_waiters());
+                    let replies = &heard.replies;
+                    Ok((!replies.is_empty()).then(|| mllp::join_replies(replies)))
+                }
+                Err(error) => {
+                    tracing::error!(host = id, %error, "a host's message was not stored");
+                    let Commit::Message(received) = &commit else {
+                        return Err(CommitFailure::default());
+                    };
+                    let time = host.laboratory.hl7_time(at);
+                    let raw = &received.bytes;
+                    let replies = host::device_ack(raw, Outcome::NotStored, &reply_id, &time);
+                    let reply = (!replies.is_empty()).then(|| mllp::join_replies(&replies));
+                    Err(CommitFailure { reply })
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn on_event(&self, event: LineEvent) {
+        super::courier::log_event(&self.host.id, &event);
+    }
+}
+
+/// Applies a host's message, lets waiting results go on, and queues what devices must be told.
+pub(super) fn hear(
+    db: &mut dyn Db,
+    host: &HostSite,
+    site: &Site,
+    inbound: &Inbound,
+) -> Result<host::Heard, StoreError> {
+    let heard = host::hear(db, host, inbound)?;
+    follow_up(db, site, &heard.barcodes, inbound.entry.at)?;
+    Ok(heard)
+}
+
+/// After orders changed on these barcodes.
+pub(super) fn follow_up(
+    db: &mut dyn Db,
+    site: &Site,
+    barcodes: &[String],
+    now: i64,
+) -> Result<(), StoreError> {
+    let specimen_age_max = site.laboratory.specimen_age_max;
+    for barcode in barcodes {
+        let context = SettleContext {
+            message: 0,
+            line: "",
+            received_at: now,
+            now,
+            specimen_age_max,
+            digest_input: b"",
+            site,
+        };
+        settle::resume(db, &context, barcode)?;
+        broadcast(db, site, barcode, now)?;
+    }
+    Ok(())
+}
+
+/// Orders for devices that are told instead of asking.
+fn broadcast(db: &mut dyn Db, site: &Site, barcode: &str, now: i64) -> Result<(), StoreError> {
+    let since = now - site.laboratory.specimen_age_max;
+    let told = site.lines.values().filter(|line| {
+        let answer = line.profile.profile().answer.as_ref();
+        answer.is_some_and(|answer| answer.download.broadcast)
+    });
+    for line in told {
+        let measures = |test: &str| !line.profile.codes_of(test).is_empty();
+        let found = book::waiting_for_device(db, barcode, since, &measures)?;
+        let Some((specimen, items)) = found else {
+            continue;
+        };
+        let known = book::told_items(db, &line.id, &items)?;
+        let fresh: Vec<_> = items
+            .iter()
+            .filter(|item| !known.contains(&item.id))
+            .collect();
+        if fresh.is_empty() {
+            continue;
+        }
+        let download = Download {
+            line: line.id.clone(),
+            kind: DownloadKind::Order,
+            specimen: specimen.id,
+            priority: fresh
+                .iter()
+                .map(|item| item.priority)
+                .min()
+                .unwrap_or_default(),
+            items: fresh.iter().map(|item| item.id).collect(),
+        };
+        queue::enqueue_download(db, &download, now)?;
+        book::note_told(db, &download.items, &line.id, now)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,22 @@
+//! The bridge at work: lines opened, messages journalled and answered, results on their way.
+//!
+//! One line's way through here: [`device`] journals what its machine accepted and wakes the
+//! [`parser`], whose worker threads decode and settle, answer queries, and wake the couriers;
+//! [`host_line`] applies and answers what a host sends; a [`courier`] takes queue rows to hosts and
+//! devices. Data is handed on by row id; what a channel carries can be lost in a crash and is found
+//! again in the store.
+
+mod courier;
+mod device;
+mod host_line;
+mod orders;
+mod parser;
+mod run;
+mod site;
+mod start;
+
+pub use self::{
+    run::run,
+    site::Site,
+    start::{Running, Setup, StartError, start},
+};

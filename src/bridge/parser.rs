@@ -1,0 +1,473 @@
+//! Parser workers: threads that decode journalled messages and settle what they say.
+//!
+//! A line belongs to one worker, so its messages are settled in the order of their arrival. A
+//! worker takes what has come in meanwhile as one batch and one transaction; if the transaction
+//! fails, it goes through the batch message by message.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::{
+    book,
+    model::{Item, Query, QueryAction},
+    profile::{self, Decoded, Stamp},
+    settle::{self, SettleContext, Settled},
+    store::{Db, Store, StoreError, Turn, journal},
+};
+
+use super::{
+    orders,
+    site::{LineSite, Site},
+};
+
+/// Messages handed to the workers and not yet settled. A full hand-off becomes a late ACK.
+const HANDED_MAX: usize = 1_024;
+/// Messages that one transaction settles: enough to share its cost, few enough to stay short.
+const BATCH_MAX: usize = 32;
+/// A row that broke the parser so often is held.
+const ATTEMPTS_MAX: u64 = 2;
+
+/// A journalled message to be read.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) line: Arc<LineSite>,
+    pub(super) message: i64,
+    pub(super) raw: Bytes,
+    pub(super) is_complete: bool,
+    pub(super) received_at: i64,
+    /// The connection that asks, if it still does.
+    pub(super) connection: Option<u64>,
+    /// Where the answer to a query goes that is given as a reply (HL7).
+    pub(super) reply: Option<oneshot::Sender<Vec<Vec<u8>>>>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Hears what the workers did.
+pub(super) trait Heard: Send + Sync + 'static {
+    /// Something may be on the queue now.
+    fn queue_changed(&self);
+    /// The answer to a device's query, to be sent in its session; replaces an earlier one.
+    fn answer(&self, line: &LineSite, connection: u64, payloads: Vec<Vec<u8>>);
+}
+
+/// The workers, as those who hand over see them.
+#[derive(Clone, Debug)]
+pub(super) struct Parser {
+    workers: Vec<Sender<Job>>,
+    room: Arc<Semaphore>,
+}
+
+/// What the workers share.
+struct Shared {
+    store: Store,
+    site: Arc<Site>,
+    heard: Arc<dyn Heard>,
+    clock: Arc<dyn labwire_drivers::Clock>,
+    run: String,
+}
+
+impl Parser {
+    /// Starts `count` workers.
+    pub(super) fn start(
+        count: usize,
+        store: &Store,
+        site: &Arc<Site>,
+        heard: Arc<dyn Heard>,
+        clock: Arc<dyn labwire_drivers::Clock>,
+        run: &str,
+    ) -> std::io::Result<(Self, Vec<thread::JoinHandle<()>>)> {
+        let shared = Arc::new(Shared {
+            store: store.clone(),
+            site: Arc::clone(site),
+            heard,
+            clock,
+            run: run.to_owned(),
+        });
+        let mut workers = Vec::new();
+        let mut threads = Vec::new();
+        for number in 0..count.max(1) {
+            let (sender, receiver) = bounded(HANDED_MAX);
+            let shared = Arc::clone(&shared);
+            let name = format!("parser-{number}");
+            threads.push(
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(move || shared.work(&receiver))?,
+            );
+            workers.push(sender);
+        }
+        Ok((
+            Self {
+                workers,
+                room: Arc::new(Semaphore::new(HANDED_MAX)),
+            },
+            threads,
+        ))
+    }
+
+    /// Hands a message over; waits while too many are under way.
+    pub(super) async fn submit(&self, mut job: Job) {
+        let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+            return;
+        };
+        job.permit = Some(permit);
+        let Some(worker) = self.worker_of(&job.line.id) else {
+            return;
+        };
+        // There is room for every permit in every channel; a worker that has ended leaves the row
+        // unparsed in the journal, where the next start finds it.
+        if worker.try_send(job).is_err() {
+            tracing::warn!("a message stays unparsed until the next start: the parser has stopped");
+        }
+    }
+
+    fn worker_of(&self, line: &str) -> Option<&Sender<Job>> {
+        let sum = line.bytes().fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(usize::from(byte))
+        });
+        self.workers.get(sum % self.workers.len().max(1))
+    }
+}
+
+/// A decoded message, ready to be settled.
+struct Work {
+    line: Arc<LineSite>,
+    message: i64,
+    received_at: i64,
+    decoded: Result<Decoded, ()>,
+    digest_input: Vec<u8>,
+    queries: Vec<Query>,
+}
+
+/// What settling one message gave.
+struct Done {
+    settled: Settled,
+    answers: Vec<Vec<u8>>,
+}
+
+impl Shared {
+    fn work(&self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut batch = vec![first];
+            batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
+            self.batch(batch);
+        }
+    }
+
+    fn batch(&self, jobs: Vec<Job>) {
+        let works: Arc<Vec<Work>> =
+            Arc::new(jobs.iter().map(|job| read(&self.site, job)).collect());
+        let done = match self.settle(&works, 0..works.len()) {
+            Ok(done) => done,
+            Err(_) => (0..works.len())
+                .flat_map(|index| self.settle_alone(&works, index))
+                .collect(),
+        };
+        let has_news = done.iter().any(|done| done.settled.released > 0);
+        for (job, done) in jobs.into_iter().zip(done) {
+            log(&job, &done.settled);
+            if let Some(reply) = job.reply {
+                // The connection may be gone; then nobody waits for the answer.
+                drop(reply.send(done.answers));
+            } else if let (Some(connection), false) = (job.connection, done.answers.is_empty()) {
+                self.heard.answer(&job.line, connection, done.answers);
+            }
+        }
+        if has_news {
+            self.heard.queue_changed();
+        }
+    }
+
+    fn settle(
+        &self,
+        works: &Arc<Vec<Work>>,
+        range: std::ops::Range<usize>,
+    ) -> Result<Vec<Done>, StoreError> {
+        let (works, site) = (Arc::clone(works), Arc::clone(&self.site));
+        let now = self.clock.utc_micros();
+        let run = self.run.clone();
+        let own = works.get(range.clone()).unwrap_or_default();
+        let asks = own.iter().any(|work| !work.queries.is_empty());
+        let turn = if asks { Turn::Reply } else { Turn::Canonical };
+        self.store.transact_blocking(turn, move |db| {
+            let own = works.get(range).unwrap_or_default();
+            own.iter()
+                .map(|work| settle_one(db, &site, work, now, &run))
+                .collect()
+        })
+    }
+
+    /// Settles one message, however long the store is away; a message that the store refuses for
+    /// itself is held, so that it cannot stop those behind it.
+    fn settle_alone(&self, works: &Arc<Vec<Work>>, index: usize) -> Vec<Done> {
+        let mut pause = std::time::Duration::from_millis(100);
+        loop {
+            match self.settle(works, index..index + 1) {
+                Ok(done) => return done,
+                Err(StoreError::Closed) => break,
+                Err(error) if is_ours(&error) => {
+                    tracing::error!(%error, "a message could not be settled and is held");
+                    self.hold(works, index);
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "settling waits for the store");
+                    // A parker that nobody wakes: a wait with a bound, on a thread of its own.
+                    thread::park_timeout(pause);
+                    pause = (pause * 2).min(std::time::Duration::from_secs(5));
+                }
+            }
+        }
+        vec![Done {
+            settled: Settled::default(),
+            answers: Vec::new(),
+        }]
+    }
+
+    fn hold(&self, works: &Arc<Vec<Work>>, index: usize) {
+        let Some(message) = works.get(index).map(|work| work.message) else {
+            return;
+        };
+        let held = self.store.transact_blocking(Turn::Canonical, move |db| {
+            journal::mark(db, message, journal::MessageState::Held, Some(FAULT))
+        });
+        if let Err(error) = held {
+            tracing::error!(%error, "a message stays unparsed until the next start");
+        }
+    }
+}
+
+/// The outcome of a message that could not be read.
+const FAULT: &str = r#"{"held":"parser-fault"}"#;
+
+/// Whether an error speaks of the work and not of the disk.
+fn is_ours(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Value { .. } | StoreError::Statement { .. }
+    )
+}
+
+fn log(job: &Job, settled: &Settled) {
+    tracing::info!(
+        line = job.line.id,
+        message = job.message,
+        released = settled.released,
+        held = settled.held,
+        waiting = settled.waiting,
+        kept = settled.kept,
+        repeats = settled.repeats,
+        controls = settled.controls,
+        queries = settled.queries,
+        "message settled"
+    );
+}
+
+fn read(site: &Site, job: &Job) -> Work {
+    let catalogue = site.laboratory.catalogue.as_deref();
+    let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        profile::decode(&job.line.profile, catalogue, &job.raw, job.is_complete)
+    }));
+    let protocol = job.line.profile.profile().device.protocol;
+    let queries = decoded.as_ref().map(queries_of).unwrap_or_default();
+    Work {
+        line: Arc::clone(&job.line),
+        message: job.message,
+        received_at: job.received_at,
+        decoded: decoded.map_err(|_| ()),
+        digest_input: profile::digest_input(&job.raw, protocol),
+        queries,
+    }
+}
+
+fn queries_of(decoded: &Decoded) -> Vec<Query> {
+    let query = |item: &Item| match item {
+        Item::Query(query) => Some(query.clone()),
+        Item::Observation(_) | Item::Device(_) | Item::Incomplete(_) => None,
+    };
+    decoded.items.iter().filter_map(query).collect()
+}
+
+fn settle_one(
+    db: &mut dyn Db,
+    site: &Site,
+    work: &Work,
+    now: i64,
+    run: &str,
+) -> Result<Done, StoreError> {
+    let Ok(decoded) = &work.decoded else {
+        journal::mark(db, work.message, journal::MessageState::Held, Some(FAULT))?;
+        let settled = Settled {
+            held: 1,
+            ..Settled::default()
+        };
+        return Ok(Done {
+            settled,
+            answers: Vec::new(),
+        });
+    };
+    let specimen_age_max = site.laboratory.specimen_age_max;
+    let context = SettleContext {
+        message: work.message,
+        line: &work.line.id,
+        received_at: work.received_at,
+        now,
+        specimen_age_max,
+        digest_input: &work.digest_input,
+        site,
+    };
+    let settled = settle::settle(db, &context, &decoded.items)?;
+    let mut answers = Vec::new();
+    for (index, query) in work.queries.iter().enumerate() {
+        if query.action == QueryAction::Cancel {
+            continue;
+        }
+        let (orders, items) = orders::for_query(db, &work.line, query, now - specimen_age_max)?;
+        let stamp = Stamp {
+            now: orders::wall(&work.line, now),
+            control_id: format!("{run}Q{}-{index}", work.message),
+        };
+        match profile::answer(&work.line.profile, query, &orders, &stamp) {
+            Ok(payloads) => {
+                book::note_told(db, &items, &work.line.id, now)?;
+                answers.extend(payloads);
+            }
+            Err(error) => {
+                let subject = format!("message:{}", work.message);
+                let actor = format!("line:{}", work.line.id);
+                crate::audit::write(
+                    db,
+                    now,
+                    &actor,
+                    "not-answered",
+                    &subject,
+                    &error.to_string(),
+                )?;
+                tracing::warn!(line = work.line.id, %error, "a query was not answered");
+            }
+        }
+    }
+    let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
+    let outcome = serde_json::json!({ "settled": settled, "notes": notes }).to_string();
+    journal::mark(
+        db,
+        work.message,
+        journal::MessageState::Parsed,
+        Some(&outcome),
+    )?;
+    Ok(Done { settled, answers })
+}
+
+/// Reads what the last run left unparsed, before any line opens: in batches at first; a row that
+/// was begun before is read alone, and one that was begun twice is held, so that a message that
+/// breaks the parser cannot loop the start.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn replay(
+    store: &Store,
+    site: &Arc<Site>,
+    clock: &Arc<dyn labwire_drivers::Clock>,
+    run: &str,
+) -> Result<u64, StoreError> {
+    let lines = store.read(journal::unparsed_lines).await?;
+    let mut count = 0;
+    for (line, _) in lines {
+        let Some(line_site) = site.lines.get(&line).cloned() else {
+            continue;
+        };
+        let mut after = 0;
+        loop {
+            let name = line.clone();
+            let limit = u32::try_from(BATCH_MAX).unwrap_or(32);
+            let rows = store
+                .read(move |db| journal::unparsed(db, &name, after, limit))
+                .await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            for batch in batches(rows) {
+                count += u64::try_from(batch.len()).unwrap_or(0);
+                replay_batch(store, site, clock, run, &line_site, batch).await?;
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// Fresh rows together, rows begun before each alone, order kept.
+fn batches(rows: Vec<journal::Message>) -> Vec<Vec<journal::Message>> {
+    let mut batches: Vec<Vec<journal::Message>> = Vec::new();
+    for row in rows {
+        match batches.last_mut() {
+            Some(batch) if row.attempts == 0 && batch.iter().all(|other| other.attempts == 0) => {
+                batch.push(row);
+            }
+            _ => batches.push(vec![row]),
+        }
+    }
+    batches
+}
+
+async fn replay_batch(
+    store: &Store,
+    site: &Arc<Site>,
+    clock: &Arc<dyn labwire_drivers::Clock>,
+    run: &str,
+    line: &Arc<LineSite>,
+    rows: Vec<journal::Message>,
+) -> Result<(), StoreError> {
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let poisoned = rows.iter().any(|row| row.attempts >= ATTEMPTS_MAX);
+    store
+        .transact(Turn::Canonical, move |db| {
+            for id in ids {
+                if poisoned {
+                    journal::mark(db, id, journal::MessageState::Held, Some(FAULT))?;
+                } else {
+                    journal::begin_attempt(db, id)?;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    if poisoned {
+        tracing::error!(
+            line = line.id,
+            "a message broke the parser twice and is held"
+        );
+        return Ok(());
+    }
+    let (site, run, now) = (Arc::clone(site), run.to_owned(), clock.utc_micros());
+    let works: Vec<Work> = rows
+        .into_iter()
+        .map(|row| read(&site, &replayed(line, row)))
+        .collect();
+    store
+        .transact(Turn::Canonical, move |db| {
+            works
+                .iter()
+                .try_for_each(|work| settle_one(db, &site, work, now, &run).map(drop))
+        })
+        .await
+}
+
+fn replayed(line: &Arc<LineSite>, row: journal::Message) -> Job {
+    Job {
+        line: Arc::clone(line),
+        message: row.id,
+        raw: row.raw,
+        is_complete: row.is_complete,
+        received_at: row.received_at,
+        connection: None,
+        reply: None,
+        permit: None,
+    }
+}

@@ -1,0 +1,128 @@
+//! The site as it runs: hosts, lines, catalogue and rules, resolved once and shared.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::tz::TimeZone;
+
+use crate::{
+    config::{Catalogue, LabConfig, choice::Unmapped},
+    host::{HostSite, Laboratory},
+    profile::{Library, LineProfile, LineSettings},
+    settle::SiteRules,
+};
+
+/// A section of this name is blood transfusion, whatever the catalogue says of a test.
+const TRANSFUSION_SECTION: &str = "transfusion";
+
+/// One device line.
+#[derive(Clone, Debug)]
+pub struct LineSite {
+    /// Its id.
+    pub id: String,
+    /// What the device is, with the site's own settings over it.
+    pub profile: LineProfile,
+    /// The zone of its clock.
+    pub zone: TimeZone,
+    is_transfusion: bool,
+}
+
+/// Everything of the configuration that work needs.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The laboratory.
+    pub laboratory: Laboratory,
+    /// Hosts by id.
+    pub hosts: BTreeMap<String, Arc<HostSite>>,
+    /// Device lines by id.
+    pub lines: BTreeMap<String, Arc<LineSite>>,
+}
+
+/// Microseconds in a day.
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+
+impl Site {
+    /// Resolves a checked configuration. Lines whose profile is missing are left out; the check
+    /// has told of them.
+    pub fn new(lab: &LabConfig, catalogue: Arc<Catalogue>, library: &Library) -> Self {
+        let lines: BTreeMap<String, Arc<LineSite>> = lab
+            .instruments
+            .iter()
+            .filter_map(|instrument| {
+                let profile = library.get(&instrument.profile)?;
+                let zone = lab.timezone_of(instrument);
+                let settings = LineSettings::of(instrument, zone.clone());
+                let id = instrument.id.to_string();
+                let line = LineSite {
+                    id: id.clone(),
+                    profile: profile.for_line(settings),
+                    zone,
+                    is_transfusion: *instrument.section == TRANSFUSION_SECTION,
+                };
+                Some((id, Arc::new(line)))
+            })
+            .collect();
+        let catalogue = Some(catalogue).filter(|catalogue| !catalogue.is_empty());
+        let laboratory = Laboratory {
+            measured: measured(lab, &lines),
+            catalogue,
+            zone: lab.lab.zone(),
+            specimen_age_max: i64::from(lab.lab.specimen_days) * DAY,
+        };
+        let hosts = lab
+            .hosts
+            .iter()
+            .map(|host| {
+                (
+                    host.id.to_string(),
+                    Arc::new(HostSite::new(host, &laboratory)),
+                )
+            })
+            .collect();
+        Self {
+            laboratory,
+            hosts,
+            lines,
+        }
+    }
+}
+
+/// Test ids that some line gives without the catalogue; `None` when a line passes every code.
+fn measured(lab: &LabConfig, lines: &BTreeMap<String, Arc<LineSite>>) -> Option<Vec<String>> {
+    if lab
+        .instruments
+        .iter()
+        .any(|instrument| *instrument.unmapped == Unmapped::Pass)
+    {
+        return None;
+    }
+    let by_site = lab
+        .instruments
+        .iter()
+        .flat_map(|instrument| &instrument.tests);
+    let by_profile = lines
+        .values()
+        .flat_map(|line| line.profile.profile().tests.iter());
+    let ids = by_site
+        .map(|(_, test)| test.value.clone())
+        .chain(by_profile.map(|rule| rule.test.clone()));
+    Some(ids.collect())
+}
+
+impl SiteRules for Site {
+    fn releases_automatically(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.releases)
+    }
+
+    fn posts_extras(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|host| host.posts_extras)
+    }
+
+    fn is_transfusion(&self, line: &str, test: &str) -> bool {
+        self.lines.get(line).is_some_and(|line| line.is_transfusion)
+            || self
+                .laboratory
+                .catalogue
+                .as_ref()
+                .is_some_and(|catalogue| catalogue.is_transfusion(test))
+    }
+}

@@ -1,0 +1,423 @@
+//! Starting and stopping: the store first, what the last run left, then lines and couriers.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread};
+
+use labwire_drivers::{
+    Clock, Concurrency, LineConfig, LineHandle, Upstream,
+    endpoint::{self, Framing},
+    spawn_line,
+};
+use labwire_protocols::{
+    astm::link::{Durability, Link},
+    mllp,
+    wire::Machine,
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{
+        Host, Instrument, Loaded,
+        choice::{Durability as Promise, HostKind},
+    },
+    profile::{Library, Protocol},
+    queue::{self, Backoff},
+    store::{Store, StoreError, StoreOptions, Turn, journal},
+};
+
+use super::{
+    courier::{Courier, Destination, Finished, ResultLine},
+    device::{Answers, DeviceLine, Ids},
+    host_line::HostLine,
+    parser::{self, Parser},
+    site::{LineSite, Site},
+};
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Setup {
+    /// `lab.toml` and the catalogue.
+    pub loaded: Loaded,
+    /// The profiles.
+    pub library: Library,
+    /// Faults and limits of the store, for tests.
+    pub store: StoreOptions,
+}
+
+/// Why the bridge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
+    /// A port string; the check tells of them before.
+    #[error("line {line}: {why}")]
+    Port {
+        /// The line.
+        line: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The system gave no thread.
+    #[error("a worker thread cannot be started")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The bridge at work.
+#[derive(Debug)]
+pub struct Running {
+    /// Every line by its id; a host's order line is `host:<id>`.
+    pub lines: BTreeMap<String, LineHandle>,
+    /// The store.
+    pub store: Store,
+    stop: CancellationToken,
+    couriers: Vec<JoinHandle<()>>,
+    result_lines: Vec<LineHandle>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// Host connections that send orders at once; more are refused, visibly.
+const HOST_CONNECTIONS_MAX: usize = 16;
+
+/// Opens the store, finishes what the last run left, and opens every line.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let Setup {
+        loaded,
+        library,
+        store: options,
+    } = setup;
+    let url = store_url(&loaded);
+    let store = Store::open(&url, options, Arc::clone(&clock)).await?;
+    let catalogue = Arc::new(loaded.catalogue.clone());
+    let site = Arc::new(Site::new(&loaded.lab, catalogue, &library));
+    let ids = Arc::new(Ids::new(clock.utc_micros()));
+    let freed = store
+        .transact(Turn::Background, |db| {
+            journal::orphans(db)?;
+            queue::void_all_leases(db)
+        })
+        .await?;
+    let replayed = parser::replay(&store, &site, &clock, ids.run()).await?;
+    tracing::info!(replayed, freed, "what the last run left is taken up");
+    let mut starter = Starter::new(store, site, clock, ids)?;
+    for instrument in &loaded.lab.instruments {
+        starter.instrument(instrument)?;
+    }
+    for host in &loaded.lab.hosts {
+        starter.host(host)?;
+    }
+    Ok(starter.finish())
+}
+
+/// A relative path of the store lies beside `lab.toml`.
+fn store_url(loaded: &Loaded) -> String {
+    match loaded.lab.store.url.strip_prefix("sqlite:") {
+        Some(path) if !path.starts_with('/') && !path.starts_with(':') => {
+            format!("sqlite:{}", loaded.base.join(path).display())
+        }
+        _ => loaded.lab.store.url.to_string(),
+    }
+}
+
+struct Starter {
+    store: Store,
+    site: Arc<Site>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<Ids>,
+    parser: Parser,
+    answers: Arc<Answers>,
+    results_changed: Arc<Notify>,
+    downloads_changed: Arc<Notify>,
+    stop: CancellationToken,
+    lines: BTreeMap<String, LineHandle>,
+    result_lines: Vec<LineHandle>,
+    couriers: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+/// What the parser tells: answers for devices, news for couriers.
+struct Ears {
+    answers: Arc<Answers>,
+    ids: Arc<Ids>,
+    results_changed: Arc<Notify>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl parser::Heard for Ears {
+    fn queue_changed(&self) {
+        self.results_changed.notify_waiters();
+    }
+
+    fn answer(&self, line: &LineSite, connection: u64, payloads: Vec<Vec<u8>>) {
+        let _entered = self.runtime.enter();
+        self.answers.send(line, connection, payloads, &self.ids);
+    }
+}
+
+impl Starter {
+    fn new(
+        store: Store,
+        site: Arc<Site>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<Ids>,
+    ) -> Result<Self, StartError> {
+        let answers = Arc::new(Answers::default());
+        let results_changed = Arc::new(Notify::new());
+        let ears = Arc::new(Ears {
+            answers: Arc::clone(&answers),
+            ids: Arc::clone(&ids),
+            results_changed: Arc::clone(&results_changed),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        let workers = thread::available_parallelism()
+            .map_or(2, usize::from)
+            .min(8);
+        let (parser, threads) =
+            Parser::start(workers, &store, &site, ears, Arc::clone(&clock), ids.run())?;
+        Ok(Self {
+            store,
+            site,
+            clock,
+            ids,
+            parser,
+            answers,
+            results_changed,
+            downloads_changed: Arc::new(Notify::new()),
+            stop: CancellationToken::new(),
+            lines: BTreeMap::new(),
+            result_lines: Vec::new(),
+            couriers: Vec::new(),
+            threads,
+        })
+    }
+
+    fn instrument(&mut self, instrument: &Instrument) -> Result<(), StartError> {
+        let id = instrument.id.to_string();
+        let Some(line) = self.site.lines.get(&id).cloned() else {
+            let why = format!("there is no profile {}", *instrument.profile);
+            return Err(StartError::Port { line: id, why });
+        };
+        let (framing, config) = line_config(&id, &instrument.port)?;
+        let machine = machine_of(&line, framing, instrument).map_err(|why| StartError::Port {
+            line: id.clone(),
+            why,
+        })?;
+        let (finished, news) = mpsc::unbounded_channel();
+        let upstream = DeviceLine {
+            line: Arc::clone(&line),
+            site: Arc::clone(&self.site),
+            store: self.store.clone(),
+            parser: self.parser.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            finished,
+            answers: Arc::clone(&self.answers),
+        };
+        let handle = spawn_line(config, Arc::new(upstream), Arc::clone(&self.clock), machine);
+        self.answers.add_line(&id, handle.clone());
+        self.lines.insert(id, handle.clone());
+        self.courier(
+            Destination::Device(line),
+            vec![handle],
+            news,
+            Backoff::default(),
+            i64::MAX,
+        );
+        Ok(())
+    }
+
+    fn host(&mut self, host: &Host) -> Result<(), StartError> {
+        let id = host.id.to_string();
+        let Some(site) = self.site.hosts.get(&id).cloned() else {
+            return Ok(());
+        };
+        if host.kind == HostKind::Http {
+            let why = "kind = \"http\" is not in this release; write mllp addresses".to_owned();
+            return Err(StartError::Port { line: id, why });
+        }
+        if let Some(orders) = &host.orders {
+            let name = format!("host:{id}");
+            let (_, mut config) = line_config(&name, orders)?;
+            config.concurrency = Concurrency::Many(HOST_CONNECTIONS_MAX);
+            let upstream: Arc<dyn Upstream> = Arc::new(HostLine {
+                host: Arc::clone(&site),
+                site: Arc::clone(&self.site),
+                store: self.store.clone(),
+                clock: Arc::clone(&self.clock),
+                ids: Arc::clone(&self.ids),
+                changed: [
+                    Arc::clone(&self.results_changed),
+                    Arc::clone(&self.downloads_changed),
+                ],
+            });
+            let machine = Arc::new(|| -> Box<dyn Machine> {
+                Box::new(mllp::Endpoint::new(mllp::Config::default()))
+            });
+            let handle = spawn_line(config, upstream, Arc::clone(&self.clock), machine);
+            self.lines.insert(name, handle);
+        }
+        match &host.results {
+            Some(results) => self.results(host, site, results),
+            None => Ok(()),
+        }
+    }
+
+    fn results(
+        &mut self,
+        host: &Host,
+        site: Arc<crate::host::HostSite>,
+        results: &str,
+    ) -> Result<(), StartError> {
+        let (finished, news) = mpsc::unbounded_channel::<Finished>();
+        let reply_timeout = std::time::Duration::from_secs(host.reply_timeout_s.into());
+        let mut handles = Vec::new();
+        let is_listener = results.starts_with("mllp-listen");
+        let count = if is_listener { 1 } else { host.connections };
+        for number in 1..=count {
+            let (_, config) = line_config(&format!("host:{}:results-{number}", *host.id), results)?;
+            let upstream: Arc<dyn Upstream> = Arc::new(ResultLine {
+                host: host.id.to_string(),
+                finished: finished.clone(),
+            });
+            let machine = Arc::new(move || -> Box<dyn Machine> {
+                Box::new(mllp::Endpoint::new(mllp::Config {
+                    reply_timeout,
+                    ..mllp::Config::default()
+                }))
+            });
+            handles.push(spawn_line(
+                config,
+                upstream,
+                Arc::clone(&self.clock),
+                machine,
+            ));
+        }
+        self.result_lines.extend(handles.iter().cloned());
+        let backoff = Backoff {
+            first: i64::from(host.retry_first_s) * 1_000_000,
+            longest: i64::from(host.retry_longest_s) * 1_000_000,
+        };
+        let shown = i64::from(host.refusals_shown);
+        self.courier(Destination::Host(site), handles, news, backoff, shown);
+        Ok(())
+    }
+
+    fn courier(
+        &mut self,
+        destination: Destination,
+        lines: Vec<LineHandle>,
+        finished: mpsc::UnboundedReceiver<Finished>,
+        backoff: Backoff,
+        refusals_shown: i64,
+    ) {
+        let queue_changed = match &destination {
+            Destination::Host(_) => Arc::clone(&self.results_changed),
+            Destination::Device(_) => Arc::clone(&self.downloads_changed),
+        };
+        let courier = Courier {
+            destination,
+            lines,
+            finished,
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            queue_changed,
+            backoff,
+            refusals_shown,
+        };
+        self.couriers
+            .push(tokio::spawn(courier.run(self.stop.clone())));
+    }
+
+    fn finish(self) -> Running {
+        Running {
+            lines: self.lines,
+            store: self.store,
+            stop: self.stop,
+            couriers: self.couriers,
+            result_lines: self.result_lines,
+            threads: self.threads,
+        }
+    }
+}
+
+fn line_config(id: &str, port: &str) -> Result<(Framing, LineConfig), StartError> {
+    let (framing, endpoint) = endpoint::parse(port).map_err(|error| StartError::Port {
+        line: id.to_owned(),
+        why: error.to_string(),
+    })?;
+    Ok((framing, LineConfig::new(id, endpoint)))
+}
+
+fn machine_of(
+    line: &Arc<LineSite>,
+    framing: Framing,
+    instrument: &Instrument,
+) -> Result<labwire_drivers::MachineFactory, String> {
+    let profile = line.profile.profile();
+    match (profile.device.protocol, framing) {
+        (Protocol::Astm, Framing::Stream) => {
+            let mut dialect = profile.link.dialect();
+            if instrument.durability == Promise::Message {
+                dialect.durability = Durability::Message;
+            }
+            Ok(Arc::new(move || Box::new(Link::new(dialect.clone()))))
+        }
+        (Protocol::Hl7, Framing::Mllp) => {
+            let config = profile.link.mllp();
+            Ok(Arc::new(move || {
+                Box::new(mllp::Endpoint::new(config.clone()))
+            }))
+        }
+        (Protocol::Astm, Framing::Mllp) => Err(format!(
+            "profile {} speaks ASTM: write tcp-listen://, tcp:// or serial:// in place of mllp",
+            profile.name
+        )),
+        (Protocol::Hl7, Framing::Stream) => Err(format!(
+            "profile {} speaks HL7: write mllp-listen:// or mllp:// in place of tcp",
+            profile.name
+        )),
+    }
+}
+
+impl Running {
+    /// Where a listening line listens.
+    pub async fn address(&self, line: &str) -> Option<SocketAddr> {
+        self.lines.get(line)?.local_addr().await
+    }
+
+    /// Stops in order: devices and hosts first, so that nothing new is promised; what was handed
+    /// over is settled; what is on its way to a host may still be answered.
+    pub async fn stop(self) {
+        let Self {
+            lines,
+            store,
+            stop,
+            couriers,
+            result_lines,
+            threads,
+        } = self;
+        futures_util::future::join_all(lines.values().map(LineHandle::stop)).await;
+        stop.cancel();
+        for line in &result_lines {
+            line.stop().await;
+        }
+        for courier in couriers {
+            // A courier that panicked has been logged by the runtime.
+            drop(courier.await);
+        }
+        drop(lines);
+        drop(result_lines);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        drop(joined.await);
+        store.close().await;
+    }
+}

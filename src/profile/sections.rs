@@ -1,0 +1,456 @@
+//! The tables of a profile file, one function each.
+
+use std::collections::BTreeMap;
+
+use labwire_protocols::charset::Charset;
+use toml::Spanned;
+
+use super::{
+    AnswerForm, AnswerRules, ChecksumMode, Device, DownloadRules, Example, FieldPath, IgnoreRule,
+    KindRule, LinkRules, NegativeRules, NegativeStyle, Pattern, Protocol, QueryRules, ResultRules,
+    SpecimenRules, Template, Test, TestRule, TextRules,
+    answer::OrderForDevice,
+    defaults,
+    load::{Loader, Words},
+    schema,
+};
+use crate::{
+    config::units::{UnitProof, prove_spelling},
+    model::{Priority, Private, ResultStatus, Sex},
+};
+
+impl Loader {
+    pub(super) fn device(&mut self, raw: &schema::Device) -> Option<Device> {
+        let Some(protocol) = &raw.protocol else {
+            self.problem(
+                "PROF-0203",
+                None,
+                Words {
+                    message: "`[device] protocol` is missing",
+                    label: "",
+                    help: "write `protocol = \"astm\"` or `protocol = \"hl7\"`",
+                },
+            );
+            return None;
+        };
+        self.protocol = self.word(
+            protocol,
+            &[("astm", Protocol::Astm), ("hl7", Protocol::Hl7)],
+        )?;
+        let sure = ["standard", "specification", "trace", "inferred", "assumed"];
+        if let Some(confidence) = &raw.confidence {
+            self.word(confidence, &sure.map(|word| (word, ())));
+        }
+        let text = |text: &Option<schema::Text>| {
+            text.as_ref()
+                .map(|text| text.get_ref().clone())
+                .unwrap_or_default()
+        };
+        Some(Device {
+            vendor: text(&raw.vendor),
+            models: raw.models.clone(),
+            protocol: self.protocol,
+            source: text(&raw.source),
+            confidence: text(&raw.confidence),
+        })
+    }
+
+    pub(super) fn text(&mut self, raw: schema::TextRules) -> TextRules {
+        let usual = match self.protocol {
+            Protocol::Astm => Charset::Latin1,
+            Protocol::Hl7 => Charset::Utf8,
+        };
+        let charset = raw.charset.map(|label| {
+            Charset::from_label(label.get_ref()).unwrap_or_else(|| {
+                let known: Vec<_> = Charset::all().map(Charset::label).collect();
+                self.problem(
+                    "PROF-0206",
+                    Some(label.span()),
+                    Words {
+                        message: &format!(
+                            "`{}` is no character set that Labwire knows",
+                            label.get_ref()
+                        ),
+                        label: "unknown",
+                        help: &format!("write one of {}", known.join(", ")),
+                    },
+                );
+                usual
+            })
+        });
+        TextRules {
+            charset: charset.unwrap_or(usual),
+            from_message: raw.from_message,
+            transliterate: raw.transliterate,
+        }
+    }
+
+    pub(super) fn link(&mut self, raw: schema::Link) -> LinkRules {
+        let modes = [
+            ("strict", ChecksumMode::Strict),
+            ("warn", ChecksumMode::Warn),
+            ("off", ChecksumMode::Off),
+        ];
+        let numbers = raw
+            .frame_numbers
+            .and_then(|word| self.word(&word, &[("strict", false), ("lenient", true)]));
+        LinkRules {
+            checksum: raw.checksum.and_then(|word| self.word(&word, &modes)),
+            has_lenient_frame_numbers: numbers.unwrap_or(false),
+            frame_text_max: raw.frame_text_max.map(Spanned::into_inner),
+            one_record_per_frame: raw.one_record_per_frame,
+            accepts_unframed: raw.accepts_unframed,
+            accepts_frames_without_enq: raw.accepts_frames_without_enq,
+            serves_enq_in_transfer: raw.serves_enq_in_transfer,
+            ignores_idle_bytes: raw.ignores_idle_bytes,
+            stale_reply_ms: raw.stale_reply_ms,
+            sends_max: raw.sends_max.map(Spanned::into_inner),
+            enq_attempts_max: raw.enq_attempts_max.map(Spanned::into_inner),
+            establishment_timeout_ms: raw.establishment_timeout_ms,
+            busy_wait_ms: raw.busy_wait_ms,
+            contention_wait_ms: raw.contention_wait_ms,
+            between_sessions_ms: raw.between_sessions_ms,
+            reply_timeout_ms: raw.reply_timeout_ms,
+            receive_timeout_ms: raw.receive_timeout_ms,
+            inter_byte_timeout_ms: raw.inter_byte_timeout_ms,
+            answer_within_ms: raw.answer_within_ms,
+            message_bytes_max: raw.message_bytes_max.map(Spanned::into_inner),
+            accepts_lone_fs: raw.accepts_lone_fs,
+            idle_end_ms: raw.idle_end_ms,
+            pending_max: raw.pending_max.map(Spanned::into_inner),
+        }
+    }
+
+    pub(super) fn specimen(&mut self, raw: schema::Specimen) -> SpecimenRules {
+        let restart = raw
+            .restart
+            .and_then(|word| self.word(&word, &[("message", false), ("record", true)]));
+        let unread = raw
+            .unread
+            .iter()
+            .filter_map(|text| self.parsed("PROF-0205", text, Test::parse));
+        SpecimenRules {
+            unread: unread.collect(),
+            restarts_at_record: restart.unwrap_or(false),
+            id: self.paths(raw.id),
+            rack: self.paths(raw.rack),
+            position: self.paths(raw.position),
+            padding: raw.padding,
+        }
+    }
+
+    pub(super) fn result(&mut self, raw: schema::Result) -> ResultRules {
+        let value = self.paths(raw.value);
+        let whole = value.first().map(|path| FieldPath {
+            component: None,
+            subcomponent: None,
+            is_open: false,
+            ..path.clone()
+        });
+        ResultRules {
+            code: self.paths(raw.code),
+            cut_at: raw.cut_at,
+            dilution_after_cut: raw.dilution_after_cut,
+            qualifiers: self.paths(raw.qualifiers),
+            text: self.paths(raw.text).into_iter().next().or(whole),
+            value,
+            unit: self.paths(raw.unit),
+            range: self.paths(raw.range),
+            flags: self.paths(raw.flags),
+            status: self.paths(raw.status),
+            report_type: self.paths(raw.report_type),
+            operator: self.paths(raw.operator),
+            completed: self.paths(raw.completed),
+            instrument: self.paths(raw.instrument),
+            run: self.paths(raw.run),
+            supersedes: self.conditions(&raw.supersedes),
+            dilution: self.paths(raw.dilution),
+            no_dilution: raw.no_dilution.unwrap_or_default(),
+            is_multiplied: raw.is_multiplied,
+            decimal_comma: raw.decimal_comma,
+            padding: raw.padding,
+            absent: raw.absent,
+            over_range: raw.over_range.unwrap_or_else(|| vec!["++++".to_owned()]),
+        }
+    }
+
+    pub(super) fn statuses(
+        &mut self,
+        raw: BTreeMap<String, schema::Text>,
+    ) -> BTreeMap<String, ResultStatus> {
+        let words = [
+            ("final", ResultStatus::Final),
+            ("not-final", ResultStatus::NotFinal),
+            ("correction", ResultStatus::Correction),
+            ("retransmission", ResultStatus::Retransmission),
+            ("cannot-be-done", ResultStatus::CannotBeDone),
+        ];
+        let mut statuses = defaults::statuses(self.protocol);
+        for (code, word) in raw {
+            if let Some(status) = self.word(&word, &words) {
+                statuses.insert(code, status);
+            }
+        }
+        statuses
+    }
+
+    pub(super) fn kind(&mut self, raw: schema::When) -> KindRule {
+        KindRule {
+            when: self.conditions(&raw.when),
+            control: self.paths(raw.control),
+        }
+    }
+
+    pub(super) fn ignore(&mut self, raw: schema::Ignore) -> Option<IgnoreRule> {
+        if raw.code.is_none() && raw.when.is_empty() {
+            let span = raw.event.as_ref().map(Spanned::span);
+            self.problem("PROF-0203", span, Words {
+                message: "an `[[ignore]]` with neither `code` nor `when` would swallow every result",
+                label: "this entry",
+                help: "write `code = \"SCAT_*\"` or `when = [\"R.3.8 = Ct\"]`",
+            });
+            return None;
+        }
+        Some(IgnoreRule {
+            code: raw.code.map(|code| Pattern::new(code.get_ref())),
+            when: self.conditions(&raw.when),
+            event: raw
+                .event
+                .map_or_else(|| "ignored".to_owned(), Spanned::into_inner),
+            holds_when: self.conditions(&raw.holds_when),
+        })
+    }
+
+    pub(super) fn query(&mut self, raw: schema::Query) -> QueryRules {
+        let protocol = self.protocol;
+        let mut echo = Vec::new();
+        for (name, path) in raw.echo {
+            let parse = |text: &str| FieldPath::parse(text, protocol);
+            echo.extend(
+                self.parsed("PROF-0204", &path, parse)
+                    .map(|path| (name, path)),
+            );
+        }
+        QueryRules {
+            messages: raw.messages,
+            id: self.paths(raw.id),
+            range_end: self.paths(raw.range_end),
+            rack: self.paths(raw.rack),
+            position: self.paths(raw.position),
+            has_bare_repeats: raw.bare_repeats,
+            codes: self.paths(raw.codes),
+            all: raw.all,
+            cancel: self.conditions(&raw.cancel),
+            echo,
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        raw: schema::Answer,
+        down: schema::Download,
+    ) -> Option<AnswerRules> {
+        let forms = [
+            ("records", AnswerForm::Records),
+            ("orr-o02", AnswerForm::OrrO02),
+            ("qck-dsr", AnswerForm::QckDsr),
+        ];
+        let form = self.word(&raw.form?, &forms)?;
+        let styles = [
+            ("terminator", NegativeStyle::Terminator),
+            ("order", NegativeStyle::Order),
+            ("silent", NegativeStyle::Silent),
+        ];
+        let text = |text: Option<schema::Text>, usual: &str| {
+            text.map_or_else(|| usual.to_owned(), Spanned::into_inner)
+        };
+        let style = raw
+            .negative
+            .style
+            .and_then(|word| self.word(&word, &styles));
+        let negative = NegativeRules {
+            style: style.unwrap_or_default(),
+            order: self.fields(raw.negative.o),
+            terminator: text(raw.negative.terminator, "I"),
+        };
+        let download = DownloadRules {
+            broadcast: down.broadcast,
+            header: self.fields(down.h),
+            order: self.fields(down.o),
+            terminator: text(down.terminator, "N"),
+            cancel: down.cancel.is_possible.then(|| self.fields(down.cancel.o)),
+        };
+        Some(AnswerRules {
+            form,
+            delimiters: self.delimiters(raw.delimiters),
+            header: self.fields(raw.h),
+            patient: self.fields(raw.p),
+            order: self.fields(raw.o),
+            msh: self.fields(raw.msh),
+            test: raw
+                .test
+                .and_then(|t| self.test_template(&t))
+                .unwrap_or_default(),
+            one_order_per_test: raw.one_order_per_test,
+            blood_mode: raw.blood_mode,
+            modes: raw.modes,
+            terminator: text(raw.terminator, "F"),
+            actions: raw.actions,
+            priorities: raw.priorities,
+            specimen_types: raw.specimen_types,
+            max_id_length: raw
+                .max_id_length
+                .map_or(defaults::ID_LENGTH_MAX, Spanned::into_inner),
+            negative,
+            download,
+        })
+    }
+
+    /// The syntax of one test names `{code}`, which stands nowhere else.
+    pub(super) fn test_template(&mut self, text: &schema::Text) -> Option<Template> {
+        let parse = |text: &str| Template::parse(&text.replace("{code}", "{tests}"));
+        self.parsed("PROF-0207", text, parse)
+    }
+
+    pub(super) fn delimiters(&mut self, raw: Option<schema::Text>) -> [u8; 4] {
+        let usual = *b"|\\^&";
+        let Some(text) = raw else { return usual };
+        let read: Option<[u8; 4]> = text.get_ref().as_bytes().try_into().ok();
+        let is_usable = read.filter(|bytes| {
+            let fresh = |(at, byte): (usize, &u8)| !bytes.iter().take(at).any(|b| b == byte);
+            bytes.iter().all(u8::is_ascii_punctuation) && bytes.iter().enumerate().all(fresh)
+        });
+        is_usable.unwrap_or_else(|| {
+            self.problem(
+                "PROF-0206",
+                Some(text.span()),
+                Words {
+                    message: "delimiters are four different punctuation characters",
+                    label: "not four of them",
+                    help: "write field, repeat, component, escape: `'|\\^&'`",
+                },
+            );
+            usual
+        })
+    }
+
+    pub(super) fn tests(&mut self, raw: Vec<schema::Test>) -> Vec<TestRule> {
+        let mut tests: Vec<TestRule> = Vec::new();
+        for entry in raw {
+            let (Some(code), Some(test)) = (&entry.code, &entry.test) else {
+                let span = entry
+                    .code
+                    .as_ref()
+                    .or(entry.test.as_ref())
+                    .map(Spanned::span);
+                self.problem("PROF-0203", span, Words {
+                    message: "a `[[test]]` needs both `code` and `test`",
+                    label: "half an entry",
+                    help: "write `code = \"WBC\"` (the device's) and `test = \"WBC\"` (the catalogue's)",
+                });
+                continue;
+            };
+            let is_same = |other: &&TestRule| {
+                other.code == *code.get_ref() && other.qualifiers == entry.qualifiers
+            };
+            if tests.iter().find(is_same).is_some() {
+                self.problem(
+                    "PROF-0208",
+                    Some(code.span()),
+                    Words {
+                        message: &format!("the code `{}` has two entries", code.get_ref()),
+                        label: "the second",
+                        help: "keep one of them, or tell them apart by `qualifiers`",
+                    },
+                );
+            }
+            for (sent, ucum) in &entry.units {
+                self.prove(sent, ucum);
+            }
+            let unit = |(sent, ucum): (String, Spanned<String>)| (sent, ucum.into_inner());
+            tests.push(TestRule {
+                code: code.get_ref().clone(),
+                test: test.get_ref().clone(),
+                span: test.span(),
+                qualifiers: entry.qualifiers,
+                units: entry.units.into_iter().map(unit).collect(),
+                coded: entry.coded,
+                order: entry.order.map(Spanned::into_inner),
+            });
+        }
+        tests
+    }
+
+    /// Labwire converts no value, so both sides of a unit map must be one unit.
+    fn prove(&mut self, sent: &str, ucum: &schema::Text) {
+        let mapped = ucum.get_ref();
+        let (why, is_error) = match prove_spelling(sent, mapped) {
+            UnitProof::Proven => return,
+            UnitProof::CannotBeProven { why } => (why, false),
+            UnitProof::FactorDiffers(factor) => {
+                (format!("1 `{sent}` is {factor} `{mapped}`"), true)
+            }
+            UnitProof::NotComparable => ("they measure different things".to_owned(), true),
+            UnitProof::NotUcum { which } => (format!("`{which}` is no UCUM code"), true),
+        };
+        let words = Words {
+            message: &format!("`{sent}` = `{mapped}`: {why}"),
+            label: if is_error {
+                "not the same unit"
+            } else {
+                "cannot be proven"
+            },
+            help: "write the UCUM code of exactly the unit that the device sends",
+        };
+        if is_error {
+            self.problem("PROF-0209", Some(ucum.span()), words);
+        } else {
+            self.warning("PROF-0209", ucum.span(), words);
+        }
+    }
+
+    pub(super) fn example(&mut self, raw: schema::Example) -> Option<Example> {
+        let (Some(name), Some(wire)) = (&raw.name, &raw.wire) else {
+            let span = raw.name.as_ref().or(raw.wire.as_ref()).map(Spanned::span);
+            self.problem("PROF-0203", span, Words {
+                message: "an `[[example]]` needs `name`, `wire` and `expect`",
+                label: "half an example",
+                help: "write what the device sends as `wire` and what must come out as `expect`",
+            });
+            return None;
+        };
+        let expect_span = raw
+            .expect
+            .as_ref()
+            .map_or_else(|| wire.span(), Spanned::span);
+        Some(Example {
+            name: name.get_ref().clone(),
+            wire: wire.get_ref().clone(),
+            wire_span: wire.span(),
+            expect: raw.expect.map(Spanned::into_inner).unwrap_or_default(),
+            expect_span,
+            orders: raw.orders.into_iter().map(example_order).collect(),
+            answer_span: raw
+                .answer
+                .as_ref()
+                .map_or_else(|| wire.span(), Spanned::span),
+            answer: raw.answer.map(Spanned::into_inner),
+        })
+    }
+}
+
+fn example_order(raw: schema::ExampleOrder) -> OrderForDevice {
+    OrderForDevice {
+        specimen: raw.specimen,
+        tests: raw.tests,
+        patient_id: Private::new(raw.patient_id),
+        family: Private::new(raw.family),
+        given: Private::new(raw.given),
+        birth: Private::new(raw.birth),
+        sex: Sex::from_code(&raw.sex),
+        priority: Priority::from_code(&raw.priority),
+        collected: raw.collected,
+        specimen_type: raw.specimen_type,
+        ..OrderForDevice::default()
+    }
+}

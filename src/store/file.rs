@@ -1,0 +1,65 @@
+//! Files that hold patient data.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::error::StoreError;
+
+/// Creates an empty file that nobody but its owner may read, where the system knows owners; leaves
+/// a file alone that is there. SQLite gives the files beside a database the same rights.
+pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(cannot_open(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Puts the finished file `part` under the name `target`: its content on disk first, then the
+/// name, then the name on disk.
+pub(super) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {
+    let failed = |error| cannot_open(target, error);
+    File::open(part)
+        .and_then(|file| file.sync_all())
+        .map_err(failed)?;
+    std::fs::rename(part, target).map_err(failed)?;
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // A folder cannot be opened for this on every system; where it can, a failure counts.
+    match File::open(folder) {
+        Ok(folder) => folder.sync_all().map_err(failed),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Removes what an earlier attempt may have left.
+pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot_open(path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a file that belongs to `path`.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// The system does not let us have `path`.
+pub(super) fn cannot_open(path: &Path, source: io::Error) -> StoreError {
+    StoreError::CannotOpen {
+        path: path.display().to_string().into(),
+        source: Arc::new(source),
+    }
+}
