@@ -8,11 +8,10 @@ use labwire_drivers::{Endpoint, Framing, PortError, check_endpoint, endpoint::pa
 use super::{Verdict, failure::Failure, out::Out, site, site::Files};
 use crate::{
     config::{
-        Loaded, check_profile_tests,
+        Instrument, Loaded, check_profile_tests,
         choice::HostKind,
         problem::{Problem, render},
         read::{At, File},
-        units,
     },
     profile::{Profile, Protocol, run_examples},
     store,
@@ -86,26 +85,15 @@ fn summary(args: &CheckArgs, loaded: &Loaded, files: &Files) -> String {
     )
 }
 
-/// Proves profiles, their examples and their units, and what only both files together can tell.
+/// Runs the examples of every profile, and proves what only a profile and the site's files together
+/// can tell.
 pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
     let lab = &loaded.lab;
     let library = &files.library;
-    let used: BTreeSet<&str> = lab
-        .instruments
-        .iter()
-        .map(|instrument| instrument.profile.as_str())
-        .collect();
     for profile in library.iter() {
         files.problems.extend(run_examples(profile));
-        let file = File::new(&profile.file);
-        check_units(
-            profile,
-            used.contains(profile.name.as_str()).then_some(loaded),
-            &file,
-        );
-        files.problems.extend(file.into_problems());
     }
-    let tests_of = |instrument: &crate::config::Instrument| {
+    let tests_of = |instrument: &Instrument| {
         let profile = library.get(&instrument.profile);
         let rules = profile.iter().flat_map(|profile| &profile.tests);
         rules.map(|rule| rule.test.clone()).collect()
@@ -114,29 +102,20 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
         .problems
         .extend(check_profile_tests(loaded, &tests_of));
     let file = File::new(&lab.source);
+    let mut told = BTreeSet::new();
     for instrument in &lab.instruments {
-        if let Some(profile) = library.get(&instrument.profile) {
-            check_framing(profile, &instrument.port, &file);
+        let Some(line) = site::line_profile(lab, instrument, library) else {
+            continue;
+        };
+        check_framing(line.profile(), &instrument.port, &file);
+        for problem in line.check_units(&loaded.catalogue).iter() {
+            // Two lines with one profile have one problem.
+            if told.insert(problem.message.clone()) {
+                files.problems.push(problem.clone());
+            }
         }
     }
     files.problems.extend(file.into_problems());
-}
-
-/// Proves that every spelling is the unit that the profile says, and, where the site uses the
-/// profile, the catalogue's.
-fn check_units(profile: &Arc<Profile>, site: Option<&Loaded>, file: &File) {
-    for rule in &profile.tests {
-        let at = |text: &String| At::new(text.clone(), rule.span.clone());
-        let map: Vec<_> = rule
-            .units
-            .iter()
-            .map(|(sent, ucum)| (at(sent), at(ucum)))
-            .collect();
-        let unit = site
-            .and_then(|loaded| loaded.catalogue.test(&rule.test))
-            .and_then(|test| test.unit.as_ref());
-        units::check_map(file, &rule.test, &map, unit.map(|unit| unit.as_str()));
-    }
 }
 
 fn check_framing(profile: &Profile, port: &At<String>, file: &File) {

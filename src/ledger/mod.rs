@@ -190,6 +190,3 @@ pub(crate) fn statements() -> Vec<&'static Sql> {
     ]
     .concat()
 }
-
-#[cfg(test)]
-mod tests;
