@@ -4,11 +4,14 @@
 pub mod audit;
 pub mod book;
 pub mod bridge;
+pub mod cli;
 pub mod config;
 pub mod host;
+pub mod ledger;
 pub mod model;
 pub mod profile;
 pub mod queue;
 pub mod settle;
 pub mod store;
 pub mod text;
+pub mod trace;

@@ -1,2 +1,7 @@
 //! Labwire on the command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    labwire::cli::main()
+}

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::tz::TimeZone;
-use labwire_protocols::charset::Charset;
 
 use crate::{
     config::{
@@ -56,20 +55,7 @@ impl Site {
             .filter_map(|instrument| {
                 let profile = library.get(&instrument.profile)?;
                 let zone = lab.timezone_of(instrument);
-                let settings = LineSettings {
-                    line: instrument.id.to_string(),
-                    charset: instrument
-                        .charset
-                        .as_ref()
-                        .and_then(|charset| Charset::from_label(charset)),
-                    unmapped: *instrument.unmapped,
-                    tests: instrument
-                        .tests
-                        .iter()
-                        .map(|(code, test)| (code.value.clone(), test.value.clone()))
-                        .collect(),
-                    zone: Some(zone.clone()),
-                };
+                let settings = LineSettings::of(instrument, zone.clone());
                 let id = instrument.id.to_string();
                 let line = LineSite {
                     is_told: is_told(profile, instrument.orders),

@@ -120,6 +120,32 @@ pub enum StoreError {
         /// The database.
         path: Arc<str>,
     },
+    /// The database was last opened by an older labwire, and only `run` brings it up to date.
+    #[error(
+        "{path} is from an older labwire (schema {found}, this one needs {known}): start `labwire run` once, it brings the file up to date"
+    )]
+    OlderSchema {
+        /// The database.
+        path: Arc<str>,
+        /// The schema found.
+        found: i64,
+        /// The schema this program needs.
+        known: i64,
+    },
+    /// There is no such file.
+    #[error("there is no {path}: name the right file, or correct [store] url in lab.toml")]
+    Missing {
+        /// The database or backup.
+        path: Arc<str>,
+    },
+    /// A restore overwrites only when told to.
+    #[error(
+        "{path} exists already: add --replace to put the backup in its place; the present file is then kept beside it"
+    )]
+    StoreExists {
+        /// The database.
+        path: Arc<str>,
+    },
     /// A backup never overwrites.
     #[error(
         "{path} exists already and is never overwritten: choose another name, or move it aside and keep it"
@@ -222,6 +248,9 @@ impl StoreError {
             Self::OtherSchema { .. } => "STORE-0104",
             Self::NotLabwire { .. } => "STORE-0105",
             Self::BackupExists { .. } => "STORE-0106",
+            Self::OlderSchema { .. } => "STORE-0107",
+            Self::Missing { .. } => "STORE-0108",
+            Self::StoreExists { .. } => "STORE-0109",
             Self::Damaged { .. } => "STORE-0201",
             Self::BackupUnsound { .. } => "STORE-0202",
             Self::Refused { code, .. } => code,

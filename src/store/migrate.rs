@@ -89,6 +89,30 @@ fn apply(
     Ok(())
 }
 
+/// Whether the database of `session` has exactly the schema of this program.
+pub(super) fn is_current(session: &mut dyn Session, path: &Arc<str>) -> Result<(), StoreError> {
+    let found = is_known(session, path)?;
+    let known = MIGRATIONS.last().map_or(0, |migration| migration.number);
+    if found == known {
+        return Ok(());
+    }
+    Err(StoreError::OlderSchema {
+        path: Arc::clone(path),
+        found,
+        known,
+    })
+}
+
+/// Whether this program knows every change that the database of `session` has; the last of them.
+pub(super) fn is_known(session: &mut dyn Session, path: &Arc<str>) -> Result<i64, StoreError> {
+    let mut last = 0;
+    for row in session.rows(&APPLIED, &[])? {
+        last = row.int(0)?;
+        check(MIGRATIONS, last, row.text(1)?, path)?;
+    }
+    Ok(last)
+}
+
 fn check(
     migrations: &[Migration],
     number: i64,

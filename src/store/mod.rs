@@ -8,6 +8,7 @@
 //! Absent on purpose: a cache, a second writer, a way to hold a transaction open across an await.
 
 mod backup;
+mod beside;
 mod clock;
 #[cfg(test)]
 pub mod conformance;
@@ -22,6 +23,7 @@ mod lane;
 mod lock;
 mod migrate;
 mod reader;
+mod restore;
 mod session;
 mod sqlite;
 mod start;
@@ -39,6 +41,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use self::{
+    beside::{Beside, is_in_use},
     clock::Clock,
     db::{Db, Insert, Param, Row, Sql},
     error::{Cause, StoreError},
@@ -46,6 +49,7 @@ pub use self::{
     health::Health,
     journal::{JournalEntry, Journalled},
     lane::Turn,
+    restore::{RESTORED_AT, Restore, restore},
 };
 use self::{
     health::Board,

@@ -101,6 +101,26 @@ impl SqliteBackend {
         backup::copy(&source.options(Access::Read), &shown, &self.path)
     }
 
+    /// Refuses a database that is not a store of ours, on a connection that may only read.
+    pub(super) fn probe_tables(&self, session: &mut dyn Session) -> Result<(), StoreError> {
+        let id = session
+            .row(&Sql::same("PRAGMA application_id"), &[])?
+            .int(0)?;
+        let is_ours = id == APPLICATION_ID
+            && session
+                .row_opt(
+                    &Sql::same("SELECT 1 FROM sqlite_schema WHERE name = 'schema_change'"),
+                    &[],
+                )?
+                .is_some();
+        if is_ours {
+            return Ok(());
+        }
+        Err(StoreError::NotLabwire {
+            path: Arc::clone(&self.shown),
+        })
+    }
+
     fn options(&self, access: Access) -> SqliteConnectOptions {
         let options = SqliteConnectOptions::new()
             .filename(&self.path)

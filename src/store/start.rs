@@ -84,7 +84,7 @@ pub(super) async fn open(
     })
 }
 
-fn database_path(url: &str) -> Result<PathBuf, StoreError> {
+pub(super) fn database_path(url: &str) -> Result<PathBuf, StoreError> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if scheme != "sqlite" || path.is_empty() || path.starts_with(':') {

@@ -1,0 +1,223 @@
+//! `labwire check`: is everything right that the site wrote, and can every port be opened?
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use clap::Args;
+use labwire_drivers::{Endpoint, Framing, PortError, check_endpoint, endpoint::parse};
+
+use super::{Verdict, failure::Failure, out::Out, site, site::Files};
+use crate::{
+    config::{
+        Instrument, Loaded, check_profile_tests,
+        choice::HostKind,
+        problem::{Problem, render},
+        read::{At, File},
+    },
+    profile::{Profile, Protocol, run_examples},
+    store,
+};
+
+/// Check the site's files, its profiles and their examples, and its ports
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  labwire check                       lab.toml of this folder
+  labwire check -c /etc/labwire/lab.toml
+  labwire check --no-ports            at a desk, away from the devices
+
+Every mistake of every file is told at once. Exit code 0 when nothing has to be mended (there may be
+warnings), 1 with the list, 2 when lab.toml cannot be read. No byte is sent to any device.")]
+pub(crate) struct CheckArgs {
+    /// The site's file
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "lab.toml"
+    )]
+    config: PathBuf,
+    /// Do not try to open ports
+    #[arg(long)]
+    no_ports: bool,
+}
+
+pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> Result<Verdict, Failure> {
+    let mut files = Files::read(&args.config);
+    let Some(loaded) = files.loaded.take() else {
+        return Err(site::unreadable(&files.problems));
+    };
+    check_profiles(&loaded, &mut files);
+    if !args.no_ports {
+        check_ports(&loaded, &mut files)?;
+    }
+    if !files.problems.is_empty() {
+        out.text(render(&files.problems, out.colour()))?;
+    }
+    if files.problems.has_errors() {
+        return Ok(Verdict::Found);
+    }
+    out.line(summary(args, &loaded, &files))?;
+    Ok(Verdict::Clean)
+}
+
+fn summary(args: &CheckArgs, loaded: &Loaded, files: &Files) -> String {
+    let count = |number: usize, word: &str| match number {
+        1 => format!("1 {word}"),
+        _ => format!("{number} {word}s"),
+    };
+    let examples = files.library.iter().map(|profile| profile.examples.len());
+    let parts = [
+        count(loaded.lab.hosts.len(), "host"),
+        count(loaded.lab.instruments.len(), "instrument"),
+        count(loaded.catalogue.tests().count(), "test"),
+        count(files.library.names().len(), "profile"),
+        count(examples.sum(), "example"),
+    ];
+    let ports = if args.no_ports {
+        "; ports were not tried"
+    } else {
+        ""
+    };
+    format!(
+        "{}: right ({}){ports}",
+        args.config.display(),
+        parts.join(", ")
+    )
+}
+
+/// Runs the examples of every profile, and proves what only a profile and the site's files together
+/// can tell.
+pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
+    let lab = &loaded.lab;
+    let library = &files.library;
+    for profile in library.iter() {
+        files.problems.extend(run_examples(profile));
+    }
+    let tests_of = |instrument: &Instrument| {
+        let profile = library.get(&instrument.profile);
+        let rules = profile.iter().flat_map(|profile| &profile.tests);
+        rules.map(|rule| rule.test.clone()).collect()
+    };
+    files
+        .problems
+        .extend(check_profile_tests(loaded, &tests_of));
+    let file = File::new(&lab.source);
+    let mut told = BTreeSet::new();
+    for instrument in &lab.instruments {
+        let Some(line) = site::line_profile(lab, instrument, library) else {
+            continue;
+        };
+        check_framing(line.profile(), &instrument.port, &file);
+        for problem in line.check_units(&loaded.catalogue).iter() {
+            // Two lines with one profile have one problem.
+            if told.insert(problem.message.clone()) {
+                files.problems.push(problem.clone());
+            }
+        }
+    }
+    files.problems.extend(file.into_problems());
+}
+
+fn check_framing(profile: &Profile, port: &At<String>, file: &File) {
+    let Ok((framing, endpoint)) = parse(port) else {
+        return;
+    };
+    let is_serial = matches!(endpoint, Endpoint::Serial(_));
+    let (what, instead) = match (profile.device.protocol, framing) {
+        (Protocol::Hl7, Framing::Stream) if !is_serial => ("HL7", "mllp-listen:// or mllp://"),
+        (Protocol::Astm, Framing::Mllp) => ("ASTM", "tcp-listen:// or tcp://"),
+        _ => return,
+    };
+    file.warning(
+        "CONF-0213",
+        port.span.clone(),
+        format!(
+            "the profile {} speaks {what}, the port does not",
+            profile.name
+        ),
+        "another kind of port",
+        format!("write {instead}, or another profile"),
+    );
+}
+
+/// A port of `lab.toml` that is to be tried.
+struct Tried<'a> {
+    whose: String,
+    written: &'a At<String>,
+    endpoint: Endpoint,
+}
+
+fn check_ports(loaded: &Loaded, files: &mut Files) -> Result<(), Failure> {
+    let ports = ports(loaded);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::CannotStart)?;
+    let tries = ports.iter().map(|port| check_endpoint(&port.endpoint));
+    // A device that does not answer costs its whole timeout, so all are tried at the same time.
+    let outcomes = runtime.block_on(async { futures_util::future::join_all(tries).await });
+    let is_running = store::is_in_use(&site::store_url(loaded)).unwrap_or(false);
+    for (port, outcome) in ports.iter().zip(outcomes) {
+        if let Err(error) = outcome {
+            files
+                .problems
+                .push(port.problem(loaded, &error, is_running));
+        }
+    }
+    Ok(())
+}
+
+fn ports(loaded: &Loaded) -> Vec<Tried<'_>> {
+    let lab = &loaded.lab;
+    let of_hosts = lab
+        .hosts
+        .iter()
+        .filter(|host| host.kind == HostKind::Mllp)
+        .flat_map(|host| {
+            let ports = [&host.orders, &host.results].into_iter().flatten();
+            ports.map(|port| (format!("host {}", *host.id), port))
+        });
+    let of_instruments = lab
+        .instruments
+        .iter()
+        .map(|one| (format!("instrument {}", *one.id), &one.port));
+    of_hosts
+        .chain(of_instruments)
+        .filter_map(|(whose, written)| {
+            // A port string that cannot be read was told about already.
+            let (_, endpoint) = parse(written).ok()?;
+            Some(Tried {
+                whose,
+                written,
+                endpoint,
+            })
+        })
+        .collect()
+}
+
+impl Tried<'_> {
+    /// A peer that is not there now may be there when it matters; a port of this machine that
+    /// cannot be had will be missing, unless it is the running bridge that has it.
+    fn problem(&self, loaded: &Loaded, error: &PortError, is_running: bool) -> Problem {
+        let is_own = is_running && matches!(error, PortError::InUse { .. });
+        let is_dialled = matches!(self.endpoint, Endpoint::TcpConnect(_));
+        let cause = std::error::Error::source(error)
+            .map_or_else(String::new, |cause| format!(" ({cause})"));
+        let help = if is_own {
+            "a bridge runs on this store and probably has the port; then all is well".to_owned()
+        } else if is_dialled {
+            "this is tried again for as long as the bridge runs".to_owned()
+        } else {
+            String::new()
+        };
+        Problem {
+            code: error.code(),
+            message: format!("{}: {error}{cause}", self.whose),
+            label: "tried now".to_owned(),
+            help,
+            source: Some(Arc::clone(&loaded.lab.source)),
+            span: Some(self.written.span.clone()),
+            is_warning: is_own || is_dialled,
+        }
+    }
+}

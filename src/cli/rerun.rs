@@ -1,0 +1,281 @@
+//! `labwire replay --since`: the journal, decoded again, beside what is stored of it.
+
+use labwire_drivers::{Clock as _, SystemClock};
+use labwire_protocols::wire::Note;
+
+use super::{
+    Verdict,
+    failure::Failure,
+    ledger,
+    out::Out,
+    progress::Progress,
+    site::{self, Files, SiteArgs},
+};
+use crate::{
+    config::LabConfig,
+    model::{HoldReason, Item, ResultState},
+    profile::{self, Catalogue, Decoded, LineProfile, json_lines},
+    settle::{self, StoredResult},
+    store::{
+        Beside, Db, Sql, StoreError,
+        journal::{self, MessageState},
+    },
+    trace::instant,
+};
+
+const LAST: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM message");
+const NEXT: Sql = Sql::same(
+    "SELECT id FROM message WHERE id > $1 AND id <= $2 AND state = 'parsed' AND received_at >= $3 \
+     ORDER BY id LIMIT 100",
+);
+
+/// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
+pub(super) const ALL: &[&Sql] = &[&LAST, &NEXT];
+
+pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict, Failure> {
+    let files = Files::read(&args.config);
+    let Some(loaded) = &files.loaded else {
+        return Err(site::unreadable(&files.problems));
+    };
+    let zone = loaded.lab.lab.zone();
+    let since = ledger::since(since, &zone, SystemClock::default().utc_micros())?;
+    let url = args
+        .store
+        .clone()
+        .unwrap_or_else(|| site::store_url(loaded));
+    let mut store = Beside::reader(&url)?;
+    let last = store.read(|db| db.row(&LAST, &[])?.int(0))?;
+    let mut progress = Progress::new(out);
+    let (mut after, mut read, mut differing, mut unknown) = (0, 0_u64, 0_u64, 0_u64);
+    loop {
+        let ids = store.read(|db| next(db, after, last, since))?;
+        let Some(end) = ids.last() else { break };
+        after = *end;
+        for id in ids {
+            let Some((message, stored)) = store.read(|db| stored(db, id))? else {
+                continue;
+            };
+            let instrument = loaded.lab.instrument(&message.line);
+            let line =
+                instrument.and_then(|one| site::line_profile(&loaded.lab, one, &files.library));
+            let Some(line) = line else {
+                unknown += u64::from(!is_of_host(&message.line, &loaded.lab));
+                continue;
+            };
+            read += 1;
+            let catalogue = &loaded.catalogue;
+            let catalogue = (!catalogue.is_empty()).then_some(catalogue as &dyn Catalogue);
+            let lines = compare(&line, catalogue, &message, &stored);
+            if !lines.is_empty() {
+                differing += 1;
+                let at = instant(message.received_at, &zone);
+                out.line(format_args!("@@ message {id} on {}, {at} @@", message.line))?;
+                for line in lines {
+                    out.line(line)?;
+                }
+            }
+        }
+        progress.at(
+            u64::try_from(after).unwrap_or(0),
+            u64::try_from(last).unwrap_or(0),
+        );
+    }
+    drop(progress);
+    let left = if unknown > 0 {
+        format!("; {unknown} are of lines that have no profile now")
+    } else {
+        String::new()
+    };
+    out.line(format_args!(
+        "{read} messages read again, {differing} would differ{left}"
+    ))?;
+    Ok(Verdict::found_if(differing > 0))
+}
+
+/// The order line of a host is called `host:` and its id.
+fn is_of_host(line: &str, lab: &LabConfig) -> bool {
+    lab.host(line.strip_prefix("host:").unwrap_or(line))
+        .is_some()
+}
+
+fn next(db: &mut dyn Db, after: i64, last: i64, since: i64) -> Result<Vec<i64>, StoreError> {
+    db.rows(&NEXT, &[after.into(), last.into(), since.into()])?
+        .iter()
+        .map(|row| row.int(0))
+        .collect()
+}
+
+type Kept = (journal::Message, Vec<StoredResult>);
+
+fn stored(db: &mut dyn Db, id: i64) -> Result<Option<Kept>, StoreError> {
+    let message = journal::message(db, id)?.filter(|one| one.state == MessageState::Parsed);
+    let Some(message) = message else {
+        return Ok(None);
+    };
+    let results = settle::of_message(db, id)?;
+    Ok(Some((message, results)))
+}
+
+/// What is stored and would not be read any more, and what would be read instead. Where both are
+/// the same there is nothing.
+fn compare(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    message: &journal::Message,
+    stored: &[StoredResult],
+) -> Vec<String> {
+    let decoded = profile::decode(line, catalogue, &message.raw, message.is_complete);
+    let today = decoded.items.into_iter().filter_map(|item| match item {
+        Item::Observation(observation) => {
+            let holds = observation.holds.iter().map(|hold| hold.reason).collect();
+            Some(Reading::new(item_of(&observation), holds))
+        }
+        Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+    });
+    let then = stored.iter().map(|one| {
+        let holds = one.holds.iter().map(|hold| hold.reason);
+        let holds = holds.filter(|reason| is_of_decoding(*reason)).collect();
+        let mut reading = Reading::new(item_of(&one.observation), holds);
+        reading.is_open = one.state == ResultState::Held || one.state == ResultState::Waiting;
+        reading
+    });
+    difference(&then.collect::<Vec<_>>(), &today.collect::<Vec<_>>())
+}
+
+fn item_of(observation: &crate::model::Observation) -> Item {
+    let mut plain = observation.clone();
+    plain.holds.clear();
+    plain.notes.clear();
+    Item::Observation(Box::new(plain))
+}
+
+/// A result as its line shows it.
+#[derive(Debug)]
+struct Reading {
+    line: String,
+    holds: Vec<HoldReason>,
+    /// Its holds still stand; of a decided result they may be gone.
+    is_open: bool,
+}
+
+impl Reading {
+    fn new(item: Item, mut holds: Vec<HoldReason>) -> Self {
+        let decoded = Decoded {
+            items: vec![item],
+            notes: Vec::<Note>::new(),
+            sender: String::new(),
+        };
+        holds.sort();
+        holds.dedup();
+        Self {
+            line: json_lines(&decoded).concat(),
+            holds,
+            is_open: true,
+        }
+    }
+
+    /// Whether today's reading is this one. Of a result that was decided, only new reasons to hold
+    /// it count.
+    fn is(&self, today: &Self) -> bool {
+        let same_holds = if self.is_open {
+            self.holds == today.holds
+        } else {
+            today.holds.is_empty()
+        };
+        self.line == today.line && same_holds
+    }
+
+    fn shown(&self) -> String {
+        let codes: Vec<&str> = self.holds.iter().map(|reason| reason.code()).collect();
+        if codes.is_empty() {
+            self.line.clone()
+        } else {
+            format!("{} held: {}", self.line, codes.join(", "))
+        }
+    }
+}
+
+/// Readings come in the order of the message, so the n-th is compared with the n-th; what one side
+/// has more stands at its end.
+fn difference(then: &[Reading], today: &[Reading]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for at in 0..then.len().max(today.len()) {
+        match (then.get(at), today.get(at)) {
+            (Some(then), Some(today)) if then.is(today) => {}
+            (then, today) => {
+                lines.extend(then.map(|one| format!("- {}", one.shown())));
+                lines.extend(today.map(|one| format!("+ {}", one.shown())));
+            }
+        }
+    }
+    lines
+}
+
+/// Reasons that a message alone gives; the others come from orders, the site and its people.
+const fn is_of_decoding(reason: HoldReason) -> bool {
+    use HoldReason as R;
+    match reason {
+        R::UnknownTest
+        | R::UnitDiffers
+        | R::UnitMissing
+        | R::Undecodable
+        | R::StatusX
+        | R::StatusNotFinal
+        | R::AbsentValue
+        | R::SuspectFlag
+        | R::Replicate
+        | R::Incomplete
+        | R::Dilution
+        | R::AmbiguousSender => true,
+        R::UnknownSpecimen
+        | R::AmbiguousSpecimen
+        | R::NoSpecimen
+        | R::PatientMismatch
+        | R::OrderCancelled
+        | R::SecondResult
+        | R::ClockYear
+        | R::Transfusion
+        | R::Review
+        | R::ParserFault => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(line: &str, holds: &[HoldReason], is_open: bool) -> Reading {
+        Reading {
+            line: line.to_owned(),
+            holds: holds.to_vec(),
+            is_open,
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_shown() {
+        let then = [
+            reading("a", &[], true),
+            reading("b", &[HoldReason::UnknownTest], true),
+            reading("c", &[], false),
+            reading("d", &[], false),
+        ];
+        let today = [
+            reading("a", &[], true),
+            reading("b", &[], true),
+            reading("c", &[HoldReason::SuspectFlag], true),
+        ];
+        assert_eq!(
+            difference(&then, &today),
+            [
+                "- b held: unknown-test",
+                "+ b",
+                "- c",
+                "+ c held: suspect-flag",
+                "- d"
+            ]
+        );
+        assert!(difference(&today, &today).is_empty());
+    }
+}

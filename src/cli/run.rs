@@ -1,0 +1,86 @@
+//! `labwire run`: the bridge, until it is told to stop.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use super::{Files, Verdict, check::check_profiles, failure::Failure, site};
+use crate::{
+    bridge::{self, Setup},
+    config::render,
+    store::StoreOptions,
+};
+
+/// Run the bridge: open every line, take orders, deliver results
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  labwire run -c lab.toml
+  labwire run -c /etc/labwire/lab.toml --log-format json
+
+SIGTERM stops it in order: what is on its way is finished, nothing is lost.
+The log goes to standard error; how much of it, RUST_LOG says.")]
+pub struct RunArgs {
+    /// The site's file
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "lab.toml"
+    )]
+    pub config: PathBuf,
+    /// How the log is written
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
+    let mut files = Files::read(&args.config);
+    let Some(loaded) = files.loaded.take() else {
+        return Err(site::unreadable(&files.problems));
+    };
+    check_profiles(&loaded, &mut files);
+    if files.problems.has_errors() {
+        let list = render(&files.problems, false);
+        return Err(Failure::Files { list });
+    }
+    log(args.log_format);
+    for problem in files.problems.iter() {
+        tracing::warn!(code = problem.code, "{}", problem.message);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::CannotStart)?;
+    let setup = Setup {
+        loaded,
+        library: files.library,
+        store: StoreOptions::default(),
+    };
+    runtime.block_on(bridge::run(setup))?;
+    Ok(Verdict::Clean)
+}
+
+/// The log goes to standard error; a second subscriber, such as that of a test, is left alone.
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let begun = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    drop(begun);
+}
