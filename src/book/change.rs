@@ -9,7 +9,8 @@ use crate::{
 };
 
 use super::{
-    Action, Identifier, OrderEntry, PatientEntry, SpecimenEntry, entry::Content, lookup, patient,
+    Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry, entry::Content, lookup,
+    patient,
 };
 
 const FIND_ITEM: Sql = Sql::same(
@@ -42,17 +43,16 @@ const NEWEST_SPECIMEN: Sql = Sql::same(
      ORDER BY generation DESC LIMIT 1",
 );
 const OWN_SPECIMEN: Sql = Sql::same(
-    "SELECT s.id FROM specimen s WHERE s.barcode = $1 AND s.patient = $2 AND s.host = $4 \
+    "SELECT s.id, s.fields FROM specimen s WHERE s.barcode = $1 AND s.patient = $2 AND s.host = $4 \
      AND s.ordered_at >= $3 ORDER BY s.generation DESC LIMIT 1",
 );
 const INSERT_SPECIMEN: Sql = Sql::same(
     "INSERT INTO specimen (host, barcode, generation, patient, fields, collected_at, ordered_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
 );
-/// An addition that says nothing of the tube leaves what is known of it.
 const TOUCH_SPECIMEN: Sql = Sql::same(
-    "UPDATE specimen SET ordered_at = $2, collected_at = coalesce($4, collected_at), \
-     fields = CASE WHEN $3 = '{}' THEN fields ELSE $3 END WHERE id = $1",
+    "UPDATE specimen SET ordered_at = $2, fields = $3, collected_at = coalesce($4, collected_at) \
+     WHERE id = $1",
 );
 const UNORDERED_SPECIMEN: Sql = Sql::same(
     "SELECT s.id FROM specimen s JOIN patient_identifier i ON i.patient = s.patient \
@@ -262,7 +262,6 @@ fn place_specimen(
 ) -> Result<i64, StoreError> {
     let since = context.now - context.specimen_age_max;
     let barcode = tube.barcode.as_str();
-    let fields = json(&tube.fields)?;
     let own = db.row_opt(
         &OWN_SPECIMEN,
         &[
@@ -274,10 +273,13 @@ fn place_specimen(
     )?;
     if let Some(row) = own {
         let id = row.int(0)?;
+        // An addition may say less of the tube than its first order did.
+        let mut fields: Fields = unjson(row.text(1)?)?;
+        fields.extend(tube.fields.clone());
         let params: [Param; 4] = [
             id.into(),
             context.now.into(),
-            fields.into(),
+            json(&fields)?.into(),
             tube.collected_at.into(),
         ];
         db.exec(&TOUCH_SPECIMEN, &params)?;

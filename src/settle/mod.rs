@@ -29,7 +29,8 @@ use self::{
 };
 
 pub use self::rows::{
-    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id, was_told,
+    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id,
+    told_before, versions_before,
 };
 
 /// Every statement of this module, for the test that prepares them all.
@@ -416,6 +417,12 @@ fn update_order_status(db: &mut dyn Db, tube: &Tube, now: i64) -> Result<(), Sto
         }
     }
     Ok(())
+}
+
+/// Whether a completion time can be told to anyone: whole, and not in another year.
+pub fn is_time_usable(completed: Option<&crate::model::WallTime>, received_at: i64) -> bool {
+    completed.is_some_and(|time| time.utc.is_some())
+        && clock::judge(completed, received_at, None) != clock::Oddity::WrongYear
 }
 
 #[cfg(test)]
