@@ -136,6 +136,15 @@ impl SiteRules for Site {
         self.hosts.get(host).is_some_and(|host| host.posts_extras)
     }
 
+    fn posts_unordered(&self, _line: &str) -> Option<String> {
+        let mut posting = self.hosts.values().filter(|host| host.posts_unordered);
+        // Two hosts that both want it: nobody says whose patient it is, so it waits.
+        match (posting.next(), posting.next()) {
+            (Some(only), None) => Some(only.id.clone()),
+            _ => None,
+        }
+    }
+
     fn is_transfusion(&self, line: &str, test: &str) -> bool {
         self.lines.get(line).is_some_and(|line| line.is_transfusion)
             || self
