@@ -11,9 +11,12 @@
 
 pub mod analyzer;
 pub mod chance;
+pub mod cli;
 pub mod clock;
 pub mod faults;
 pub mod his;
+pub mod load;
+pub mod morning;
 pub mod persona;
 pub mod port;
 pub mod runner;

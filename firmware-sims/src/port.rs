@@ -39,8 +39,8 @@ impl Pty {
     /// # Errors
     /// If the system has none left.
     pub fn open() -> io::Result<Self> {
-        let (master, mut slave) = SerialStream::pair()?;
-        slave.set_exclusive(false)?;
+        // Neither end is locked by this, so that whoever gets the path can lock it.
+        let (master, slave) = SerialStream::pair()?;
         let path = slave
             .name()
             .ok_or_else(|| io::Error::other("the pseudo-terminal has no name"))?;

@@ -9,7 +9,8 @@ use crate::{
 };
 
 use super::{
-    Action, Identifier, OrderEntry, PatientEntry, SpecimenEntry, entry::Content, lookup, patient,
+    Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry, entry::Content, lookup,
+    patient,
 };
 
 const FIND_ITEM: Sql = Sql::same(
@@ -42,15 +43,22 @@ const NEWEST_SPECIMEN: Sql = Sql::same(
      ORDER BY generation DESC LIMIT 1",
 );
 const OWN_SPECIMEN: Sql = Sql::same(
-    "SELECT s.id FROM specimen s WHERE s.barcode = $1 AND s.patient = $2 AND s.host = $4 \
+    "SELECT s.id, s.fields FROM specimen s WHERE s.barcode = $1 AND s.patient = $2 AND s.host = $4 \
      AND s.ordered_at >= $3 ORDER BY s.generation DESC LIMIT 1",
 );
 const INSERT_SPECIMEN: Sql = Sql::same(
     "INSERT INTO specimen (host, barcode, generation, patient, fields, collected_at, ordered_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
 );
-const TOUCH_SPECIMEN: Sql =
-    Sql::same("UPDATE specimen SET ordered_at = $2, fields = $3, collected_at = $4 WHERE id = $1");
+const TOUCH_SPECIMEN: Sql = Sql::same(
+    "UPDATE specimen SET ordered_at = $2, fields = $3, collected_at = coalesce($4, collected_at) \
+     WHERE id = $1",
+);
+const UNORDERED_SPECIMEN: Sql = Sql::same(
+    "SELECT s.id FROM specimen s JOIN patient_identifier i ON i.patient = s.patient \
+     WHERE s.barcode = $1 AND s.host = $2 AND i.host = $3 AND i.identifier = $4 \
+     AND s.ordered_at >= $5 ORDER BY s.generation DESC LIMIT 1",
+);
 const MOVE_SPECIMENS: Sql = Sql::same("UPDATE specimen SET patient = $2 WHERE patient = $1");
 const MEASURED: Sql = Sql::same(
     "SELECT count(*) FROM result r JOIN order_test t ON t.test = r.test \
@@ -83,6 +91,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &OWN_SPECIMEN,
     &INSERT_SPECIMEN,
     &TOUCH_SPECIMEN,
+    &UNORDERED_SPECIMEN,
     &MOVE_SPECIMENS,
     &MEASURED,
     &TOLD_LINES,
@@ -158,7 +167,7 @@ pub fn apply(
 ) -> Result<Applied, StoreError> {
     match entry.action {
         Action::New => place(db, context, patient, entry),
-        Action::Cancel => cancel(db, context, entry),
+        Action::Cancel => cancel(db, context, patient, entry),
         Action::Change => change(db, context, patient, entry),
     }
 }
@@ -170,7 +179,9 @@ fn place(
     entry: &OrderEntry,
 ) -> Result<Applied, StoreError> {
     if let Some(known) = find(db, context.host, entry)? {
-        let same = known.content.says_the_same(&entry.content());
+        let same = known.content.says_the_same(&entry.content())
+            && patient.is_some()
+            && is_of(db, &known, patient)?;
         let outcome = match (same, known.status) {
             (true, OrderStatus::Cancelled) => Outcome::AlreadyCancelled,
             (true, _) => Outcome::Accepted,
@@ -251,7 +262,6 @@ fn place_specimen(
 ) -> Result<i64, StoreError> {
     let since = context.now - context.specimen_age_max;
     let barcode = tube.barcode.as_str();
-    let fields = json(&tube.fields)?;
     let own = db.row_opt(
         &OWN_SPECIMEN,
         &[
@@ -263,15 +273,28 @@ fn place_specimen(
     )?;
     if let Some(row) = own {
         let id = row.int(0)?;
+        // An addition may say less of the tube than its first order did.
+        let mut fields: Fields = unjson(row.text(1)?)?;
+        fields.extend(tube.fields.clone());
         let params: [Param; 4] = [
             id.into(),
             context.now.into(),
-            fields.into(),
+            json(&fields)?.into(),
             tube.collected_at.into(),
         ];
         db.exec(&TOUCH_SPECIMEN, &params)?;
         return Ok(id);
     }
+    insert_specimen(db, context, patient, tube)
+}
+
+fn insert_specimen(
+    db: &mut dyn Db,
+    context: &BookContext<'_>,
+    patient: i64,
+    tube: &SpecimenEntry,
+) -> Result<i64, StoreError> {
+    let barcode = tube.barcode.as_str();
     let newest = db.row_opt(&NEWEST_SPECIMEN, &[barcode.into()])?;
     let generation = newest.map(|row| row.int(1)).transpose()?.unwrap_or(0) + 1;
     let params: [Param; 7] = [
@@ -279,21 +302,71 @@ fn place_specimen(
         barcode.into(),
         generation.into(),
         patient.into(),
-        fields.into(),
+        json(&tube.fields)?.into(),
         tube.collected_at.into(),
         context.now.into(),
     ];
     db.insert(&INSERT_SPECIMEN, &params)
 }
 
+/// In place of a host: identifiers that only a device knows. No host has such a name, so no order,
+/// change or merge ever finds a patient by them.
+const OF_DEVICES: &str = "device:";
+
+/// The tube of a result that has no order and is posted all the same: the tube and the patient as
+/// the device has them. Nothing is ordered on it, so no order and no query ever finds it.
+///
+/// # Errors
+/// The store's.
+pub fn unordered_specimen(
+    db: &mut dyn Db,
+    context: &BookContext<'_>,
+    patient: &PatientEntry,
+    barcode: &str,
+) -> Result<i64, StoreError> {
+    let id = patient
+        .identifiers
+        .first()
+        .ok_or_else(|| StoreError::value("an unordered tube without a patient"))?;
+    let since = context.now - context.specimen_age_max;
+    let params: [Param; 5] = [
+        barcode.into(),
+        context.host.into(),
+        OF_DEVICES.into(),
+        id.id.expose().as_str().into(),
+        since.into(),
+    ];
+    if let Some(row) = db.row_opt(&UNORDERED_SPECIMEN, &params)? {
+        return row.int(0);
+    }
+    let row = [
+        json(patient.fields.expose())?,
+        patient.birth.expose().clone(),
+        patient.sex.clone(),
+    ];
+    let owner = patient::insert(db, row, context.now)?;
+    for identifier in &patient.identifiers {
+        patient::add_identifier(db, OF_DEVICES, identifier, false, owner)?;
+    }
+    let tube = SpecimenEntry {
+        barcode: barcode.to_owned(),
+        ..SpecimenEntry::default()
+    };
+    insert_specimen(db, context, owner, &tube)
+}
+
 fn cancel(
     db: &mut dyn Db,
     context: &BookContext<'_>,
+    patient: Option<&PatientEntry>,
     entry: &OrderEntry,
 ) -> Result<Applied, StoreError> {
     let Some(item) = find_for_cancel(db, context.host, entry)? else {
         return Ok(Applied::refused(Outcome::NotFound));
     };
+    if !is_of(db, &item, patient)? {
+        return Ok(Applied::of(&item, Outcome::DiffersFromFirst));
+    }
     if item.status == OrderStatus::Cancelled {
         return Ok(Applied::of(&item, Outcome::Accepted));
     }
@@ -348,10 +421,14 @@ fn change(
     if item.status == OrderStatus::Cancelled {
         return Ok(Applied::of(&item, Outcome::AlreadyCancelled));
     }
-    let moves = entry
-        .specimen
-        .as_ref()
-        .is_some_and(|tube| !tube.barcode.is_empty() && tube.barcode != item.content.barcode);
+    if !is_of(db, &item, patient)? {
+        return Ok(Applied::of(&item, Outcome::DiffersFromFirst));
+    }
+    // Where the barcode stands in OBR-3, a change echoes our own number there.
+    let moves = entry.specimen.as_ref().is_some_and(|tube| {
+        let is_named = !tube.barcode.is_empty() && tube.barcode != item.filler;
+        is_named && tube.barcode != item.content.barcode
+    });
     if moves && measured(db, &item)? {
         return Ok(Applied::of(&item, Outcome::InProcess));
     }
@@ -366,7 +443,7 @@ fn change(
         _ => item.specimen,
     };
     let mut content = entry.content();
-    if content.barcode.is_empty() {
+    if !moves {
         content.barcode.clone_from(&item.content.barcode);
     }
     let barcode = content.barcode.clone();
@@ -492,6 +569,23 @@ pub fn keep_answer(
     ];
     db.exec(&KEEP_ANSWER, &params)?;
     Ok(())
+}
+
+/// Whether the patient of a message, where it names one, is the one the item was ordered for.
+fn is_of(
+    db: &mut dyn Db,
+    item: &StoredItem,
+    patient: Option<&PatientEntry>,
+) -> Result<bool, StoreError> {
+    let Some(patient) = patient.filter(|patient| !patient.identifiers.is_empty()) else {
+        return Ok(true);
+    };
+    let owner = lookup::specimen_by_id(db, item.specimen)?.patient;
+    let known = lookup::patient_of(db, owner)?.identifiers;
+    Ok(patient
+        .identifiers
+        .iter()
+        .any(|one| known.iter().any(|id| id == &one.id)))
 }
 
 fn measured(db: &mut dyn Db, item: &StoredItem) -> Result<bool, StoreError> {

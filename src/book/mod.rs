@@ -16,7 +16,7 @@ pub(crate) use self::{
 pub use self::{
     change::{
         AnsweredMessage, Applied, BookContext, Outcome, apply, find_answered, keep_answer, merge,
-        set_status, update_patient,
+        set_status, unordered_specimen, update_patient,
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{

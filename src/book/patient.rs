@@ -2,12 +2,18 @@
 
 use crate::store::{Db, Param, Row, Sql, StoreError};
 
-use super::{Identifier, PatientEntry};
+use super::{Fields, Identifier, PatientEntry};
 
 const BY_KEY: Sql = Sql::same(
     "SELECT patient FROM patient_identifier \
      WHERE host = $1 AND identifier = $2 AND authority = $3 AND is_key = 1",
 );
+/// A sender that leaves the authority out means the one patient with this number, if there is one.
+const BY_KEY_ALONE: Sql = Sql::same(
+    "SELECT DISTINCT patient FROM patient_identifier \
+     WHERE host = $1 AND identifier = $2 AND (authority = '' OR $3 = '') AND is_key = 1",
+);
+const STORED: Sql = Sql::same("SELECT fields, birth, sex FROM patient WHERE id = $1");
 const MERGED_INTO: Sql = Sql::same("SELECT merged_into FROM patient WHERE id = $1");
 const INSERT: Sql = Sql::same(
     "INSERT INTO patient (merged_into, fields, birth, sex, updated_at) \
@@ -30,6 +36,8 @@ const MERGE_DEPTH_MAX: usize = 64;
 #[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
     &BY_KEY,
+    &BY_KEY_ALONE,
+    &STORED,
     &MERGED_INTO,
     &INSERT,
     &UPDATE,
@@ -64,13 +72,21 @@ pub(super) fn find(
         key.id.expose().as_str().into(),
         key.authority.as_str().into(),
     ];
-    match db
+    let exact = db
         .row_opt(&BY_KEY, &params)?
         .map(|row: Row| row.int(0))
-        .transpose()?
-    {
-        Some(id) => resolve(db, id).map(Some),
-        None => Ok(None),
+        .transpose()?;
+    if let Some(id) = exact {
+        return resolve(db, id).map(Some);
+    }
+    let mut found = Vec::new();
+    for row in db.rows(&BY_KEY_ALONE, &params)? {
+        found.push(resolve(db, row.int(0)?)?);
+    }
+    found.dedup();
+    match found.as_slice() {
+        [only] => Ok(Some(*only)),
+        _ => Ok(None),
     }
 }
 
@@ -85,32 +101,82 @@ pub(super) fn upsert(
         Some(key) => find(db, host, key)?,
         None => None,
     };
-    let fields = super::change::json(entry.fields.expose())?;
-    let birth = entry.birth.expose().as_str();
+    let (fields, birth, sex) = said_of(db, known, entry)?;
+    let fields = super::change::json(&fields)?;
     let id = if let Some(id) = known {
         let params: [Param; 5] = [
             id.into(),
             fields.into(),
             birth.into(),
-            entry.sex.as_str().into(),
+            sex.into(),
             now.into(),
         ];
         db.exec(&UPDATE, &params)?;
         id
     } else {
-        let params: [Param; 4] = [
-            fields.into(),
-            birth.into(),
-            entry.sex.as_str().into(),
-            now.into(),
-        ];
-        db.insert(&INSERT, &params)?
+        insert(db, [fields, birth, sex], now)?
     };
     for (index, identifier) in entry.identifiers.iter().enumerate() {
         add_identifier(db, host, identifier, index == 0, id)?;
     }
     Ok(id)
 }
+
+pub(super) fn insert(
+    db: &mut dyn Db,
+    [fields, birth, sex]: [String; 3],
+    now: i64,
+) -> Result<i64, StoreError> {
+    let params: [Param; 4] = [fields.into(), birth.into(), sex.into(), now.into()];
+    db.insert(&INSERT, &params)
+}
+
+/// "Delete what is known" (HL7 v2.5.1 2.5.3).
+const NULL: &str = "\"\"";
+
+/// What is known of the patient after the message: an empty field changes nothing, `""` deletes.
+fn said_of(
+    db: &mut dyn Db,
+    known: Option<i64>,
+    entry: &PatientEntry,
+) -> Result<(Fields, String, String), StoreError> {
+    let stored = match known {
+        Some(id) => db.row_opt(&STORED, &[id.into()])?,
+        None => None,
+    };
+    let (mut fields, birth, sex): (Fields, _, _) = match &stored {
+        Some(row) => (
+            super::change::unjson(row.text(0)?)?,
+            row.text(1)?.to_owned(),
+            row.text(2)?.to_owned(),
+        ),
+        None => Default::default(),
+    };
+    let said = entry.fields.expose();
+    for (n, text) in said {
+        if text == NULL {
+            fields.remove(n);
+        } else {
+            fields.insert(*n, text.clone());
+        }
+    }
+    let newer = |n: u16, new: &str, old: String| {
+        let is_silent = new.is_empty() && !said.contains_key(&n);
+        match (is_silent, new) {
+            (true, _) => old,
+            (false, NULL) => String::new(),
+            (false, new) => new.to_owned(),
+        }
+    };
+    let birth = newer(BIRTH, entry.birth.expose(), birth);
+    let sex = newer(SEX, &entry.sex, sex);
+    Ok((fields, birth, sex))
+}
+
+/// PID-7.
+const BIRTH: u16 = 7;
+/// PID-8.
+const SEX: u16 = 8;
 
 /// Remembers an identifier of a patient.
 pub(super) fn add_identifier(

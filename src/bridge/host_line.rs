@@ -126,11 +126,7 @@ pub(super) fn follow_up(
 /// Orders for devices that are told instead of asking.
 fn broadcast(db: &mut dyn Db, site: &Site, barcode: &str, now: i64) -> Result<(), StoreError> {
     let since = now - site.laboratory.specimen_age_max;
-    let told = site.lines.values().filter(|line| {
-        let answer = line.profile.profile().answer.as_ref();
-        answer.is_some_and(|answer| answer.download.broadcast)
-    });
-    for line in told {
+    for line in site.lines.values().filter(|line| line.is_told) {
         let measures = |test: &str| !line.profile.codes_of(test).is_empty();
         let found = book::waiting_for_device(db, barcode, since, &measures)?;
         let Some((specimen, items)) = found else {

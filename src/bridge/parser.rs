@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
@@ -64,6 +64,25 @@ pub(super) struct Parser {
     room: Arc<Semaphore>,
 }
 
+/// The worker threads.
+#[derive(Debug)]
+pub(super) struct Workers {
+    stop: Sender<()>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Lets the workers finish what was handed over, and waits for them.
+    pub(super) fn stop(self) {
+        drop(self.stop);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a parser worker panicked; its messages wait for the next start");
+            }
+        }
+    }
+}
+
 /// What the workers share.
 struct Shared {
     store: Store,
@@ -82,7 +101,7 @@ impl Parser {
         heard: Arc<dyn Heard>,
         clock: Arc<dyn labwire_drivers::Clock>,
         run: &str,
-    ) -> std::io::Result<(Self, Vec<thread::JoinHandle<()>>)> {
+    ) -> std::io::Result<(Self, Workers)> {
         let shared = Arc::new(Shared {
             store: store.clone(),
             site: Arc::clone(site),
@@ -90,26 +109,19 @@ impl Parser {
             clock,
             run: run.to_owned(),
         });
+        let (stop, stopped) = bounded::<()>(0);
         let mut workers = Vec::new();
         let mut threads = Vec::new();
         for number in 0..count.max(1) {
             let (sender, receiver) = bounded(HANDED_MAX);
-            let shared = Arc::clone(&shared);
+            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
             let name = format!("parser-{number}");
-            threads.push(
-                thread::Builder::new()
-                    .name(name)
-                    .spawn(move || shared.work(&receiver))?,
-            );
+            let work = move || shared.work(&receiver, &stopped);
+            threads.push(thread::Builder::new().name(name).spawn(work)?);
             workers.push(sender);
         }
-        Ok((
-            Self {
-                workers,
-                room: Arc::new(Semaphore::new(HANDED_MAX)),
-            },
-            threads,
-        ))
+        let room = Arc::new(Semaphore::new(HANDED_MAX));
+        Ok((Self { workers, room }, Workers { stop, threads }))
     }
 
     /// Hands a message over; waits while too many are under way.
@@ -153,8 +165,14 @@ struct Done {
 }
 
 impl Shared {
-    fn work(&self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
+    /// Works until stopped, and then what is left.
+    fn work(&self, jobs: &Receiver<Job>, stopped: &Receiver<()>) {
+        loop {
+            let first = select! {
+                recv(jobs) -> job => job.ok(),
+                recv(stopped) -> _ => jobs.try_recv().ok(),
+            };
+            let Some(first) = first else { return };
             let mut batch = vec![first];
             batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
             self.batch(batch);

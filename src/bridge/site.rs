@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::tz::TimeZone;
 
 use crate::{
-    config::{Catalogue, LabConfig, choice::Unmapped},
+    config::{
+        Catalogue, LabConfig,
+        choice::{Orders, Unmapped},
+    },
     host::{HostSite, Laboratory},
-    profile::{Library, LineProfile, LineSettings},
+    profile::{Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
 };
 
@@ -23,6 +26,8 @@ pub struct LineSite {
     pub profile: LineProfile,
     /// The zone of its clock.
     pub zone: TimeZone,
+    /// Whether orders are sent to it without its asking.
+    pub is_told: bool,
     is_transfusion: bool,
 }
 
@@ -53,6 +58,7 @@ impl Site {
                 let settings = LineSettings::of(instrument, zone.clone());
                 let id = instrument.id.to_string();
                 let line = LineSite {
+                    is_told: is_told(profile, instrument.orders),
                     id: id.clone(),
                     profile: profile.for_line(settings),
                     zone,
@@ -86,6 +92,19 @@ impl Site {
     }
 }
 
+/// A device that can ask is not told as well, unless the site wants it.
+fn is_told(profile: &Profile, orders: Orders) -> bool {
+    let can = profile
+        .answer
+        .as_ref()
+        .is_some_and(|answer| answer.download.broadcast);
+    match orders {
+        Orders::Auto => can && profile.query.id.is_empty(),
+        Orders::Query => false,
+        Orders::Download | Orders::Both => can,
+    }
+}
+
 /// Test ids that some line gives without the catalogue; `None` when a line passes every code.
 fn measured(lab: &LabConfig, lines: &BTreeMap<String, Arc<LineSite>>) -> Option<Vec<String>> {
     if lab
@@ -115,6 +134,15 @@ impl SiteRules for Site {
 
     fn posts_extras(&self, host: &str) -> bool {
         self.hosts.get(host).is_some_and(|host| host.posts_extras)
+    }
+
+    fn posts_unordered(&self, _line: &str) -> Option<String> {
+        let mut posting = self.hosts.values().filter(|host| host.posts_unordered);
+        // Two hosts that both want it: nobody says whose patient it is, so it waits.
+        match (posting.next(), posting.next()) {
+            (Some(only), None) => Some(only.id.clone()),
+            _ => None,
+        }
     }
 
     fn is_transfusion(&self, line: &str, test: &str) -> bool {

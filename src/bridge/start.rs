@@ -32,7 +32,7 @@ use super::{
     courier::{Courier, Destination, Finished, ResultLine},
     device::{Answers, DeviceLine, Ids},
     host_line::HostLine,
-    parser::{self, Parser},
+    parser::{self, Parser, Workers},
     site::{LineSite, Site},
 };
 
@@ -76,7 +76,7 @@ pub struct Running {
     stop: CancellationToken,
     couriers: Vec<JoinHandle<()>>,
     result_lines: Vec<LineHandle>,
-    threads: Vec<thread::JoinHandle<()>>,
+    workers: Workers,
 }
 
 /// Host connections that send orders at once; more are refused, visibly.
@@ -138,7 +138,7 @@ struct Starter {
     lines: BTreeMap<String, LineHandle>,
     result_lines: Vec<LineHandle>,
     couriers: Vec<JoinHandle<()>>,
-    threads: Vec<thread::JoinHandle<()>>,
+    workers: Workers,
 }
 
 /// What the parser tells: answers for devices, news for couriers.
@@ -175,11 +175,11 @@ impl Starter {
             results_changed: Arc::clone(&results_changed),
             runtime: tokio::runtime::Handle::current(),
         });
-        let workers = thread::available_parallelism()
+        let count = thread::available_parallelism()
             .map_or(2, usize::from)
             .min(8);
-        let (parser, threads) =
-            Parser::start(workers, &store, &site, ears, Arc::clone(&clock), ids.run())?;
+        let (parser, workers) =
+            Parser::start(count, &store, &site, ears, Arc::clone(&clock), ids.run())?;
         Ok(Self {
             store,
             site,
@@ -193,7 +193,7 @@ impl Starter {
             lines: BTreeMap::new(),
             result_lines: Vec::new(),
             couriers: Vec::new(),
-            threads,
+            workers,
         })
     }
 
@@ -342,7 +342,7 @@ impl Starter {
             stop: self.stop,
             couriers: self.couriers,
             result_lines: self.result_lines,
-            threads: self.threads,
+            workers: self.workers,
         }
     }
 }
@@ -401,7 +401,7 @@ impl Running {
             stop,
             couriers,
             result_lines,
-            threads,
+            workers,
         } = self;
         futures_util::future::join_all(lines.values().map(LineHandle::stop)).await;
         stop.cancel();
@@ -414,9 +414,7 @@ impl Running {
         }
         drop(lines);
         drop(result_lines);
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().for_each(|thread| drop(thread.join()));
-        });
+        let joined = tokio::task::spawn_blocking(move || workers.stop());
         drop(joined.await);
         store.close().await;
     }

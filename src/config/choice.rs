@@ -87,6 +87,14 @@ choices! {
         Message = "message", "Whole messages; for devices that resend whole messages.";
     } default Frame
 
+    "How a device gets its orders (`orders`)."
+    Orders {
+        Auto = "auto", "It asks where its profile can ask, else it is told.";
+        Query = "query", "It asks.";
+        Download = "download", "It is told as soon as the order comes.";
+        Both = "both", "It is told, and may ask too.";
+    } default Auto
+
     "A test code that nothing maps (`unmapped`)."
     Unmapped {
         Hold = "hold", "The result is held.";

@@ -2,7 +2,7 @@
 
 use super::{
     Seams,
-    choice::{Durability, Unmapped},
+    choice::{Durability, Orders, Unmapped},
     host, lab,
     read::{At, Table},
     suggest::did_you_mean,
@@ -25,6 +25,8 @@ pub struct Instrument {
     pub charset: Option<At<String>>,
     /// The device's code in insurance data (MA_MAY).
     pub ma_may: String,
+    /// How the device gets its orders.
+    pub orders: Orders,
     /// What happens to a code that nothing maps.
     pub unmapped: At<Unmapped>,
     /// The site's own mapping: instrument code to catalogue test; wins over the profile's.
@@ -43,6 +45,7 @@ impl Instrument {
             durability: table.choice("durability").value,
             charset: host::charset(table, seams),
             ma_may: table.text_or("ma_may", "").value,
+            orders: table.choice("orders").value,
             unmapped: table.choice("unmapped"),
             tests: table.pairs("tests"),
             timezone: lab::timezone(table),

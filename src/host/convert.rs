@@ -72,52 +72,79 @@ pub(super) fn patient(block: &PatientBlock<'_>) -> PatientEntry {
     }
 }
 
-/// The tube of an order: the place that the site wrote down, else SPM-2, else SAC-3.
-pub(super) fn specimen(
-    order: &OrderGroup<'_>,
-    own: Option<&SpecimenBlock<'_>>,
-    place: &FieldPath,
-    zone: &TimeZone,
-) -> Option<SpecimenEntry> {
-    let barcode = barcode(order, own, place);
-    let fields = own.map(|block| fields(block.segment)).unwrap_or_default();
-    if barcode.is_empty() {
-        return None;
-    }
-    let collected = own.map_or("", |block| block.collected);
-    let collected = if collected.is_empty() {
-        order.collection_time
-    } else {
-        collected
-    };
-    Some(SpecimenEntry {
-        barcode,
-        fields,
-        collected_at: instant(collected, zone),
-    })
+/// Where the tubes of one message are named.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TubePlace<'a> {
+    /// As the site wrote it; without, SPM where there is one.
+    pub(super) written: Option<&'a FieldPath>,
+    /// The message is older than 2.5, which brought SPM.
+    pub(super) is_before_spm: bool,
 }
 
-fn barcode(order: &OrderGroup<'_>, own: Option<&SpecimenBlock<'_>>, place: &FieldPath) -> String {
-    let segment = match place.segment.as_str() {
+impl TubePlace<'_> {
+    /// Whether a tube is named in a segment that orders may share.
+    pub(super) fn is_shared(self) -> bool {
+        self.written
+            .is_none_or(|path| matches!(path.segment.as_str(), "SPM" | "SAC"))
+    }
+
+    /// What is on the tube, exactly; empty when the order does not say.
+    pub(super) fn barcode(self, order: &OrderGroup<'_>, own: Option<&SpecimenBlock<'_>>) -> String {
+        match (self.written, own) {
+            (Some(path), _) => at_path(path, order, own),
+            (None, Some(own)) => id_of(own),
+            // Where old senders put the number of the tube, for want of SPM.
+            (None, None) if self.is_before_spm => order
+                .obr
+                .map(|obr| obr.field(3).component(1).text().to_string())
+                .unwrap_or_default(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// The placer's number first, then the filler's, then what is on the container.
+fn id_of(own: &SpecimenBlock<'_>) -> String {
+    [&own.placer_id, &own.filler_id, &own.container_id()]
+        .into_iter()
+        .find(|id| !id.is_empty())
+        .map(|id| id.to_string())
+        .unwrap_or_default()
+}
+
+fn at_path(path: &FieldPath, order: &OrderGroup<'_>, own: Option<&SpecimenBlock<'_>>) -> String {
+    let segment = match path.segment.as_str() {
         "SPM" => own.map(|block| block.segment),
         "SAC" => own.and_then(|block| block.containers.first().copied()),
         "OBR" => order.obr,
         "ORC" => order.orc,
         _ => None,
     };
-    let found = segment
-        .map(|segment| part(segment, place))
-        .unwrap_or_default();
-    if !found.is_empty() || place.segment != "SPM" {
-        return found;
+    segment
+        .map(|segment| part(segment, path))
+        .unwrap_or_default()
+}
+
+/// The tube of an order.
+pub(super) fn specimen(
+    order: &OrderGroup<'_>,
+    own: Option<&SpecimenBlock<'_>>,
+    place: TubePlace<'_>,
+    zone: &TimeZone,
+) -> Option<SpecimenEntry> {
+    let barcode = place.barcode(order, own);
+    if barcode.is_empty() {
+        return None;
     }
-    // The placer's number first, then the filler's, then what is on the container.
-    own.map_or_else(String::new, |block| {
-        [&block.placer_id, &block.filler_id, &block.container_id()]
-            .into_iter()
-            .find(|id| !id.is_empty())
-            .map(|id| id.to_string())
-            .unwrap_or_default()
+    let collected = [
+        own.map_or("", |block| block.collected),
+        order.collection_time,
+    ];
+    let collected = collected.into_iter().find(|time| !time.is_empty());
+    Some(SpecimenEntry {
+        barcode,
+        fields: own.map(|block| fields(block.segment)).unwrap_or_default(),
+        collected_at: collected.and_then(|time| instant(time, zone)),
     })
 }
 

@@ -18,7 +18,10 @@ use crate::{
     audit,
     book::{self, BookContext},
     config::choice::Choice as _,
-    store::{Db, JournalEntry, StoreError, journal},
+    store::{
+        Db, JournalEntry, StoreError,
+        journal::{self, MessageState},
+    },
 };
 
 use super::{HostSite, convert, reply};
@@ -49,6 +52,9 @@ pub(super) struct Hearing<'a> {
     pub(super) context: BookContext<'a>,
     pub(super) reply_id: &'a str,
     pub(super) time: String,
+    /// Of the message, and so of its replies: what they echo can then be written.
+    charset: Charset,
+    charset_name: String,
 }
 
 /// Journals, applies and answers one message of a host.
@@ -60,52 +66,72 @@ pub fn hear(db: &mut dyn Db, site: &HostSite, inbound: &Inbound) -> Result<Heard
         return Err(StoreError::value("a host's line gave a frame"));
     };
     let raw = &received.bytes;
+    let message = journalled(db, &inbound.entry)?;
+    if !received.is_complete {
+        // Its end never came, so orders may be missing; its sender gets no reply and sends again.
+        return done(db, message, MessageState::Parsed, Heard::cut());
+    }
     let digest = hex(&Sha256::digest(raw));
     let peek = hl7::header::peek(raw);
     let ids = peek.as_ref().map(identity).unwrap_or_default();
-    if let Some(heard) = repeat(db, site, &ids, &digest)? {
-        return Ok(heard);
+    let hearing = Hearing::new(site, message, inbound, raw);
+    match hearing.answered_before(db, &ids, &digest)? {
+        Before::Same(heard) => return done(db, message, MessageState::Retransmission, heard),
+        Before::Other => hearing.audit(db, "this control id came before with another message")?,
+        Before::Never => {}
     }
-    let now = inbound.entry.at;
-    let journalled = journal::append(db, &[&inbound.entry])?;
-    let message = journalled
-        .first()
-        .and_then(|done| done.messages.first())
-        .copied()
-        .ok_or_else(|| StoreError::value("the journal gave no id"))?;
-    let hearing = Hearing {
-        site,
-        context: BookContext {
-            host: &site.id,
-            message,
-            now,
-            specimen_age_max: site.laboratory.specimen_age_max,
-        },
-        reply_id: &inbound.reply_id,
-        time: site.laboratory.hl7_time(now),
-    };
     let heard = hearing.decode_and_apply(db, peek.as_ref(), raw)?;
-    let state = journal::MessageState::Parsed;
-    let outcome = serde_json::json!({ "heard": heard.summary }).to_string();
-    journal::mark(db, message, state, Some(&outcome))?;
     if !ids.control_id.is_empty() {
         let keep = [
             ids.sender.as_str(),
             ids.control_id.as_str(),
             digest.as_str(),
         ];
-        let joined = join(&heard.replies);
+        let joined = heard.replies.join(&[REPLY_END][..]);
         book::keep_answer(db, &hearing.context, keep, Some(&joined))?;
     }
+    done(db, message, MessageState::Parsed, heard)
+}
+
+pub(super) fn journalled(db: &mut dyn Db, entry: &JournalEntry) -> Result<i64, StoreError> {
+    journal::append(db, &[entry])?
+        .first()
+        .and_then(|done| done.messages.first())
+        .copied()
+        .ok_or_else(|| StoreError::value("the journal gave no id"))
+}
+
+pub(super) fn done(
+    db: &mut dyn Db,
+    message: i64,
+    state: MessageState,
+    heard: Heard,
+) -> Result<Heard, StoreError> {
+    let outcome = serde_json::json!({ "heard": heard.summary }).to_string();
+    journal::mark(db, message, state, Some(&outcome))?;
     Ok(heard)
+}
+
+impl Heard {
+    fn cut() -> Self {
+        Self {
+            summary: "cut before its end: not applied, not answered".to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// What is known of a control id of this sender.
+enum Before {
+    Never,
+    /// This very message, with what was answered.
+    Same(Heard),
+    /// Another message: the id does not name it.
+    Other,
 }
 
 /// Between stored replies; cannot occur inside one.
 const REPLY_END: u8 = 0x1C;
-
-fn join(replies: &[Vec<u8>]) -> Vec<u8> {
-    replies.join(&[REPLY_END][..])
-}
 
 #[derive(Default)]
 struct Identity {
@@ -130,36 +156,7 @@ fn identity(peek: &Peek<'_>) -> Identity {
     }
 }
 
-/// The stored answer, if this very message was answered before.
-fn repeat(
-    db: &mut dyn Db,
-    site: &HostSite,
-    ids: &Identity,
-    digest: &str,
-) -> Result<Option<Heard>, StoreError> {
-    if ids.control_id.is_empty() {
-        return Ok(None);
-    }
-    let known = book::find_answered(db, &site.id, &ids.sender, &ids.control_id)?;
-    let same = known.into_iter().find(|(content, _)| content == digest);
-    let Some((_, stored)) = same else {
-        return Ok(None);
-    };
-    let replies = match stored {
-        Some(bytes) if !bytes.is_empty() => bytes
-            .split(|byte| *byte == REPLY_END)
-            .map(<[u8]>::to_vec)
-            .collect(),
-        _ => Vec::new(),
-    };
-    Ok(Some(Heard {
-        replies,
-        barcodes: Vec::new(),
-        summary: "the same message again".to_owned(),
-    }))
-}
-
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -206,14 +203,68 @@ impl Verdict {
     }
 }
 
-impl Hearing<'_> {
+impl<'a> Hearing<'a> {
+    fn new(site: &'a HostSite, message: i64, inbound: &'a Inbound, raw: &[u8]) -> Self {
+        let named = hl7::charset::names(raw).first().and_then(|name| {
+            let charset = Charset::from_label(name)?;
+            Some((charset, (*name).to_owned()))
+        });
+        let (charset, charset_name) =
+            named.unwrap_or_else(|| (site.charset, site.charset_name().to_owned()));
+        let now = inbound.entry.at;
+        Self {
+            site,
+            context: BookContext {
+                host: &site.id,
+                message,
+                now,
+                specimen_age_max: site.laboratory.specimen_age_max,
+            },
+            reply_id: &inbound.reply_id,
+            time: site.laboratory.hl7_time(now),
+            charset,
+            charset_name,
+        }
+    }
+
+    fn answered_before(
+        &self,
+        db: &mut dyn Db,
+        ids: &Identity,
+        digest: &str,
+    ) -> Result<Before, StoreError> {
+        if ids.control_id.is_empty() {
+            return Ok(Before::Never);
+        }
+        let known = book::find_answered(db, &self.site.id, &ids.sender, &ids.control_id)?;
+        if known.is_empty() {
+            return Ok(Before::Never);
+        }
+        let same = known.into_iter().find(|(content, _)| content == digest);
+        let Some((_, stored)) = same else {
+            return Ok(Before::Other);
+        };
+        let stored = stored.filter(|bytes| !bytes.is_empty());
+        let replies = stored.map_or_else(Vec::new, |bytes| {
+            bytes
+                .split(|byte| *byte == REPLY_END)
+                .map(<[u8]>::to_vec)
+                .collect()
+        });
+        Ok(Before::Same(Heard {
+            replies,
+            summary: "the same message again".to_owned(),
+            ..Heard::default()
+        }))
+    }
+
     fn decode_and_apply(
         &self,
         db: &mut dyn Db,
         peek: Option<&Peek<'_>>,
         raw: &[u8],
     ) -> Result<Heard, StoreError> {
-        let Some(text) = self.decode(raw) else {
+        let Ok(text) = self.charset.decode(raw) else {
             let what = "the bytes do not decode in the message's character set";
             let verdict = Verdict::refused(AckOutcome::Error, 102, ("MSH", 18), what);
             return self.refuse_unread(db, peek, &verdict);
@@ -229,15 +280,6 @@ impl Hearing<'_> {
             heard.summary = format!("{}; notes {}", heard.summary, codes.join(" "));
         }
         Ok(heard)
-    }
-
-    fn decode<'t>(&self, raw: &'t [u8]) -> Option<std::borrow::Cow<'t, str>> {
-        let named = hl7::charset::names(raw);
-        let charset = named
-            .first()
-            .and_then(|name| Charset::from_label(name))
-            .unwrap_or(self.site.charset);
-        charset.decode(raw).ok()
     }
 
     fn apply(&self, db: &mut dyn Db, message: &Message<'_>) -> Result<Heard, StoreError> {
@@ -289,38 +331,37 @@ impl Hearing<'_> {
     }
 
     fn on_adt(&self, db: &mut dyn Db, message: &Message<'_>) -> Result<Heard, StoreError> {
-        let Ok(adt) = AdtMessage::read(message) else {
-            let what = "the patient is missing";
-            let verdict = Verdict::refused(AckOutcome::Error, 101, ("PID", 3), what);
-            return self.acknowledge(message, &verdict);
-        };
-        let mut count = 0_u32;
-        for patient in &adt.patients {
-            let entry = convert::patient(&patient.patient);
-            if entry.identifiers.is_empty() {
-                let what = "a patient has no identifier";
-                let verdict = Verdict::refused(AckOutcome::Error, 101, ("PID", 3), what);
-                return self.acknowledge(message, &verdict);
+        let adt = match AdtMessage::read(message) {
+            Ok(adt) => adt,
+            Err(error) if concerns_us(message) => {
+                let missing = match error {
+                    hl7::ParseError::SegmentMissing("MRG") => NO_PRIOR,
+                    _ => NO_PATIENT,
+                };
+                return self.acknowledge(message, &missing.verdict());
             }
-            match (adt.kind(), &patient.merge) {
+            Err(_) => return self.acknowledge(message, &Verdict::accepted("ADT of no concern")),
+        };
+        let kind = adt.kind();
+        // All is looked at before anything is applied: a refused message changes nothing.
+        if let Some(missing) = incomplete(&adt) {
+            return self.acknowledge(message, &missing.verdict());
+        }
+        for one in &adt.patients {
+            let entry = convert::patient(&one.patient);
+            match (kind, &one.merge) {
                 (AdtEvent::Merge | AdtEvent::ChangeIdentifier, Some(merge)) => {
                     let gone: Vec<_> = merge.ids.iter().map(convert::identifier).collect();
                     book::merge(db, &self.context, &entry, &gone)?;
                     self.audit(db, "patients merged")?;
                 }
-                (AdtEvent::Merge | AdtEvent::ChangeIdentifier, None) => {
-                    let what = "a merge names no patient to merge";
-                    let verdict = Verdict::refused(AckOutcome::Error, 101, ("MRG", 1), what);
-                    return self.acknowledge(message, &verdict);
-                }
                 (AdtEvent::Demographics, _) => {
                     book::update_patient(db, &self.context, &entry)?;
                 }
-                (AdtEvent::Other, _) => {}
+                _ => {}
             }
-            count += 1;
         }
-        let summary = format!("ADT^{} for {count} patients", adt.event);
+        let summary = format!("ADT^{} for {} patients", adt.event, adt.patients.len());
         self.acknowledge(message, &Verdict::accepted(summary))
     }
 
@@ -337,7 +378,7 @@ impl Hearing<'_> {
             facility,
             time: &self.time,
             control_id: self.reply_id,
-            charset: self.site.charset_name(),
+            charset: &self.charset_name,
             version: self.site.version.word(),
         }
     }
@@ -375,23 +416,19 @@ impl Hearing<'_> {
         verdict: &Verdict,
     ) -> Result<Heard, StoreError> {
         self.audit(db, &verdict.summary)?;
-        let code = if peek.is_some() {
-            AckCode::AE
-        } else {
-            AckCode::AR
-        };
-        let msh = peek.and_then(|peek| reply::bare_header(peek));
+        let msh = peek.and_then(reply::bare_header);
         let parsed = msh.as_deref().and_then(|text| Message::parse(text).ok());
-        let header = parsed.as_ref().map(|(message, _)| message.header());
+        if let Some((message, _)) = parsed {
+            return self.acknowledge(&message, verdict);
+        }
         let ack = Ack {
-            code,
+            code: AckCode::AR,
             text: "",
             errors: &verdict.errors,
         };
-        let text = hl7::ack::build_ack(header, &ack, &self.own());
-        let replies = vec![self.encode(text)?];
+        let text = hl7::ack::build_ack(None, &ack, &self.own());
         Ok(Heard {
-            replies,
+            replies: vec![self.encode(text)?],
             barcodes: Vec::new(),
             summary: verdict.summary.clone(),
         })
@@ -402,7 +439,61 @@ impl Hearing<'_> {
         text: Result<String, hl7::build::BuildError>,
     ) -> Result<Vec<u8>, StoreError> {
         let text = text.map_err(|error| StoreError::value(error.to_string()))?;
-        let (bytes, _) = self.site.charset.encode_or_transliterate(&text);
+        let (bytes, _) = self.charset.encode_or_transliterate(&text);
         Ok(bytes)
     }
+}
+
+/// A required field that an ADT lacks.
+struct Missing {
+    at: (&'static str, usize),
+    what: &'static str,
+}
+
+const NO_PATIENT: Missing = Missing {
+    at: ("PID", 3),
+    what: "a patient has no identifier",
+};
+const NO_PRIOR: Missing = Missing {
+    at: ("MRG", 1),
+    what: "a merge names no patient to merge",
+};
+
+impl Missing {
+    fn verdict(&self) -> Verdict {
+        Verdict::refused(AckOutcome::Error, 101, self.at, self.what)
+    }
+}
+
+/// Whether the event is one that a laboratory follows, even if the message cannot be read.
+fn concerns_us(message: &Message<'_>) -> bool {
+    let header = message.header();
+    let empty = AdtMessage {
+        header,
+        event: header.trigger(),
+        recorded: "",
+        patients: Vec::new(),
+    };
+    empty.kind() != AdtEvent::Other
+}
+
+fn incomplete(adt: &AdtMessage<'_>) -> Option<Missing> {
+    let kind = adt.kind();
+    if kind == AdtEvent::Other {
+        return None;
+    }
+    let is_named = |entry: book::PatientEntry| !entry.identifiers.is_empty();
+    if !adt
+        .patients
+        .iter()
+        .all(|one| is_named(convert::patient(&one.patient)))
+    {
+        return Some(NO_PATIENT);
+    }
+    let has_prior = |one: &hl7::adt::AdtPatient<'_>| {
+        let ids = one.merge.as_ref().map(|merge| &merge.ids);
+        ids.is_some_and(|ids| ids.iter().any(|id| !id.id.is_empty()))
+    };
+    let is_complete = kind == AdtEvent::Demographics || adt.patients.iter().all(has_prior);
+    (!is_complete).then_some(NO_PRIOR)
 }

@@ -7,6 +7,7 @@ mod obx;
 mod orders;
 mod render;
 mod reply;
+mod report;
 mod site;
 mod verdict;
 
@@ -18,3 +19,6 @@ pub use self::{
     site::{HostSite, Laboratory},
     verdict::{HostAnswer, Permanence},
 };
+
+#[cfg(test)]
+mod tests;

@@ -1,53 +1,64 @@
 //! One result as OBX, with its notes.
 
+use std::str::FromStr as _;
+
 use labwire_protocols::hl7::build::{MessageBuilder, Name, SegmentWriter};
+use rust_decimal::Decimal;
 
 use crate::{
     config::choice::Version,
     model::{Observation, Value},
+    settle,
 };
 
-use super::{HostSite, render::Told};
+use super::{
+    HostSite,
+    report::{Status, Told},
+};
 
 /// What a test is called to the host.
 #[derive(Clone, Debug)]
 pub(super) struct Code {
-    /// The host's code for the test.
-    pub(super) id: String,
-    /// Its name.
-    pub(super) text: String,
-    /// The coding system: local.
-    pub(super) system: String,
-    /// The code exactly as ordered, already in HL7 form, where the item is this one test.
-    pub(super) ordered: Option<[String; 3]>,
-    /// LOINC, where the catalogue has it.
-    loinc: Option<String>,
+    /// Id, text and coding system: as ordered, else the host's code for the test.
+    own: [String; 3],
+    /// LOINC with its text, where the catalogue has it.
+    loinc: Option<[String; 2]>,
 }
 
 impl Code {
-    pub(super) fn of(site: &HostSite, told: &Told) -> Self {
+    pub(super) fn of(site: &HostSite, told: &Told, ordered: Option<[String; 3]>) -> Self {
         let observation = &told.stored.observation;
-        let id = observation
-            .test
-            .clone()
-            .unwrap_or_else(|| observation.code.clone());
-        let test = site.laboratory.catalogue.as_ref().and_then(|catalogue| {
-            catalogue.test(&id).map(|test| {
-                let loinc = test.loinc.as_ref().map(|code| code.value.clone());
-                (
-                    test.his_code(&site.id).to_owned(),
-                    test.name.en.clone(),
-                    loinc,
-                )
-            })
-        });
-        let (id, text, loinc) = test.unwrap_or_else(|| (id.clone(), id, None));
+        let id = observation.test.as_ref().unwrap_or(&observation.code);
+        let catalogue = site.laboratory.catalogue.as_ref();
+        let test = catalogue.and_then(|catalogue| catalogue.test(id));
+        let name = test.map_or(id.as_str(), |test| &test.name.en);
+        let local = || {
+            let code = test.map_or(id.as_str(), |test| test.his_code(&site.id));
+            [code, name, "L"].map(str::to_owned)
+        };
+        let loinc = test.and_then(|test| test.loinc.as_ref());
         Self {
-            id,
-            text,
-            system: "L".to_owned(),
-            ordered: None,
-            loinc,
+            own: ordered.unwrap_or_else(local),
+            loinc: loinc.map(|code| [code.value.clone(), name.to_owned()]),
+        }
+    }
+
+    /// Id, text, coding system.
+    pub(super) fn own(&self) -> [&str; 3] {
+        let [id, text, system] = &self.own;
+        [id, text, system]
+    }
+
+    /// The LOINC code, where the catalogue has it.
+    pub(super) fn loinc(&self) -> Option<&str> {
+        self.loinc.as_ref().map(|[code, _]| code.as_str())
+    }
+
+    fn all(&self) -> [&str; 6] {
+        let [id, text, system] = self.own();
+        match &self.loinc {
+            Some([code, name]) => [id, text, system, code, name, "LN"],
+            None => [id, text, system, "", "", ""],
         }
     }
 }
@@ -55,12 +66,16 @@ impl Code {
 /// Longest ST by HL7 v2.5.1 2.A.74; what is longer is TX.
 const ST_CHARS_MAX: usize = 199;
 
+/// Longest NM by HL7 v2.5.1 2.A.46.
+const NM_CHARS_MAX: usize = 16;
+
 /// OBX-2 and OBX-5.
-struct Typed {
-    kind: &'static str,
-    components: Vec<String>,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Typed {
+    pub(super) kind: &'static str,
+    pub(super) components: Vec<String>,
     /// The analyzer's own text, where OBX-5 cannot be exactly it.
-    note: Option<String>,
+    pub(super) note: Option<String>,
 }
 
 /// Appends OBX and its NTE segments.
@@ -73,42 +88,44 @@ pub(super) fn push(
 ) {
     let observation = &told.stored.observation;
     let typed = typed(observation, site.version);
-    let parts: Vec<&str> = typed.components.iter().map(String::as_str).collect();
+    let (flags, other_flags) = flags(observation, site.version);
     let mut obx = SegmentWriter::new(Name::OBX)
         .text(1, &set.to_string())
-        .text(2, typed.kind);
-    obx = identify(obx, code);
-    obx = obx.components(5, &parts);
+        .components(3, &code.all());
+    let mut notes = Vec::new();
+    if told.status == Status::Impossible {
+        // No value was obtained, so none stands there; what the device sent instead is a note.
+        notes.extend(Some(observation.text.trim().to_owned()));
+        obx = obx.text(2, "ST");
+    } else {
+        let parts: Vec<&str> = typed.components.iter().map(String::as_str).collect();
+        obx = obx.text(2, typed.kind).components(5, &parts);
+        notes.extend(typed.note);
+    }
+    if site.version == Version::V231 {
+        obx = obx.text(4, "1");
+    }
     obx = match (&observation.ucum, observation.unit.as_str()) {
         (Some(ucum), _) => obx.components(6, &[ucum, "", "UCUM"]),
         (None, "") => obx,
         (None, unit) => obx.components(6, &[unit]),
     };
     obx = obx.text(7, &observation.range);
-    for flag in observation.flags.iter().filter(|flag| !flag.is_empty()) {
+    for flag in flags {
         obx = obx.repeat(8, &[flag]);
     }
-    obx = obx.text(11, if told.is_correction { "C" } else { "F" });
+    obx = obx.text(11, told.status.code());
     obx = times(obx, site, told);
     if !observation.operator.is_empty() {
-        obx = obx.components(
-            16,
-            &[observation.operator.split('^').next().unwrap_or_default()],
-        );
+        let operator = observation.operator.split('^').next();
+        obx = obx.components(16, &[operator.unwrap_or_default()]);
     }
-    if site.version != Version::V231 {
-        let instrument = match observation.instrument.as_str() {
-            "" => told.stored.line.as_str(),
-            name => name,
-        };
-        obx = obx.components(18, &[instrument]);
+    message.push(instrument(obx, site, told));
+    if !other_flags.is_empty() {
+        notes.push(format!("Flags: {}", other_flags.join(" ")));
     }
-    message.push(obx);
-    let notes = typed
-        .note
-        .iter()
-        .chain(&observation.comments)
-        .filter(|text| !text.is_empty());
+    notes.extend(observation.comments.iter().cloned());
+    let notes = notes.iter().filter(|text| !text.is_empty());
     for (index, text) in notes.enumerate() {
         message.push(
             SegmentWriter::new(Name::NTE)
@@ -119,127 +136,163 @@ pub(super) fn push(
     }
 }
 
-fn identify(obx: SegmentWriter, code: &Code) -> SegmentWriter {
-    let loinc = code.loinc.as_deref();
-    let rest = |id: &str| {
-        if loinc.is_some() {
-            id.to_owned()
-        } else {
-            String::new()
-        }
-    };
-    let system = if loinc.is_some() { "LN" } else { "" };
-    match &code.ordered {
-        // Encoded already, so it must not be escaped again.
-        Some([id, text, kind]) => {
-            let plain = SegmentWriter::new(Name::OBX)
-                .components(3, &[loinc.unwrap_or_default(), &rest(&code.text), system]);
-            let tail = plain.value(3);
-            let head = format!("{id}^{text}^{kind}");
-            let whole = if tail.is_empty() {
-                head.trim_end_matches('^').to_owned()
-            } else {
-                format!("{head}^{tail}")
-            };
-            obx.encoded(3, &whole)
-        }
-        None => obx.components(
-            3,
-            &[
-                &code.id,
-                &code.text,
-                &code.system,
-                loinc.unwrap_or_default(),
-                &rest(&code.text),
-                system,
-            ],
-        ),
+/// Table 0078.
+const FLAGS: [&str; 18] = [
+    "L", "H", "LL", "HH", "<", ">", "N", "A", "AA", "U", "D", "B", "W", "S", "R", "I", "MS", "VS",
+];
+
+/// Flags that OBX-8 may hold, and the device's own, which are told in a note.
+fn flags(observation: &Observation, version: Version) -> (Vec<&str>, Vec<&str>) {
+    let all = observation.flags.iter().map(String::as_str);
+    let (mut known, mut other): (Vec<&str>, Vec<&str>) = all
+        .filter(|flag| !flag.is_empty())
+        .partition(|flag| FLAGS.contains(flag));
+    // Version 2.4 alone has no repeats here.
+    if version == Version::V24 && known.len() > 1 {
+        other.extend(known.drain(1..));
+    }
+    (known, other)
+}
+
+/// OBX-18: the instrument by its name in the site's file, then the module as it calls itself.
+fn instrument(obx: SegmentWriter, site: &HostSite, told: &Told) -> SegmentWriter {
+    if site.version == Version::V231 {
+        return obx;
+    }
+    let line = told.stored.line.as_str();
+    let module = told.stored.observation.instrument.as_str();
+    let obx = obx.components(18, &[line]);
+    if module.is_empty() || module == line {
+        obx
+    } else {
+        obx.repeat(18, &[module])
     }
 }
 
-/// OBX-14 with the line's zone; an unusable time is left out and the receipt goes to OBX-19.
+/// OBX-14 with its zone; an unusable time is left out and the receipt goes to OBX-19.
 fn times(obx: SegmentWriter, site: &HostSite, told: &Told) -> SegmentWriter {
-    let completed = told
-        .stored
-        .observation
-        .completed
-        .as_ref()
-        .and_then(|time| time.utc);
-    match completed {
+    let received = told.stored.received_at;
+    match completed(told) {
         Some(micros) => obx.encoded(14, &site.laboratory.hl7_time(micros)),
-        None if site.version != Version::V231 => {
-            obx.encoded(19, &site.laboratory.hl7_time(told.stored.received_at))
-        }
-        None => obx,
+        // OBX ends with 17 in 2.3.1.
+        None if site.version == Version::V231 => obx,
+        None => obx.encoded(19, &site.laboratory.hl7_time(received)),
     }
 }
 
-fn typed(observation: &Observation, version: Version) -> Typed {
-    let plain = |kind, text: &str| Typed {
-        kind,
-        components: vec![text.to_owned()],
-        note: None,
-    };
-    let sent = observation.text.trim();
+/// When the measurement was completed, where that can be told.
+pub(super) fn completed(told: &Told) -> Option<i64> {
+    let completed = told.stored.observation.completed.as_ref();
+    let is_usable = settle::is_time_usable(completed, told.stored.received_at);
+    completed.and_then(|time| time.utc).filter(|_| is_usable)
+}
+
+/// The type and the components of a value. Whatever cannot be said exactly in its own type is said
+/// as text, exactly.
+pub(super) fn typed(observation: &Observation, version: Version) -> Typed {
+    let sent = observation.text.as_str();
     match &observation.value {
-        Value::Quantity {
-            comparator: None, ..
-        } => match sent.contains(',') {
-            true => Typed {
-                note: Some(sent.to_owned()),
-                ..plain("NM", &sent.replace(',', "."))
-            },
-            false => plain("NM", sent),
-        },
-        Value::Quantity {
-            comparator: Some(comparator),
-            ..
-        } => {
-            let number = sent.trim_start_matches(['<', '>', '=']).trim();
-            let note = number.contains(',').then(|| sent.to_owned());
-            let components = vec![comparator.as_str().to_owned(), number.replace(',', ".")];
-            Typed {
-                kind: "SN",
-                components,
-                note,
-            }
+        Value::Quantity { comparator, number } => {
+            let sign = comparator.map_or("", crate::model::Comparator::as_str);
+            quantity(sent, sign, *number).unwrap_or_else(|| text(sent))
         }
-        Value::Titre { denominator } => Typed {
-            kind: "SN",
-            components: vec![
-                String::new(),
-                "1".into(),
-                ":".into(),
-                denominator.to_string(),
-            ],
-            note: None,
-        },
+        Value::Titre { denominator } => {
+            ratio(sent, Decimal::ONE, *denominator).unwrap_or_else(|| text(sent))
+        }
         Value::Ratio {
             numerator,
             denominator,
-        } => Typed {
-            kind: "SN",
-            components: vec![
-                String::new(),
-                numerator.to_string(),
-                ":".into(),
-                denominator.to_string(),
-            ],
-            note: None,
-        },
+        } => ratio(sent, *numerator, *denominator).unwrap_or_else(|| text(sent)),
         Value::Coded { code } => {
-            let is_new = matches!(version, Version::V251 | Version::V26);
-            let kind = if is_new { "CWE" } else { "CE" };
+            let is_new = version == Version::V251 || version == Version::V26;
             Typed {
-                kind,
+                kind: if is_new { "CWE" } else { "CE" },
                 components: vec![code.clone(), sent.to_owned(), "L".into()],
                 note: None,
             }
         }
-        Value::Text { text } if text.chars().count() > ST_CHARS_MAX => plain("TX", text),
-        Value::Text { text } => plain("ST", text),
-        // A picture's bytes stay in the journal; the host gets the field as it came.
-        Value::Image { .. } => plain("ED", sent),
-        Value::Absent { .. } => plain("ST", sent),
+        Value::Text { text: plain } => text(plain),
+        Value::Image { .. } => picture(sent),
+        Value::Absent { .. } => text(sent),
     }
 }
+
+fn text(text: &str) -> Typed {
+    // What escaping makes of it counts: receivers measure before they unescape.
+    let written = SegmentWriter::new(Name::OBX).text(5, text);
+    let is_long = written.value(5).chars().count() > ST_CHARS_MAX;
+    Typed {
+        kind: if is_long { "TX" } else { "ST" },
+        components: vec![text.to_owned()],
+        note: None,
+    }
+}
+
+/// `None` when the text is not exactly this comparator and this number.
+fn quantity(sent: &str, sign: &str, expected: Decimal) -> Option<Typed> {
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | ',');
+    // Around the number stand the comparator, the carets of SN, and padding that was declared.
+    let number = sent.trim_matches(|c: char| !is_part(c));
+    let (written, note) = plain_number(number, expected)?;
+    if sign.is_empty() {
+        return Some(Typed {
+            kind: "NM",
+            components: vec![written],
+            note,
+        });
+    }
+    Some(Typed {
+        kind: "SN",
+        components: vec![sign.to_owned(), written],
+        note: note.map(|_| sent.trim().to_owned()),
+    })
+}
+
+/// A number as NM allows it: the analyzer's own characters, but for a decimal comma, which becomes
+/// a point; then the own characters are given too.
+fn plain_number(number: &str, expected: Decimal) -> Option<(String, Option<String>)> {
+    let written = number.replacen(',', ".", 1);
+    let digits = written.strip_prefix(['+', '-']).unwrap_or(&written);
+    let is_plain = digits.bytes().any(|byte| byte.is_ascii_digit())
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && digits.matches('.').count() <= 1;
+    let value = Decimal::from_str(written.trim_start_matches('+')).ok();
+    if !is_plain || value != Some(expected) || written.len() > NM_CHARS_MAX {
+        return None;
+    }
+    let note = (written != number).then(|| number.to_owned());
+    Some((written, note))
+}
+
+fn ratio(sent: &str, first: Decimal, second: Decimal) -> Option<Typed> {
+    let (left, right) = sent.split_once(':')?;
+    let bare = |side: &str, expected| {
+        let side = side.trim_matches(|c: char| c == '^' || c.is_whitespace());
+        plain_number(side, expected).filter(|(_, note)| note.is_none())
+    };
+    let ((left, _), (right, _)) = (bare(left, first)?, bare(right, second)?);
+    Some(Typed {
+        kind: "SN",
+        components: vec![String::new(), left, ":".into(), right],
+        note: None,
+    })
+}
+
+/// A picture as it came: source, type, subtype, encoding, data.
+fn picture(sent: &str) -> Typed {
+    let parts: Vec<String> = sent.split('^').map(str::to_owned).collect();
+    if parts.len() == ED_COMPONENTS {
+        Typed {
+            kind: "ED",
+            components: parts,
+            note: None,
+        }
+    } else {
+        text("a picture that Labwire keeps: see the journal of the instrument")
+    }
+}
+
+/// Components of ED.
+const ED_COMPONENTS: usize = 5;

@@ -2,20 +2,20 @@
 
 use labwire_protocols::hl7::{
     Message,
-    ack::{Ack, AckCode, AckMode, Outcome as AckOutcome},
-    order::{OrderGroup, OrderMessage, SpecimenBlock},
+    ack::{Ack, AckMode, ErrLocation, ErrSegment, Outcome as AckOutcome, build_ack, is_since},
+    order::{NO_SERVICE, NUMBERS_DISAGREE, OrderGroup, OrderMessage, SpecimenBlock},
     order_reply::{self, OrderOutcome},
 };
 
 use crate::{
-    book::{self, Action, Applied, OrderEntry, Outcome, PatientEntry},
+    book::{self, Action, Applied, OrderEntry, Outcome, PatientEntry, SpecimenEntry},
     config::choice::Reply,
     model::{OrderStatus, Priority},
     store::{Db, StoreError},
 };
 
 use super::{
-    convert,
+    convert::{self, TubePlace},
     inbound::{Heard, Hearing, Verdict},
     reply,
 };
@@ -35,25 +35,31 @@ impl Hearing<'_> {
         message: &Message<'_>,
         request: &OrderMessage<'_>,
     ) -> Result<Heard, StoreError> {
-        if let Some(verdict) = self.unusable(request) {
-            return self.acknowledge(message, &verdict);
+        let place = TubePlace {
+            written: self.site.barcode_is_written.then_some(&self.site.barcode),
+            is_before_spm: !is_since(request.header.version(), 2, 5),
+        };
+        if let Some(verdict) = unusable(request, place) {
+            self.audit(db, &verdict.summary)?;
+            return self.refuse_orders(message, request, &verdict);
         }
         let patient = request.patient.as_ref().map(convert::patient);
-        let shared = shared_specimen(request);
+        let shared = shared_specimen(request, place);
         let mut answers = Vec::with_capacity(request.orders.len());
         let mut barcodes = Vec::new();
-        for order in &request.orders {
+        for (index, order) in request.orders.iter().enumerate() {
             let own = order.specimens.first().or(shared);
-            let (answer, barcode) = self.apply_order(db, patient.as_ref(), order, own)?;
+            let tube = convert::specimen(order, own, place, &self.site.laboratory.zone);
+            let (answer, barcode) = match self.faulty(request, index, place) {
+                Some(answer) => (answer, None),
+                None => self.apply_order(db, patient.as_ref(), order, tube)?,
+            };
             barcodes.extend(barcode);
             answers.push(answer);
         }
         barcodes.sort_unstable();
         barcodes.dedup();
-        let refused = answers
-            .iter()
-            .filter(|answer| is_negative(answer.control))
-            .count();
+        let refused = answers.iter().filter(|answer| answer.is_refusal()).count();
         let summary = format!("{} orders, {refused} refused", answers.len());
         self.audit(db, &summary)?;
         let replies = self.answer_orders(message, request, &answers)?;
@@ -64,35 +70,37 @@ impl Hearing<'_> {
         })
     }
 
-    /// Faults that make the whole message meaningless.
-    fn unusable(&self, request: &OrderMessage<'_>) -> Option<Verdict> {
-        if let Some(problem) = request
-            .problems
-            .iter()
-            .find(|problem| problem.order.is_none())
-        {
-            let error = problem.error.clone();
-            let summary = format!("refused: {}", problem.code);
-            return Some(Verdict {
-                outcome: AckOutcome::Error,
-                errors: vec![error],
-                summary,
-            });
-        }
-        let needs_tube = |order: &&OrderGroup<'_>| {
-            action(order.control) == Some(Action::New) && order.specimens.is_empty()
+    /// What keeps one order of a message from being carried out as sent.
+    fn faulty(
+        &self,
+        request: &OrderMessage<'_>,
+        index: usize,
+        place: TubePlace<'_>,
+    ) -> Option<Answered> {
+        let order = request.orders.get(index)?;
+        // A tube's number in OBR-3 is no filler number that could disagree with ORC-3.
+        let is_tube = |field: usize| {
+            let path = place.written;
+            let is_written = path.is_some_and(|path| usize::from(path.field) == field);
+            field == 3 && (is_written || place.is_before_spm)
         };
-        let is_by_spm = self.site.barcode.segment == "SPM";
-        if is_by_spm && request.orders.iter().any(|order| needs_tube(&order)) {
-            let mut ids: Vec<&str> = all_specimens(request).map(|block| block.raw_id).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            if ids.len() > 1 {
-                let what = "an order names no specimen and the message has several";
-                return Some(Verdict::refused(AckOutcome::Error, 101, ("SPM", 2), what));
+        let problem = request.problems.iter().find(|problem| {
+            problem.order == Some(index)
+                && !(problem.code == NUMBERS_DISAGREE && is_tube(problem.error.location.field))
+        });
+        let is_new = matches!(action(order.control), Some(Action::New | Action::Change));
+        let problem = problem.map(|problem| problem.code);
+        let (code, text) = match problem {
+            Some(NUMBERS_DISAGREE) => ("NUMBERS", "ORC and OBR name different orders"),
+            Some(NO_SERVICE) if order.service.alternate_id.is_empty() && is_new => {
+                ("NOSERVICE", "the order names no service")
             }
-        }
-        None
+            _ if is_new && tubes_of(order, place).len() > 1 => {
+                ("SPECIMENS", "the order names several specimens")
+            }
+            _ => return None,
+        };
+        Some(refuse(order.control, code, text))
     }
 
     fn apply_order(
@@ -100,21 +108,17 @@ impl Hearing<'_> {
         db: &mut dyn Db,
         patient: Option<&PatientEntry>,
         order: &OrderGroup<'_>,
-        own: Option<&SpecimenBlock<'_>>,
+        tube: Option<SpecimenEntry>,
     ) -> Result<(Answered, Option<String>), StoreError> {
         let Some(action) = action(order.control) else {
-            return Ok((
-                refuse(order.control, "NOTSUPP", "control code not supported"),
-                None,
-            ));
+            let text = "control code not supported";
+            return Ok((refuse(order.control, "NOTSUPP", text), None));
         };
-        let entry = self.entry(action, order, own);
-        if entry.placer.is_empty() {
-            return Ok((
-                refuse(order.control, "NONUMBER", "no placer order number"),
-                None,
-            ));
+        if order.placer.id.is_empty() {
+            let text = "no placer order number";
+            return Ok((refuse(order.control, "NONUMBER", text), None));
         }
+        let entry = self.entry(action, order, tube);
         let applied = book::apply(db, &self.context, patient, &entry)?;
         let barcode = Some(applied.barcode.clone())
             .filter(|barcode| !barcode.is_empty() && applied.outcome == Outcome::Accepted);
@@ -125,24 +129,40 @@ impl Hearing<'_> {
         &self,
         action: Action,
         order: &OrderGroup<'_>,
-        own: Option<&SpecimenBlock<'_>>,
+        specimen: Option<SpecimenEntry>,
     ) -> OrderEntry {
         let service = if order.service.id.is_empty() {
             order.service.alternate_id.to_string()
         } else {
             order.service.id.to_string()
         };
-        let zone = &self.site.laboratory.zone;
         OrderEntry {
             action,
             placer: order.placer.id.to_string(),
             tests: self.site.laboratory.tests_of(&self.site.id, &service),
             service,
-            specimen: convert::specimen(order, own, &self.site.barcode, zone),
+            specimen,
             priority: Priority::from_code(order.priority),
             orc: order.orc.map(convert::fields).unwrap_or_default(),
             obr: order.obr.map(convert::fields).unwrap_or_default(),
         }
+    }
+
+    /// The whole message refused, in the kind of reply that its sender waits for.
+    fn refuse_orders(
+        &self,
+        message: &Message<'_>,
+        request: &OrderMessage<'_>,
+        verdict: &Verdict,
+    ) -> Result<Heard, StoreError> {
+        if self.site.reply == Reply::Ack {
+            return self.acknowledge(message, verdict);
+        }
+        Ok(Heard {
+            replies: self.reply_in_kind(message, request, verdict, &[])?,
+            barcodes: Vec::new(),
+            summary: verdict.summary.clone(),
+        })
     }
 
     fn answer_orders(
@@ -151,7 +171,9 @@ impl Hearing<'_> {
         request: &OrderMessage<'_>,
         answers: &[Answered],
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mode = AckMode::of(&message.header());
+        if self.site.reply == Reply::Ack {
+            return Ok(self.acknowledge(message, &plain_verdict(answers))?.replies);
+        }
         let [namespace, ..] = &self.site.parties;
         let outcomes: Vec<OrderOutcome<'_>> = answers
             .iter()
@@ -171,67 +193,152 @@ impl Hearing<'_> {
                 reason: answer.reason,
             })
             .collect();
-        // A plain ACK has no place for single refusals, so there it must be an error as a whole.
-        let is_plain = self.site.reply == Reply::Ack;
-        let any_refused = answers.iter().any(|answer| is_negative(answer.control));
-        let outcome = if is_plain && any_refused {
-            AckOutcome::Error
-        } else {
-            AckOutcome::Accepted
-        };
-        if is_plain {
-            let verdict = plain_verdict(outcome, answers);
-            return Ok(self.acknowledge(message, &verdict)?.replies);
-        }
-        let mut replies = Vec::new();
-        for code in reply::codes(mode, outcome) {
-            let ack = Ack {
-                code,
-                text: "",
-                errors: &[],
-            };
-            let text = if matches!(code, AckCode::CA | AckCode::CE | AckCode::CR) {
-                labwire_protocols::hl7::ack::build_ack(Some(message.header()), &ack, &self.own())
-            } else {
-                order_reply::build_reply(request, &ack, &outcomes, false, &self.own())
-            };
-            replies.push(self.encode(text)?);
-        }
-        Ok(replies)
+        self.reply_in_kind(message, request, &Verdict::accepted(""), &outcomes)
+    }
+
+    /// ORL or ORR, and before it the commit acknowledgement where one is wanted.
+    fn reply_in_kind(
+        &self,
+        message: &Message<'_>,
+        request: &OrderMessage<'_>,
+        verdict: &Verdict,
+        outcomes: &[OrderOutcome<'_>],
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mode = AckMode::of(&message.header());
+        let own = self.own();
+        reply::codes(mode, verdict.outcome)
+            .into_iter()
+            .map(|code| {
+                let ack = Ack {
+                    code,
+                    text: "",
+                    errors: &verdict.errors,
+                };
+                self.encode(if code.is_commit() {
+                    build_ack(Some(message.header()), &ack, &own)
+                } else {
+                    order_reply::build_reply(request, &ack, outcomes, false, &own)
+                })
+            })
+            .collect()
     }
 }
 
-/// The error of a plain ACK: 205 for a number used twice, 204 for an unknown one, else 103.
-fn plain_verdict(outcome: AckOutcome, answers: &[Answered]) -> Verdict {
-    if outcome == AckOutcome::Accepted {
+/// Faults that make the whole message meaningless.
+fn unusable(request: &OrderMessage<'_>, place: TubePlace<'_>) -> Option<Verdict> {
+    if let Some(problem) = request
+        .problems
+        .iter()
+        .find(|problem| problem.order.is_none())
+    {
+        return Some(Verdict {
+            outcome: AckOutcome::Error,
+            errors: vec![problem.error.clone()],
+            summary: format!("refused: {}", problem.code),
+        });
+    }
+    let lacks_tube = |order: &OrderGroup<'_>| {
+        action(order.control) == Some(Action::New) && order.specimens.is_empty()
+    };
+    let is_vague = place.is_shared()
+        && request.orders.iter().any(lacks_tube)
+        && all_tubes(request, place).len() > 1;
+    is_vague.then(|| {
+        let what = "an order names no specimen and the message has several";
+        Verdict::refused(AckOutcome::Error, 101, ("SPM", 2), what)
+    })
+}
+
+/// What a plain ACK says: it has no place for single orders, so ERR names each that was refused,
+/// and the others stand. 205 is a number used twice, 204 an unknown one, 101 something left out.
+fn plain_verdict(answers: &[Answered]) -> Verdict {
+    let errors: Vec<ErrSegment> = answers
+        .iter()
+        .enumerate()
+        .filter(|(_, answer)| answer.is_refusal())
+        .map(|(index, answer)| answer.error(index + 1))
+        .collect();
+    if errors.is_empty() {
         return Verdict::accepted(format!("{} orders", answers.len()));
     }
-    let reason = answers
-        .iter()
-        .find(|answer| is_negative(answer.control))
-        .map(|a| a.reason);
-    let [code, text, _] = reason.unwrap_or_default();
-    let error = match code {
-        "DUPLICATE" => 205,
-        "NOTFOUND" => 204,
-        "NOSPECIMEN" | "NOPATIENT" | "NONUMBER" => 101,
-        _ => 103,
-    };
-    Verdict::refused(AckOutcome::Error, error, ("ORC", 2), text)
+    Verdict {
+        outcome: AckOutcome::Error,
+        summary: format!("{} orders, {} refused", answers.len(), errors.len()),
+        errors,
+    }
 }
 
-fn all_specimens<'r, 'a>(
-    request: &'r OrderMessage<'a>,
-) -> impl Iterator<Item = &'r SpecimenBlock<'a>> {
-    request.orders.iter().flat_map(|order| &order.specimens)
+impl Answered {
+    fn is_refusal(&self) -> bool {
+        matches!(self.control, "UA" | "UC" | "UD" | "UX" | "UH" | "UR" | "UM")
+    }
+
+    fn error(&self, occurrence: usize) -> ErrSegment {
+        let [reason, text, _] = self.reason;
+        let (code, segment, field) = match reason {
+            "DUPLICATE" => (205, "ORC", 2),
+            "NOTFOUND" => (204, "ORC", 2),
+            "NOTAVAIL" => (103, "OBR", 4),
+            "NOSPECIMEN" => (101, "SPM", 2),
+            "NOPATIENT" => (101, "PID", 3),
+            "NONUMBER" => (101, "ORC", 2),
+            "NOSERVICE" => (101, "OBR", 4),
+            "NUMBERS" => (102, "ORC", 2),
+            "NOTSUPP" => (103, "ORC", 1),
+            "SPECIMENS" => (102, "SPM", 2),
+            _ => (103, "ORC", 1),
+        };
+        ErrSegment {
+            location: ErrLocation {
+                segment,
+                occurrence,
+                field,
+                component: 0,
+            },
+            code,
+            text: text.into(),
+            ..ErrSegment::default()
+        }
+    }
+}
+
+/// The tubes that an order's own specimens name, each once.
+fn tubes_of(order: &OrderGroup<'_>, place: TubePlace<'_>) -> Vec<String> {
+    if !place.is_shared() {
+        return Vec::new();
+    }
+    let mut tubes: Vec<String> = order
+        .specimens
+        .iter()
+        .map(|block| place.barcode(order, Some(block)))
+        .filter(|barcode| !barcode.is_empty())
+        .collect();
+    tubes.sort_unstable();
+    tubes.dedup();
+    tubes
+}
+
+fn all_tubes(request: &OrderMessage<'_>, place: TubePlace<'_>) -> Vec<String> {
+    let mut all: Vec<String> = request
+        .orders
+        .iter()
+        .flat_map(|order| tubes_of(order, place))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The message's only specimen, for orders that name none of their own.
-fn shared_specimen<'r, 'a>(request: &'r OrderMessage<'a>) -> Option<&'r SpecimenBlock<'a>> {
-    let mut all = all_specimens(request);
-    let first = all.next()?;
-    all.all(|block| block.raw_id == first.raw_id)
-        .then_some(first)
+fn shared_specimen<'r, 'a>(
+    request: &'r OrderMessage<'a>,
+    place: TubePlace<'_>,
+) -> Option<&'r SpecimenBlock<'a>> {
+    let first = request
+        .orders
+        .iter()
+        .find_map(|order| order.specimens.first());
+    first.filter(|_| place.is_shared() && all_tubes(request, place).len() == 1)
 }
 
 fn action(control: &str) -> Option<Action> {
@@ -241,10 +348,6 @@ fn action(control: &str) -> Option<Action> {
         "XO" => Some(Action::Change),
         _ => None,
     }
-}
-
-fn is_negative(control: &str) -> bool {
-    matches!(control, "UA" | "UC" | "UD" | "UX" | "UH" | "UR" | "UM")
 }
 
 fn codes_of(control: &str) -> (&'static str, &'static str) {

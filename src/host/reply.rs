@@ -65,13 +65,15 @@ pub(super) fn bare_header(peek: &Peek<'_>) -> Option<String> {
         return None;
     }
     Some(format!(
-        "MSH|^~\\&|{}|{}|||||{}^{}|{}|P|{}\r",
+        "MSH|^~\\&|{}|{}|||||{}^{}|{}|P|{}|||{}|{}\r",
         text(peek.sending_application).unwrap_or_default(),
         text(peek.sending_facility).unwrap_or_default(),
         text(peek.message_type)?,
         text(peek.trigger)?,
         text(peek.control_id)?,
         text(peek.version)?,
+        text(peek.accept_ack).unwrap_or_default(),
+        text(peek.application_ack).unwrap_or_default(),
     ))
 }
 

@@ -6,15 +6,12 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use labwire_protocols::{
-    astm::link::{self, Dialect},
-    charset::Charset,
-};
+use labwire_protocols::charset::Charset;
 
 use super::{Profile, TestRule, TextRules};
 use crate::config::{
     Instrument, catalogue,
-    choice::{Durability, Unmapped},
+    choice::Unmapped,
     problem::{Problem, Problems},
     read::At,
     units::{UnitProof, prove_catalogue},
@@ -31,8 +28,6 @@ pub struct LineSettings {
     pub unmapped: Unmapped,
     /// Instrument code = catalogue test; goes before the profile's own table.
     pub tests: BTreeMap<String, String>,
-    /// What must be on disk before an ACK.
-    pub durability: Durability,
     /// The zone of the device's clock; without one, its times stay texts.
     pub zone: Option<TimeZone>,
 }
@@ -67,7 +62,6 @@ impl LineSettings {
                 .and_then(|label| Charset::from_label(label)),
             unmapped: instrument.unmapped.value,
             tests: instrument.tests.iter().map(pair).collect(),
-            durability: instrument.durability,
             zone: Some(zone),
         }
     }
@@ -106,18 +100,6 @@ impl LineProfile {
     /// The line's own settings.
     pub const fn settings(&self) -> &LineSettings {
         &self.settings
-    }
-
-    /// The link of an ASTM line: the profile's switches with the site's durability.
-    pub fn dialect(&self) -> Dialect {
-        let durability = match self.settings.durability {
-            Durability::Frame => link::Durability::Frame,
-            Durability::Message => link::Durability::Message,
-        };
-        Dialect {
-            durability,
-            ..self.profile.link.dialect()
-        }
     }
 
     pub(super) fn text(&self) -> TextRules {

@@ -132,7 +132,7 @@ fn decide_on_tube(
             ..Decision::plain(ResultState::Held)
         };
     };
-    if !tube.orders(test) {
+    if !tube.is_unordered && !tube.orders(test) {
         if tube.cancelled(test) {
             holds.push(Hold::new(HoldReason::OrderCancelled, ""));
         } else if !context.site.posts_extras(host) {

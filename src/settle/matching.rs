@@ -38,6 +38,8 @@ pub(super) struct Tube {
     pub(super) items: Vec<BookItem>,
     /// Result versions of this tube that count: released or held.
     pub(super) current: Vec<Current>,
+    /// Nobody ordered on it, and the site posts its results all the same.
+    pub(super) is_unordered: bool,
 }
 
 /// A result version that counts.
@@ -92,6 +94,7 @@ pub(super) fn find(db: &mut dyn Db, barcode: &str, since: i64) -> Result<TubeMat
         patient,
         items,
         current,
+        is_unordered: false,
     })))
 }
 

@@ -9,6 +9,7 @@ mod decide;
 mod key;
 mod matching;
 mod rows;
+mod unordered;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,8 @@ use self::{
 };
 
 pub use self::rows::{
-    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id, was_told,
+    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id,
+    told_before, versions_before,
 };
 
 /// Every statement of this module, for the test that prepares them all.
@@ -41,6 +43,11 @@ pub trait SiteRules: Send + Sync {
     fn releases_automatically(&self, host: &str) -> bool;
     /// Whether a test nobody ordered, on a tube that has an order, is posted to this host.
     fn posts_extras(&self, host: &str) -> bool;
+    /// The host to which a result of this line is posted although nobody ordered on its tube;
+    /// `None` where such a result waits for its order.
+    fn posts_unordered(&self, _line: &str) -> Option<String> {
+        None
+    }
     /// Whether the test, measured on this line, belongs to blood transfusion.
     fn is_transfusion(&self, line: &str, test: &str) -> bool;
 }
@@ -188,7 +195,7 @@ impl<'a> Session<'a> {
             )?);
             return Ok(());
         }
-        let (specimen, decision) = self.place(db, id, observation, true, &observation.holds)?;
+        let (specimen, decision) = self.place(db, id, observation, None, &observation.holds)?;
         self.count(decision.state);
         self.new_rows.push(NewResult::new(
             self.context,
@@ -207,7 +214,8 @@ impl<'a> Session<'a> {
             .filter(|hold| hold.reason != HoldReason::UnknownSpecimen)
             .cloned()
             .collect();
-        let (specimen, decision) = self.place(db, stored.id, &stored.observation, false, &holds)?;
+        let line = Some(stored.line.as_str());
+        let (specimen, decision) = self.place(db, stored.id, &stored.observation, line, &holds)?;
         if decision.state == ResultState::Waiting {
             return Ok(());
         }
@@ -215,13 +223,14 @@ impl<'a> Session<'a> {
         rows::update_decision(db, stored.id, specimen, &decision, self.context.now)
     }
 
-    /// Decides about one patient observation: its tube, its state, what it replaces.
+    /// Decides about one patient observation: its tube, its state, what it replaces. One that
+    /// waited brings the line that it came on, one that is new came on the line of this session.
     fn place(
         &mut self,
         db: &mut dyn Db,
         id: i64,
         observation: &Observation,
-        is_new: bool,
+        waited: Option<&str>,
         holds: &[Hold],
     ) -> Result<(Option<i64>, Decision), StoreError> {
         let barcode = observation
@@ -233,36 +242,68 @@ impl<'a> Session<'a> {
             let held = Held::with(holds, Hold::new(HoldReason::NoSpecimen, ""));
             return Ok((None, held.decision()));
         }
-        if !self.tubes.contains_key(&barcode) {
-            let since = self.context.now - self.context.specimen_age_max;
-            let found = matching::find(db, &barcode, since)?;
-            self.tubes.insert(barcode.clone(), found);
-        }
-        let specimen = self.tubes.get(&barcode).and_then(TubeMatch::specimen);
-        if is_new && let Some(first) = self.seen_before(db, id, observation)? {
+        let context = &SettleContext {
+            line: waited.unwrap_or(self.context.line),
+            ..*self.context
+        };
+        let tube = self.tube_key(db, context, &barcode, (observation, holds))?;
+        let specimen = self.tubes.get(&tube).and_then(TubeMatch::specimen);
+        if waited.is_none()
+            && let Some(first) = self.seen_before(db, id, observation)?
+        {
             return Ok((specimen, Decision::repeat_of(first)));
         }
-        let Some(tube) = self.tubes.get_mut(&barcode) else {
+        let Some(found) = self.tubes.get_mut(&tube) else {
             return Err(StoreError::value("a tube was looked up and is gone"));
         };
-        let decision = decide::decide(self.context, tube, observation, holds);
+        let decision = decide::decide(context, found, observation, holds);
         if decision.state == ResultState::Released {
-            self.release(db, &barcode, id, observation, &decision)?;
-        } else if let TubeMatch::One(tube) = tube {
+            self.release(db, &tube, id, observation, &decision)?;
+        } else if let TubeMatch::One(tube) = found {
             tube.remember(id, observation, &decision);
         }
         Ok((specimen, decision))
     }
 
+    /// Looks up the tube of an observation; returns its key in `tubes`: the barcode, or barcode and
+    /// patient where the device's word is all there is.
+    fn tube_key(
+        &mut self,
+        db: &mut dyn Db,
+        context: &SettleContext<'_>,
+        barcode: &str,
+        (observation, holds): (&Observation, &[Hold]),
+    ) -> Result<String, StoreError> {
+        if !self.tubes.contains_key(barcode) {
+            let since = context.now - context.specimen_age_max;
+            let found = matching::find(db, barcode, since)?;
+            self.tubes.insert(barcode.to_owned(), found);
+        }
+        let is_unknown = matches!(self.tubes.get(barcode), Some(TubeMatch::Unknown));
+        let as_seen = is_unknown
+            .then(|| unordered::Seen::of(context, observation, holds))
+            .flatten();
+        let Some(seen) = as_seen else {
+            return Ok(barcode.to_owned());
+        };
+        let key = seen.key(barcode);
+        if !self.tubes.contains_key(&key) {
+            let tube = seen.tube(db, context, barcode)?;
+            self.tubes
+                .insert(key.clone(), TubeMatch::One(Box::new(tube)));
+        }
+        Ok(key)
+    }
+
     fn release(
         &mut self,
         db: &mut dyn Db,
-        barcode: &str,
+        tube: &str,
         id: i64,
         observation: &Observation,
         decision: &Decision,
     ) -> Result<(), StoreError> {
-        let Some(TubeMatch::One(tube)) = self.tubes.get_mut(barcode) else {
+        let Some(TubeMatch::One(tube)) = self.tubes.get_mut(tube) else {
             return Err(StoreError::value("a result was released without a tube"));
         };
         for &replaced in &decision.replaces {
@@ -376,6 +417,12 @@ fn update_order_status(db: &mut dyn Db, tube: &Tube, now: i64) -> Result<(), Sto
         }
     }
     Ok(())
+}
+
+/// Whether a completion time can be told to anyone: whole, and not in another year.
+pub fn is_time_usable(completed: Option<&crate::model::WallTime>, received_at: i64) -> bool {
+    completed.is_some_and(|time| time.utc.is_some())
+        && clock::judge(completed, received_at, None) != clock::Oddity::WrongYear
 }
 
 #[cfg(test)]

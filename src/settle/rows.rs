@@ -237,20 +237,41 @@ pub fn of_barcode(db: &mut dyn Db, barcode: &str) -> Result<Vec<StoredResult>, S
         .collect()
 }
 
-/// Whether the host has, or may have, a version before this one: one that was tried.
+/// The newest version before this one that the host has, or may have: that was tried.
 ///
 /// # Errors
 /// The store's.
-pub fn was_told(db: &mut dyn Db, result: &StoredResult) -> Result<bool, StoreError> {
-    let mut before = result.supersedes;
-    for _ in 0..result.version.max(1) {
-        let Some(id) = before else { return Ok(false) };
-        if db.row_opt(&TRIED, &[id.into()])?.is_some() {
-            return Ok(true);
+pub fn told_before(
+    db: &mut dyn Db,
+    result: &StoredResult,
+) -> Result<Option<StoredResult>, StoreError> {
+    for earlier in versions_before(db, result)? {
+        if db.row_opt(&TRIED, &[earlier.id.into()])?.is_some() {
+            return Ok(Some(earlier));
         }
-        before = result_by_id(db, id)?.and_then(|earlier| earlier.supersedes);
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// The versions that a result followed, newest first.
+///
+/// # Errors
+/// The store's.
+pub fn versions_before(
+    db: &mut dyn Db,
+    result: &StoredResult,
+) -> Result<Vec<StoredResult>, StoreError> {
+    let mut versions = Vec::new();
+    let mut before = result.supersedes;
+    // A version follows a lower one, so the chain has an end.
+    while let Some(id) = before
+        && i64::try_from(versions.len()).is_ok_and(|count| count < result.version.max(1))
+        && let Some(earlier) = result_by_id(db, id)?
+    {
+        before = earlier.supersedes;
+        versions.push(earlier);
+    }
+    Ok(versions)
 }
 
 /// The tests of a tube that have a released result.

@@ -46,6 +46,7 @@ struct Site {
     auto: bool,
     extras: bool,
     transfusion: bool,
+    unordered: bool,
 }
 
 impl SiteRules for Site {
@@ -55,8 +56,11 @@ impl SiteRules for Site {
     fn posts_extras(&self, _: &str) -> bool {
         self.extras
     }
-    fn is_transfusion(&self, _: &str, _: &str) -> bool {
-        self.transfusion
+    fn posts_unordered(&self, _: &str) -> Option<String> {
+        self.unordered.then(|| "his".to_owned())
+    }
+    fn is_transfusion(&self, line: &str, _: &str) -> bool {
+        self.transfusion && line == "xn-1"
     }
 }
 
@@ -82,6 +86,7 @@ impl Lab {
             auto: true,
             extras: false,
             transfusion: false,
+            unordered: false,
         };
         Self {
             store,
@@ -656,6 +661,7 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
     for (site, reason) in [
         (
             Site {
+                unordered: false,
                 auto: true,
                 extras: true,
                 transfusion: true,
@@ -664,6 +670,7 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
         ),
         (
             Site {
+                unordered: false,
                 auto: false,
                 extras: false,
                 transfusion: false,
@@ -676,6 +683,133 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
         lab.order(&CBC);
         lab.result(wbc("6.4"));
         assert_eq!(lab.shown("T1"), format!("6.4 held v1 {reason}\n"));
+    }
+}
+
+#[test]
+fn a_waiting_result_of_transfusion_is_held_when_its_order_comes_from_another_line() {
+    let mut lab = Lab::new();
+    lab.site.transfusion = true;
+    lab.result(wbc("6.4"));
+    lab.order(&CBC);
+    assert_eq!(lab.shown("T1"), "6.4 held v1 transfusion\n");
+}
+
+/// WBC of a patient as only the device knows one.
+fn seen(patient: &str, text: &str) -> Observation {
+    let mut one = wbc(text);
+    one.patient.ids = vec![Private::new(patient.to_owned())];
+    one.patient.name = Private::new("NGUYEN^LAN".to_owned());
+    one
+}
+
+#[test]
+fn an_unordered_result_is_posted_only_where_the_site_says_so_and_the_patient_is_named() {
+    for (unordered, one, expected) in [
+        (true, seen("D7", "6.4"), "6.4 released v1\n"),
+        (
+            false,
+            seen("D7", "6.4"),
+            "6.4 waiting v1 unknown-specimen\n",
+        ),
+        (true, wbc("6.4"), "6.4 waiting v1 unknown-specimen\n"),
+        (
+            true,
+            held(seen("D7", "6.4"), HoldReason::SuspectFlag),
+            "6.4 waiting v1 suspect-flag+unknown-specimen\n",
+        ),
+        (
+            true,
+            Observation {
+                test: None,
+                ..seen("D7", "6.4")
+            },
+            "6.4 waiting v1 unknown-specimen\n",
+        ),
+    ] {
+        let mut lab = Lab::new();
+        lab.site.unordered = unordered;
+        lab.result(one);
+        assert_eq!(lab.shown("T1"), expected);
+    }
+    let mut lab = Lab::new();
+    lab.site.unordered = true;
+    lab.result(seen("D7", "6.4"));
+    assert_eq!(lab.lease(), [(1, "D7 T1: 6.4".to_owned())]);
+}
+
+#[test]
+fn an_unordered_result_of_transfusion_or_of_a_reviewed_host_waits() {
+    for (auto, transfusion) in [(false, false), (true, true)] {
+        let mut lab = Lab::new();
+        lab.site = Site {
+            unordered: true,
+            auto,
+            extras: false,
+            transfusion,
+        };
+        lab.result(seen("D7", "6.4"));
+        assert_eq!(lab.shown("T1"), "6.4 waiting v1 unknown-specimen\n");
+    }
+}
+
+#[test]
+fn unordered_results_of_two_patients_on_one_barcode_never_share_a_message() {
+    let mut lab = Lab::new();
+    lab.site.unordered = true;
+    lab.result_message("m", vec![seen("D7", "6.4"), seen("D8", "7.1")]);
+    lab.result(seen("D7", "6.5"));
+    assert_eq!(
+        lab.shown("T1"),
+        "6.4 released v1\n7.1 released v1\n6.5 held v2 second-result\n"
+    );
+    let mut sent = lab.lease();
+    sent.sort();
+    let texts: Vec<&str> = sent.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(texts, ["D7 T1: 6.4", "D8 T1: 7.1"]);
+}
+
+#[test]
+fn an_order_never_meets_the_patient_of_an_unordered_result() {
+    let mut lab = Lab::new();
+    lab.site.unordered = true;
+    lab.result(seen("MRN1", "6.4"));
+    assert_eq!(lab.lease(), [(1, "MRN1 T1: 6.4".to_owned())]);
+    // The order's own patient has the same number and a tube of its own.
+    lab.order(&CBC);
+    lab.result(observation("HGB", "131"));
+    lab.result(seen("MRN9", "7.0"));
+    assert_eq!(
+        lab.shown("T1"),
+        "6.4 released v1\n131 released v1\n7.0 held v1 patient-mismatch\n"
+    );
+    let tubes = lab.work(|db| book::specimens_with_barcode(db, "T1", 0));
+    assert_eq!(tubes.len(), 2);
+    assert_ne!(tubes[0].patient, tubes[1].patient);
+}
+
+#[test]
+fn an_unordered_result_sent_again_is_a_repeat() {
+    let mut lab = Lab::new();
+    lab.site.unordered = true;
+    lab.result_message("m", vec![seen("D7", "6.4")]);
+    lab.result_message("m", vec![seen("D7", "6.4")]);
+    assert_eq!(lab.shown("T1"), "6.4 released v1\n6.4 repeat v1\n");
+}
+
+#[test]
+fn a_number_used_for_another_patient_is_refused_whatever_is_asked() {
+    for action in [Action::New, Action::Cancel, Action::Change] {
+        let mut lab = Lab::new();
+        lab.order(&CBC);
+        let other = Order {
+            action,
+            patient: "MRN2",
+            ..CBC
+        };
+        assert_eq!(lab.order(&other), Outcome::DiffersFromFirst, "{action:?}");
+        lab.result(wbc("6.4"));
+        assert_eq!(lab.lease(), [(1, "MRN1 T1: 6.4".to_owned())]);
     }
 }
 

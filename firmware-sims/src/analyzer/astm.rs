@@ -74,6 +74,10 @@ impl Places {
             ("time", words.time.to_owned()),
             ("day", words.time.chars().take(8).collect()),
             ("purpose", purpose.to_owned()),
+            (
+                "attribute",
+                if words.is_control { "A" } else { "B" }.to_owned(),
+            ),
             ("action", action.to_owned()),
             ("processing", processing.to_owned()),
             ("descriptor", descriptor.to_owned()),

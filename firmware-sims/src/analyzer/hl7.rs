@@ -21,8 +21,11 @@ impl Hl7 {
         match setup.persona.shape {
             Shape::Hl7(shape) => {
                 let persona = setup.persona;
-                // Two instruments of one model share MSH-3 and MSH-4; the seed tells them apart.
-                let prefix = format!("S{}-", setup.seed);
+                // Two instruments of one model share MSH-3 and MSH-4: the seed tells them apart, and
+                // the time of the start one start from the next. MSH-10 has 20 characters.
+                let time = setup.clock.stamp();
+                let since: String = time.chars().skip(4).collect();
+                let prefix = format!("S{}{since}-", setup.seed % 1_000);
                 let language = Hl7Language {
                     shape,
                     persona,
@@ -132,8 +135,13 @@ impl Language for Hl7Language {
         } else {
             (self.shape.before, self.shape.after)
         };
+        let is_preliminary = run
+            .results
+            .iter()
+            .any(|one| one.status == Status::Preliminary);
         let places = [
             ("id", words.specimen),
+            ("report", if is_preliminary { "P" } else { "F" }),
             ("started", run.started.as_str()),
             ("completed", run.completed.as_str()),
         ];

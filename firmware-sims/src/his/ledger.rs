@@ -161,6 +161,13 @@ impl Ledger {
         self.unreadable = self.unreadable.saturating_add(1);
     }
 
+    /// Takes a body that is not HL7: kept as it is, nothing in it is read.
+    pub fn keep(&mut self, control: &str) {
+        if let Some(message) = self.messages.get_mut(control) {
+            message.is_taken = true;
+        }
+    }
+
     /// Takes the results of a message that was received; a second time changes nothing.
     pub fn take(&mut self, control: &str) {
         let Some(message) = self

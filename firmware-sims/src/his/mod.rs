@@ -19,6 +19,8 @@ use crate::{
     runner::{Wire, session},
 };
 
+pub mod http;
+
 mod ledger;
 mod order;
 mod placer;
@@ -94,7 +96,8 @@ impl Book {
         shared.acks
     }
 
-    fn stamp(&self) -> String {
+    /// The wall clock of the HIS, `YYYYMMDDHHMMSS`.
+    pub fn stamp(&self) -> String {
         self.clock.stamp()
     }
 }

@@ -128,6 +128,13 @@ impl Writer {
         }
     }
 
+    /// A writer that began at `time` (`YYYYMMDDHHMMSS`). The time is part of the ids, so that a
+    /// second start does not repeat them; with it they are 18 of the 20 characters of MSH-10.
+    pub fn since(version: Version, time: &str) -> Self {
+        let short: String = time.chars().skip(4).collect();
+        Self::new(version, format!("H{short}-"))
+    }
+
     /// A request: OML^O21 or ORM^O01 (HL7 v2.5.1 4.4.6, v2.3.1 4.3).
     pub fn request(&mut self, request: &Request, time: &str) -> Written {
         let kind = match self.version {

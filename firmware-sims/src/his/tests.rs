@@ -206,7 +206,7 @@ fn every_way_to_be_wrong_is_found() {
         assert_eq!(texts.join("; "), found);
     };
     let right = oru("B1", "P1", "R1", "GLU", "5.40");
-    check(&[right.clone()], "");
+    check(std::slice::from_ref(&right), "");
     check(&[], "missing: 25011500021 GLU = 5.40");
     check(
         &[oru("B1", "P2", "R1", "GLU", "5.40")],
@@ -314,4 +314,22 @@ fn no_two_messages_share_a_control_id() {
     assert_eq!(ids, ["HIS000001", "HIS000002", "HIS000003"]);
     let merge = String::from_utf8(written[2].bytes.to_vec()).expect("text");
     assert!(merge.contains("|ADT^A40^ADT_A39|") && merge.contains("\rMRG|PID0777^^^BV01^PI\r"));
+}
+
+#[tokio::test]
+async fn a_sender_whose_line_is_cut_dials_again_and_repeats_the_same_bytes() {
+    let book = Book::new(Answering::scripted([Policy::Cut]), clock());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = Port::Connect(listener.local_addr().expect("an address").to_string());
+    let cancel = CancellationToken::new();
+    let server = tokio::spawn(serve_results(listener, book.clone(), cancel.clone()));
+    let orders = Orders::default();
+    orders.push(oru("B1", "P1", "R1", "GLU", "5.40"));
+    place_orders(port, &orders, true, &mut Wire::new(clock()))
+        .await
+        .expect("an end");
+    cancel.cancel();
+    server.await.expect("no panic").expect("an end");
+    assert_eq!(book.verify(&[expected("P1", "GLU", "5.40")]), []);
+    assert_eq!(book.with_ledger(|ledger| ledger.messages()["B1"].times), 2);
 }

@@ -1,9 +1,9 @@
 //! The words of the ASTM instruments, as templates.
 //!
 //! Places that are filled: `{id}` and `{id22}` (right-justified to 22), `{rack}`, `{pos}`, `{seq}`,
-//! `{tests}`, `{action}`, `{purpose}`, `{processing}`, `{descriptor}`, `{message}`, `{time}`,
-//! `{day}`, `{started}`, `{completed}`; in results also `{n}`, `{code}`, `{loinc}`, `{value}`,
-//! `{unit}`, `{flag}`, `{status}`, `{alarm}`.
+//! `{tests}`, `{attribute}` (B, of a control A), `{action}`, `{purpose}`, `{processing}`,
+//! `{descriptor}`, `{message}`, `{time}`, `{day}`, `{started}`, `{completed}`; in results also
+//! `{n}`, `{code}`, `{loinc}`, `{value}`, `{unit}`, `{range}`, `{flag}`, `{status}`, `{alarm}`.
 
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(super) const SYSMEX_XN: Persona = Persona {
         purpose_result: "",
         query: "Q|1|{rack}^{pos}^{id22}^B||ALL|0|{time}",
         patient: "P|1",
-        order: "O|1||{rack}^{pos}^{id22}^B|{tests}|||||||{action}||||||||||||||F",
+        order: "O|1||{rack}^{pos}^{id22}^{attribute}|{tests}|||||||{action}||||||||||||||F",
         test: "^^^^{code}",
         repeat: '\\',
         result: "R|{n}|^^^^{code}^1|{value}|{unit}||{flag}||{status}||||{completed}",
@@ -118,7 +118,7 @@ pub(super) const COBAS_E411: Persona = Persona {
     name: "cobas-e411",
     title: "Roche cobas e411, immunology; whole message in one frame, asks with TSREQ",
     shape: Shape::Astm(&AstmShape {
-        header: r"H|\^&|||cobas-e411^1|||||host|{purpose}|P|1|{time}",
+        header: r"H|\^&|||cobas-e411^1|||||host|{purpose}|P|1",
         purpose_query: "TSREQ^REAL",
         purpose_result: "RSUPL^REAL",
         query: "Q|1|^^{id}^{seq}^0^{pos}^^S1^SC||ALL||||||||O",

@@ -1,6 +1,6 @@
 //! The words of the HL7 instruments, as templates; see the ASTM ones for the places.
 //!
-//! `{type}` is NM or ST, `{control}` is MSH-10.
+//! `{type}` is NM or ST, `{control}` is MSH-10, `{report}` OBR-25.
 
 use std::time::Duration;
 
@@ -85,8 +85,11 @@ pub(super) const GENERIC_HL7: Persona = Persona {
     name: "generic-hl7",
     title: "An analyzer exactly by HL7 2.5.1, biochemistry; ORU^R01",
     shape: Shape::Hl7(&Hl7Shape {
-        before: &["PID|1", "OBR|1||{id}|CHEM^Chemistry^L|||{started}"],
-        before_control: &["OBR|1||{id}|CHEM^Chemistry^L|||{started}"],
+        before: &[
+            "PID|1",
+            "OBR|1||{id}|CHEM^Chemistry^L|||{started}||||||||||||||||||{report}",
+        ],
+        before_control: &["OBR|1||{id}|CHEM^Chemistry^L|||{started}||||||||||||||||||{report}"],
         after: &["SPM|1|{id}||SER^Serum^HL70487|||||||P"],
         after_control: &["SPM|1|{id}||SER^Serum^HL70487|||||||Q"],
         kind_result: "ORU^R01^ORU_R01",
@@ -106,11 +109,11 @@ pub(super) const GENERIC_HL7_OUL: Persona = Persona {
     shape: Shape::Hl7(&Hl7Shape {
         before: &[
             "SPM|1|{id}||SER^Serum^HL70487|||||||P",
-            "OBR|1|||CHEM^Chemistry^L|||{started}",
+            "OBR|1|||CHEM^Chemistry^L|||{started}||||||||||||||||||{report}",
         ],
         before_control: &[
             "SPM|1|{id}||SER^Serum^HL70487|||||||Q",
-            "OBR|1|||CHEM^Chemistry^L|||{started}",
+            "OBR|1|||CHEM^Chemistry^L|||{started}||||||||||||||||||{report}",
         ],
         after: &[],
         after_control: &[],

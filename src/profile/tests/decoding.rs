@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{decode_text, line, line_of, observations};
 use crate::{
-    config::choice::{Durability, Unmapped},
+    config::choice::Unmapped,
     model::{Item, Value},
     profile::{Catalogue, LineSettings, Protocol, decode, json_lines},
 };
@@ -599,7 +599,7 @@ fn messages_without_results_are_events() {
 fn an_instrument_of_lab_toml_becomes_the_settings_of_its_line() {
     let lab = "[lab]\nname = \"L\"\n[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
                port = \"tcp-listen://127.0.0.1:5001\"\ncharset = \"windows-1251\"\nunmapped = \"pass\"\n\
-               durability = \"message\"\ntests = { \"RET%\" = \"RETP\" }\n";
+               tests = { \"RET%\" = \"RETP\" }\n";
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("lab.toml");
     std::fs::write(&path, lab).expect("written");
@@ -618,7 +618,6 @@ fn an_instrument_of_lab_toml_becomes_the_settings_of_its_line() {
         Some("windows-1251")
     );
     assert_eq!(settings.tests.get("RET%").map(String::as_str), Some("RETP"));
-    assert_eq!(settings.durability, Durability::Message);
 }
 
 #[test]
@@ -636,13 +635,4 @@ fn link_settings_reach_the_machines() {
     );
     assert_eq!(profile.profile().link.mllp().reply_timeout.as_millis(), 7);
     assert_eq!(profile.profile().device.protocol, Protocol::Astm);
-    let settings = LineSettings {
-        durability: Durability::Message,
-        ..LineSettings::default()
-    };
-    let dialect = profile.profile().for_line(settings).dialect();
-    assert_eq!(
-        format!("{:?} {:?}", dialect.checksum, dialect.durability),
-        "Warn Message"
-    );
 }

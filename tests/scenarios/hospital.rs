@@ -1,0 +1,198 @@
+//! A small hospital for one test: a bridge in this process, devices and a HIS of the simulators.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use labwire::{
+    bridge::{Running, Setup, start},
+    config::{self, Seams},
+    profile::Library,
+    store::StoreOptions,
+};
+use labwire_drivers::SystemClock;
+use labwire_sims::{
+    clock::Clock,
+    his::{self, Answering, Book, Control, Item, Orders, Patient, Request, Version, Writer},
+    port::Port,
+    runner::Wire,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The zone of every clock here, minutes east of Greenwich.
+pub const ZONE: i32 = 7 * 60;
+
+/// How long a scenario may take at most: a bound for a broken bridge, not a wait.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The simulated HIS, listening for results and ready to order.
+pub struct His {
+    pub book: Book,
+    pub orders: Orders,
+    pub writer: Writer,
+    pub results: String,
+    cancel: CancellationToken,
+}
+
+impl His {
+    pub async fn open(answering: Answering) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let results = format!("mllp://{}", listener.local_addr().expect("bound"));
+        let clock = Clock::real(ZONE);
+        let book = Book::new(answering, clock);
+        let cancel = CancellationToken::new();
+        let serving = his::serve_results(listener, book.clone(), cancel.clone());
+        tokio::spawn(serving);
+        let writer = Writer::new(Version::V251, "HIS");
+        Self {
+            book,
+            orders: Orders::default(),
+            writer,
+            results,
+            cancel,
+        }
+    }
+
+    /// Begins to send what is put into `orders` to the bridge.
+    pub fn place(&self, address: std::net::SocketAddr) {
+        let (orders, cancel) = (self.orders.clone(), self.cancel.clone());
+        tokio::spawn(async move {
+            let mut wire = Wire::new(Clock::real(ZONE));
+            wire.cancel = cancel;
+            his::place_orders(
+                Port::Connect(address.to_string()),
+                &orders,
+                false,
+                &mut wire,
+            )
+            .await
+        });
+    }
+
+    /// Orders these services on a tube; returns the control id of the message.
+    pub fn order(&mut self, barcode: &str, services: &[&str]) -> String {
+        let request = request(Control::New, barcode, services);
+        self.book.with_ledger(|ledger| {
+            for item in &request.items {
+                ledger.place(&item.placer, &request.patient.id, barcode);
+            }
+        });
+        let written = self.writer.request(&request, "20260310090000+0700");
+        let id = written.control_id.clone();
+        self.orders.push(written);
+        id
+    }
+}
+
+impl Drop for His {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// One form: patient `PN<barcode>`, items numbered after the barcode.
+pub fn request(control: Control, barcode: &str, services: &[&str]) -> Request {
+    let items = services
+        .iter()
+        .map(|service| Item {
+            placer: format!("P{barcode}-{service}"),
+            service: (*service).to_owned(),
+            name: (*service).to_owned(),
+        })
+        .collect();
+    Request {
+        control,
+        patient: patient(barcode),
+        group: format!("G{barcode}"),
+        barcode: barcode.to_owned(),
+        items,
+        is_stat: false,
+        ward: "KKB".to_owned(),
+        visit: format!("V{barcode}"),
+        collected: "20260310083000".to_owned(),
+    }
+}
+
+pub fn patient(barcode: &str) -> Patient {
+    Patient {
+        id: format!("PN{barcode}"),
+        national_id: String::new(),
+        insurance: String::new(),
+        family: "TRẦN".to_owned(),
+        given: "BÌNH".to_owned(),
+        middle: "THỊ".to_owned(),
+        birth: "19911105".to_owned(),
+        sex: "F".to_owned(),
+    }
+}
+
+/// A folder with a `lab.toml`, for as many runs of the bridge as a test wants.
+pub struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    /// `rest` holds the hosts and instruments.
+    pub fn new(rest: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let lab = format!("[lab]\ntimezone = \"Asia/Ho_Chi_Minh\"\n\n{rest}");
+        std::fs::write(folder.path().join("lab.toml"), lab).expect("the folder is writable");
+        Self { folder }
+    }
+
+    pub fn lab(&self) -> PathBuf {
+        self.folder.path().join("lab.toml")
+    }
+
+    pub async fn start(&self) -> Running {
+        self.start_with(StoreOptions::default()).await
+    }
+
+    pub async fn start_with(&self, store: StoreOptions) -> Running {
+        let (loaded, problems) = config::load(&self.lab(), &Seams::default());
+        assert!(
+            !problems.has_errors(),
+            "{}",
+            config::render(&problems, false)
+        );
+        let (library, problems) = Library::load(None);
+        assert!(
+            !problems.has_errors(),
+            "{}",
+            config::render(&problems, false)
+        );
+        let loaded = loaded.expect("a configuration without problems");
+        let setup = Setup {
+            loaded,
+            library,
+            store,
+        };
+        start(setup, Arc::new(SystemClock::default()))
+            .await
+            .expect("the bridge starts")
+    }
+}
+
+/// Waits until `is_so`, looking again after every tick of the runtime; panics with `what` when
+/// patience ends.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(PATIENCE, wait).await.is_ok(),
+        "still not: {what}"
+    );
+}
+
+/// Waits until nothing is found any more; panics with what is still found when patience ends.
+pub async fn until_empty(what: &str, mut found: impl FnMut() -> Vec<String>) {
+    let wait = async {
+        while !found().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE / 4, wait).await;
+    assert!(ended.is_ok(), "{what}: {:#?}", found());
+}

@@ -1,0 +1,8 @@
+//! Scenarios over the whole bridge: real ports, a real store, simulated devices and hosts.
+#![expect(
+    unreachable_pub,
+    reason = "modules of one test binary; `pub` marks what scenarios use"
+)]
+
+mod hospital;
+mod wire_to_his;
