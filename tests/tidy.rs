@@ -572,6 +572,124 @@ fn a_list_that_lags_behind_its_folder_is_found() {
     assert!(!are_numbered(&["0002_a.sql", "0001_b.sql"]));
 }
 
+/// Code and text of every note that a file makes: `Note::new("CODE", "text")`.
+fn notes(text: &str) -> Vec<(&str, &str)> {
+    text.split("Note::new(")
+        .skip(1)
+        .filter_map(|rest| {
+            let mut strings = rest.split(')').next()?.split('"').skip(1).step_by(2);
+            Some((strings.next()?, strings.next()?))
+        })
+        .collect()
+}
+
+/// What `list` lacks of these notes, and the rows of the same prefix that no note has.
+fn unexplained(notes: &[(&str, &str)], list: &str, prefix: &str) -> Vec<String> {
+    let is_listed = |code: &str, text: &str| list.contains(&format!("| {code} | {text} | "));
+    let missing = notes
+        .iter()
+        .filter(|(code, text)| !is_listed(code, text))
+        .map(|(code, text)| format!("{code} ({text}) is not explained"));
+    let idle = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
+        .filter(|word| word.starts_with(prefix) && !notes.iter().any(|(code, _)| code == word))
+        .map(|word| format!("{word} is the code of no note"));
+    missing.chain(idle).collect()
+}
+
+#[test]
+fn every_note_of_the_records_is_explained() {
+    let text = read(&root().join("protocols/src/astm/record/notes.rs"));
+    let notes = notes(&text);
+    let list = read(&root().join("protocols/CLAUSES.md"));
+    assert_eq!(unexplained(&notes, &list, "ASTM-02"), Vec::<String>::new());
+    assert!(notes.len() > 20, "{} notes", notes.len());
+
+    let two = [("ASTM-0201", "one"), ("ASTM-0202", "two")];
+    assert_eq!(
+        unexplained(&two, "| ASTM-0201 | one | Do. |", "ASTM-02").len(),
+        1
+    );
+    assert_eq!(
+        unexplained(
+            &two[..1],
+            "| ASTM-0201 | one | Do. |\n| ASTM-0203 | x | Do. |",
+            "ASTM-02"
+        )
+        .len(),
+        1
+    );
+}
+
+/// Names of tests in a document: in backticks, of four words or more.
+fn named_tests(text: &str) -> Vec<&str> {
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 3
+            && word
+                .chars()
+                .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_')
+    };
+    text.split('`').skip(1).step_by(2).filter(is_name).collect()
+}
+
+/// A guard that was renamed guards nothing that a reader could find.
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let sources: String = TOP_FOLDERS
+        .iter()
+        .flat_map(|folder| rust_files(folder))
+        .map(|file| read(&root().join(file)))
+        .collect();
+    for document in ["ARCHITECTURE.md", "RELIABILITY.md", "CONTRIBUTING.md"] {
+        let text = read(&root().join(document));
+        for name in named_tests(&text) {
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "{document}: {name}"
+            );
+        }
+    }
+    assert_eq!(
+        named_tests("`a_b_c_d` and `a_b` in `src/a_b_c_d.rs`"),
+        ["a_b_c_d"]
+    );
+}
+
+/// The first TOML block of a document.
+fn toml_block(text: &str) -> &str {
+    text.split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap_or_default()
+}
+
+/// What a newcomer copies first has to be right.
+#[test]
+fn the_site_in_the_readme_is_clean_in_fifteen_lines() {
+    let readme = read(&root().join("README.md"));
+    let site = toml_block(&readme);
+    let lines = site.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!((10..=15).contains(&lines), "{lines} lines");
+    let folder = tempfile::tempdir().expect("a folder of our own");
+    fs::write(folder.path().join("lab.toml"), site).expect("lab.toml");
+    fs::copy(
+        root().join("config/catalogue.toml"),
+        folder.path().join("catalogue.toml"),
+    )
+    .expect("the catalogue");
+    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_labwire"))
+        .args(["check", "--no-ports"])
+        .current_dir(folder.path())
+        .output()
+        .expect("labwire runs");
+    let said = String::from_utf8([checked.stdout, checked.stderr].concat()).expect("UTF-8");
+    assert!(
+        checked.status.success() && !said.contains("warning"),
+        "{said}"
+    );
+}
+
 fn is_unread_snapshot(file: &str) -> bool {
     file.ends_with(".snap.new") || file.ends_with(".pending-snap")
 }
