@@ -112,6 +112,25 @@ fn an_order_without_specimen_takes_the_only_one_and_never_one_of_several() {
 }
 
 #[test]
+fn an_order_that_contradicts_itself_is_refused_alone() {
+    let mut bench = Bench::new();
+    let faulty = "ORC|NW|A1\nOBR|1|A2||TSH\nSPM|1|T1\nORC|NW|B1\nOBR|2|B1\nSPM|1|T1\n";
+    let said = bench.replies(&oml("M1", &format!("{faulty}{TSH}")));
+    let orc: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("ORC"))
+        .collect();
+    assert_eq!(
+        orc,
+        [
+            "ORC|UA|A1||||||||||||||NUMBERS^ORC and OBR name different orders^L",
+            "ORC|UA|B1||||||||||||||NOSERVICE^the order names no service^L",
+            "ORC|OK|REQ2^HIS|LW1^LABWIRE|REQ^HIS|SC",
+        ]
+    );
+}
+
+#[test]
 fn orders_of_an_old_version_name_the_tube_where_the_site_says() {
     let orm = |id: &str, body: &str| {
         format!("MSH|^~\\&|HIS|BV01|LABWIRE|XN|20260310145900||ORM^O01|{id}|P|2.3.1\n{PID}\n{body}")
