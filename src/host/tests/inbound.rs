@@ -73,6 +73,23 @@ fn a_cancel_and_a_change_are_answered_by_what_the_laboratory_has() {
 }
 
 #[test]
+fn an_order_moves_to_another_tube_only_for_a_named_patient() {
+    let mut bench = Bench::new();
+    bench.replies(&oml("M1", TSH));
+    let change = "ORC|XO|REQ2^HIS\nOBR|1|REQ2^HIS||TSH^TSH^L\nSPM|1|T2\n";
+    let nameless = oml("M2", change).replace(&format!("{PID}\n"), "");
+    assert!(bench.replies(&nameless).contains("ORC|UX|REQ2^HIS"));
+    assert!(
+        bench
+            .replies(&oml("M3", change))
+            .contains("ORC|XR|REQ2^HIS")
+    );
+    let tubes = bench.work(|db| book::specimens_with_barcode(db, "T2", 0));
+    let items = bench.work(move |db| book::open_items(db, tubes[0].id));
+    assert_eq!(items.len(), 1);
+}
+
+#[test]
 fn an_addition_goes_to_the_tube_that_is_there() {
     let mut bench = Bench::new();
     bench.replies(&oml("M1", CBC));
