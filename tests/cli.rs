@@ -519,6 +519,23 @@ fn a_backup_taken_while_the_bridge_runs_can_be_restored_when_it_has_stopped() {
 }
 
 #[test]
+fn the_store_of_a_killed_bridge_is_put_aside_with_what_its_log_holds() {
+    let mut lab = Lab::after_a_morning();
+    let killed = tempfile::tempdir().unwrap();
+    check(&lab.labwire(&["backup", "copy.db"]), 0);
+    lab.measure(&records("T9", &[("GLU", "6.00", "mmol/L")]));
+    for file in ["labwire.db", "labwire.db-wal", "lab.toml", "copy.db"] {
+        fs::copy(lab.path(file), killed.path().join(file)).unwrap();
+    }
+    let told = labwire_in(killed.path(), &["restore", "copy.db", "--replace"]);
+    let out = check(&told, 0);
+    let kept = format!("sqlite:{}", out.rsplit("kept as ").next().unwrap().trim());
+    let messages = |args: &[&str]| check(&labwire_in(killed.path(), args), 0);
+    assert!(messages(&["ledger", "--store", &kept]).contains("5 messages"));
+    assert!(messages(&["ledger"]).contains("4 messages"));
+}
+
+#[test]
 fn what_is_no_backup_is_not_restored() {
     let lab = Lab::after_a_morning().close();
     fs::write(lab.path("garbage"), "this is no database at all").unwrap();

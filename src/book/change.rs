@@ -435,6 +435,9 @@ fn change(
     if entry.tests.is_empty() {
         return Ok(Applied::of(&item, Outcome::NotOffered));
     }
+    if moves && patient.is_none() {
+        return Ok(Applied::of(&item, Outcome::NoPatient));
+    }
     let specimen = match (moves, &entry.specimen, patient) {
         (true, Some(tube), Some(patient)) => {
             let patient = patient::upsert(db, context.host, patient, context.now)?;

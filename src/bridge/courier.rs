@@ -2,7 +2,7 @@
 //! became of them. A courier leases only while somebody is connected, so an outage costs nothing
 //! and counts no tries.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use labwire_drivers::{CommitResult, Connection};
@@ -15,20 +15,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    host::{HostAnswer, HostSite, ResultRenderer},
-    queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
-    store::{Db, Store, StoreError, Turn},
+    host::{HostAnswer, HostSite},
+    queue::{Leased, Verdict},
+    store::StoreError,
 };
 
-use super::{device::Ids, orders::DownloadRenderer, site::LineSite};
-
-/// A lease outlives the longest wait for an answer; only a dead owner loses one.
-const LEASE: i64 = 15 * 60 * 1_000_000;
-/// How long a courier rests at most before it looks for due rows, so that a row put on the queue
-/// by another process is found too.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// The rest after the store refused to take down what ended.
-const WRITE_AGAIN: Duration = Duration::from_millis(200);
+use super::desk::{Desk, Destination, LOOK_AGAIN, WRITE_AGAIN};
 
 /// What a courier hears from its lines.
 #[derive(Debug)]
@@ -39,25 +31,12 @@ pub(super) enum Finished {
     Connected,
 }
 
-/// Where a courier goes.
-#[derive(Clone, Debug)]
-pub(super) enum Destination {
-    /// Results to a host.
-    Host(Arc<HostSite>),
-    /// Orders and cancels to a device.
-    Device(Arc<LineSite>),
-}
-
 /// One courier.
 pub(super) struct Courier {
-    pub(super) destination: Destination,
+    pub(super) desk: Desk,
     pub(super) lines: Vec<LineHandle>,
     pub(super) finished: mpsc::UnboundedReceiver<Finished>,
-    pub(super) store: Store,
-    pub(super) clock: Arc<dyn labwire_drivers::Clock>,
-    pub(super) ids: Arc<Ids>,
     pub(super) queue_changed: Arc<Notify>,
-    pub(super) backoff: Backoff,
     pub(super) refusals_shown: i64,
 }
 
@@ -90,13 +69,13 @@ impl Courier {
             let rest = if free.is_empty() {
                 LOOK_AGAIN
             } else {
-                self.until_due().await
+                self.desk.until_due().await
             };
             let is_due = !free.is_empty() && rest.is_zero();
             if is_due || !ended.is_empty() {
                 let room = if is_due { free.len() } else { 0 };
                 let under_way = is_unsure.then(|| trips.values().map(|trip| trip.row).collect());
-                match self.turn(&ended, room, under_way).await {
+                match self.desk.turn(&ended, room, under_way).await {
                     Ok(leased) => {
                         is_unsure = false;
                         ended.clear();
@@ -109,7 +88,7 @@ impl Courier {
                     Err(StoreError::Closed) => return,
                     Err(error) => {
                         is_unsure = true;
-                        tracing::error!(queue = self.name(), %error, "the queue cannot be written");
+                        tracing::error!(queue = self.desk.name(), %error, "the queue cannot be written");
                     }
                 }
             }
@@ -131,34 +110,6 @@ impl Courier {
         }
     }
 
-    fn name(&self) -> String {
-        match &self.destination {
-            Destination::Host(host) => format!("host:{}", host.id),
-            Destination::Device(line) => format!("line:{}", line.id),
-        }
-    }
-
-    /// How long until a row is due, zero if one is; at most [`LOOK_AGAIN`].
-    async fn until_due(&self) -> Duration {
-        let name = self.name();
-        let now = self.clock.utc_micros();
-        match self
-            .store
-            .read(move |db| queue::earliest_due(db, &name))
-            .await
-        {
-            Ok(Some(due)) => {
-                let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
-                Duration::from_micros(wait).min(LOOK_AGAIN)
-            }
-            Ok(None) => LOOK_AGAIN,
-            Err(error) => {
-                tracing::error!(queue = self.name(), %error, "the queue cannot be read");
-                LOOK_AGAIN
-            }
-        }
-    }
-
     /// Lines that are connected and carry nothing.
     fn free_lines(&self, trips: &BTreeMap<OutId, Trip>) -> Vec<usize> {
         (0..self.lines.len())
@@ -170,53 +121,6 @@ impl Courier {
             .collect()
     }
 
-    /// One transaction: what ended is written down, what is due is leased.
-    async fn turn(
-        &self,
-        ended: &[(i64, Verdict)],
-        free: usize,
-        under_way: Option<Vec<i64>>,
-    ) -> Result<Vec<Leased>, StoreError> {
-        let name = self.name();
-        let ended = ended.to_vec();
-        let (now, backoff) = (self.clock.utc_micros(), self.backoff);
-        let destination = self.destination.clone();
-        let run = self.ids.run().to_owned();
-        let count_max = i64::try_from(free).unwrap_or(0);
-        let work = move |db: &mut dyn Db| {
-            for (row, verdict) in &ended {
-                queue::settle_attempt(db, *row, &run, verdict, backoff, now)?;
-            }
-            if let Some(under_way) = &under_way {
-                queue::reclaim(db, &name, under_way, now)?;
-            }
-            if count_max == 0 {
-                return Ok(Vec::new());
-            }
-            let terms = LeaseTerms {
-                destination: &name,
-                owner: &run,
-                now,
-                until: now + LEASE,
-                count_max,
-            };
-            let mut renderer: Box<dyn Render> = match &destination {
-                Destination::Host(site) => Box::new(ResultRenderer {
-                    site,
-                    run: &run,
-                    now,
-                }),
-                Destination::Device(line) => Box::new(DownloadRenderer {
-                    line,
-                    run: &run,
-                    now,
-                }),
-            };
-            queue::lease(db, &terms, renderer.as_mut())
-        };
-        self.store.transact(Turn::Canonical, work).await
-    }
-
     async fn send(
         &self,
         leased: Vec<Leased>,
@@ -225,7 +129,7 @@ impl Courier {
         ended: &mut Vec<(i64, Verdict)>,
     ) {
         for (row, line) in leased.into_iter().zip(free) {
-            let id = self.ids.out();
+            let id = self.desk.ids.out();
             let outgoing = Outgoing {
                 payload: row.body.into(),
                 kind: OutgoingKind::Download,
@@ -271,7 +175,7 @@ impl Courier {
         if !matches!(verdict, Verdict::Accepted { .. }) {
             // The reason may hold the peer's own words, so it is stored and shown, not logged.
             tracing::warn!(
-                queue = self.name(),
+                queue = self.desk.name(),
                 row = trip.row,
                 attempt = trip.attempt,
                 "not taken"
@@ -295,7 +199,7 @@ impl Courier {
     }
 
     fn answered(&self, bytes: &[u8], attempt: i64) -> Verdict {
-        let Destination::Host(site) = &self.destination else {
+        let Destination::Host(site) = &self.desk.destination else {
             return Verdict::Accepted {
                 answer: "answered".into(),
             };

@@ -7,8 +7,10 @@
 //! again in the store.
 
 mod courier;
+mod desk;
 mod device;
 mod host_line;
+mod http_courier;
 mod orders;
 mod parser;
 mod run;

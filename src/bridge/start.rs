@@ -30,9 +30,11 @@ use crate::{
 };
 
 use super::{
-    courier::{Courier, Destination, Finished, ResultLine},
+    courier::{Courier, Finished, ResultLine},
+    desk::{Desk, Destination},
     device::{Answers, DeviceLine, Ids},
     host_line::HostLine,
+    http_courier,
     parser::{self, Parser, Workers},
     site::{LineSite, Site},
 };
@@ -241,8 +243,25 @@ impl Starter {
             return Ok(());
         };
         if host.kind == HostKind::Http {
-            let why = "kind = \"http\" is not in this release; write mllp addresses".to_owned();
-            return Err(StartError::Port { line: id, why });
+            let parts = http_courier::Parts {
+                host: host.clone(),
+                site,
+                lab: Arc::clone(&self.site),
+                store: self.store.clone(),
+                clock: Arc::clone(&self.clock),
+                ids: Arc::clone(&self.ids),
+                changed: [
+                    Arc::clone(&self.results_changed),
+                    Arc::clone(&self.downloads_changed),
+                ],
+                stop: self.stop.clone(),
+            };
+            let tasks = http_courier::start(&parts).map_err(|error| StartError::Port {
+                line: id,
+                why: error.to_string(),
+            })?;
+            self.couriers.extend(tasks);
+            return Ok(());
         }
         if let Some(orders) = &host.orders {
             let name = format!("host:{id}");
@@ -302,10 +321,7 @@ impl Starter {
             ));
         }
         self.result_lines.extend(handles.iter().cloned());
-        let backoff = Backoff {
-            first: i64::from(host.retry_first_s) * 1_000_000,
-            longest: i64::from(host.retry_longest_s) * 1_000_000,
-        };
+        let backoff = backoff_of(host);
         let shown = i64::from(host.refusals_shown);
         self.courier(Destination::Host(site), handles, news, backoff, shown);
         Ok(())
@@ -320,18 +336,21 @@ impl Starter {
         refusals_shown: i64,
     ) {
         let queue_changed = match &destination {
-            Destination::Host(_) => Arc::clone(&self.results_changed),
+            Destination::Host(_) | Destination::Http(_) => Arc::clone(&self.results_changed),
             Destination::Device(_) => Arc::clone(&self.downloads_changed),
         };
-        let courier = Courier {
+        let desk = Desk {
             destination,
-            lines,
-            finished,
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
-            queue_changed,
             backoff,
+        };
+        let courier = Courier {
+            desk,
+            lines,
+            finished,
+            queue_changed,
             refusals_shown,
         };
         self.couriers
@@ -370,6 +389,14 @@ impl Starter {
             result_lines: self.result_lines,
             workers: self.workers,
         }
+    }
+}
+
+/// The waits between tries that the site set.
+pub(super) fn backoff_of(host: &Host) -> Backoff {
+    Backoff {
+        first: i64::from(host.retry_first_s) * 1_000_000,
+        longest: i64::from(host.retry_longest_s) * 1_000_000,
     }
 }
 

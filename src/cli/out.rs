@@ -2,7 +2,7 @@
 
 use std::{
     env, fmt,
-    io::{self, BufWriter, IsTerminal as _, Write as _},
+    io::{self, BufWriter, IsTerminal, Write as _},
 };
 
 use super::failure::Failure;
@@ -28,7 +28,7 @@ impl Out {
         let to = io::stdout().lock();
         let is_terminal = to.is_terminal();
         Self {
-            colour: is_terminal && !is_plain_wished(),
+            colour: is_colour_welcome(&to),
             is_terminal,
             to: BufWriter::new(Box::new(to)),
         }
@@ -75,10 +75,12 @@ fn failed(error: io::Error) -> Failure {
     }
 }
 
-/// https://no-color.org: any value but the empty one means no colours.
-fn is_plain_wished() -> bool {
-    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || env::var_os("TERM").is_some_and(|value| value == "dumb")
+/// Whether a person watches who has not asked for plain text. https://no-color.org: any value of
+/// `NO_COLOR` but the empty one means no colours.
+pub(super) fn is_colour_welcome(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal()
+        && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
 /// Writes to standard error. If that fails too, nobody is left to be told.

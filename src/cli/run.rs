@@ -80,6 +80,7 @@ fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(out::is_colour_welcome(&std::io::stderr()))
         .with_writer(std::io::stderr);
     let begun = match format {
         LogFormat::Text => log.try_init(),

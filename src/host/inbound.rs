@@ -334,10 +334,8 @@ impl<'a> Hearing<'a> {
         let adt = match AdtMessage::read(message) {
             Ok(adt) => adt,
             Err(error) if concerns_us(message) => {
-                let missing = match error {
-                    hl7::ParseError::SegmentMissing("MRG") => NO_PRIOR,
-                    _ => NO_PATIENT,
-                };
+                let lacks_prior = error == hl7::ParseError::SegmentMissing("MRG");
+                let missing = if lacks_prior { NO_PRIOR } else { NO_PATIENT };
                 return self.acknowledge(message, &missing.verdict());
             }
             Err(_) => return self.acknowledge(message, &Verdict::accepted("ADT of no concern")),

@@ -143,6 +143,11 @@ impl Lab {
         lab
     }
 
+    /// Where the files are.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// As when the bridge is stopped.
     pub(crate) fn close(self) -> Closed {
         runtime().block_on(self.store.close());

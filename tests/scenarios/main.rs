@@ -5,4 +5,5 @@
 )]
 
 mod hospital;
+mod http_host;
 mod wire_to_his;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use labwire_protocols::{astm::link::Link, mllp::Endpoint};
 use labwire_sims::{
-    analyzer::{Astm, Hl7, Nature, Operator, Rates, Setup, Tube, endpoint_config, link_dialect},
+    analyzer::{
+        Astm, Hl7, Log, Nature, Operator, Rates, Setup, Tube, endpoint_config, link_dialect,
+    },
     clock::Clock,
     his::{Answering, Expected},
     persona::Persona,
@@ -27,7 +29,7 @@ fn setup(name: &str) -> Setup {
 }
 
 /// Plugs an ASTM analyzer in; it runs until cancelled.
-fn astm(name: &str, port: Port, cancel: &CancellationToken) -> Operator {
+pub fn astm(name: &str, port: Port, cancel: &CancellationToken) -> Operator {
     let setup = setup(name);
     let mut machine = Link::new(link_dialect(setup.persona));
     let mut analyzer = Astm::new(setup).expect("an ASTM persona");
@@ -55,16 +57,20 @@ fn wire(operator: &Operator, cancel: &CancellationToken) -> Wire {
     wire
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_mllp() {
-    let mut his = His::open(Answering::good()).await;
-    let pty = Pty::open().expect("a pseudo-terminal");
-    let site = Site::new(&format!(
+/// What is ordered: tube and services.
+const FORMS: [(&str, &[&str]); 3] = [
+    ("26031000001", &["WBC", "HGB", "PLT"]),
+    ("26031000002", &["TSH"]),
+    ("26031000003", &["WBC", "RBC"]),
+];
+
+fn site(results: &str, pty: &str) -> Site {
+    Site::new(&format!(
         r#"
 [[host]]
 id = "his"
 orders = "mllp-listen://127.0.0.1:0"
-results = "{}"
+results = "{results}"
 
 [[instrument]]
 id = "xn-1"
@@ -74,110 +80,104 @@ port = "tcp-listen://127.0.0.1:0"
 [[instrument]]
 id = "access-1"
 profile = "beckman/access2"
-port = "serial://{}"
+port = "serial://{pty}"
 
 [[instrument]]
 id = "bc-1"
 profile = "mindray/bc-5000"
 port = "mllp-listen://127.0.0.1:0"
-"#,
-        his.results,
-        pty.path(),
-    ));
-    let bridge = site.start().await;
-    let cancel = CancellationToken::new();
-    let xn_port = bridge.address("xn-1").await.expect("it listens");
-    let bc_port = bridge.address("bc-1").await.expect("it listens");
-    his.place(bridge.address("host:his").await.expect("it listens"));
-    let forms: [(&str, &[&str]); 3] = [
-        ("26031000001", &["WBC", "HGB", "PLT"]),
-        ("26031000002", &["TSH"]),
-        ("26031000003", &["WBC", "RBC"]),
-    ];
-    let ordered = forms.map(|(barcode, services)| his.order(barcode, services));
+"#
+    ))
+}
+
+async fn place_all(his: &mut His) {
+    let ordered = FORMS.map(|(barcode, services)| his.order(barcode, services));
     until("every order is answered", || his.orders.waiting() == 0).await;
     for control in &ordered {
         let answer = his.orders.answer(control).expect("it was answered");
         assert!(answer.is_accepted(), "{}", answer.text);
-        assert!(
-            answer.controls.iter().all(|code| code == "OK"),
-            "{}",
-            answer.text
-        );
+        let all_ok = answer.controls.iter().all(|code| code == "OK");
+        assert!(all_ok, "{}", answer.text);
     }
+}
 
+/// A query gets exactly the ordered tests; but a count order names a mode and no tests, and the
+/// counter measures its panel.
+fn check_answer(name: &str, log: &Log, services: &[&str]) {
+    let tests = log
+        .orders
+        .iter()
+        .flat_map(|order| &order.tests)
+        .map(String::as_str);
+    let asked: Vec<&str> = tests.collect();
+    assert!(!asked.is_empty(), "{name}: the query was not answered");
+    if name != "mindray-bc5000" {
+        assert_eq!(asked, services, "{name}");
+    }
+}
+
+/// What the HIS must get of what was acknowledged.
+fn expected(log: &Log, barcode: &str, services: &[&str]) -> Vec<Expected> {
+    let finals = log
+        .acknowledged
+        .iter()
+        .filter(|sent| sent.nature == Nature::Ordinary);
+    finals
+        .filter(|sent| services.contains(&sent.test.as_str()))
+        .map(|sent| Expected {
+            patient: format!("PN{barcode}"),
+            barcode: barcode.to_owned(),
+            code: sent.test.clone(),
+            text: sent.text.clone(),
+            is_required: true,
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_mllp() {
+    let mut his = His::open(Answering::good()).await;
+    let pty = Pty::open().expect("a pseudo-terminal");
+    let bridge = site(&his.results, pty.path()).start().await;
+    let cancel = CancellationToken::new();
+    let xn_port = bridge
+        .address("xn-1")
+        .await
+        .expect("it listens")
+        .to_string();
+    let bc_port = bridge
+        .address("bc-1")
+        .await
+        .expect("it listens")
+        .to_string();
+    his.place(bridge.address("host:his").await.expect("it listens"));
+    place_all(&mut his).await;
+    let names = ["sysmex-xn", "access2", "mindray-bc5000"];
     let devices = [
-        (
-            astm("sysmex-xn", Port::Connect(xn_port.to_string()), &cancel),
-            "26031000001",
-        ),
-        (astm("access2", Port::Pty(pty), &cancel), "26031000002"),
-        (
-            hl7(
-                "mindray-bc5000",
-                Port::Connect(bc_port.to_string()),
-                &cancel,
-            ),
-            "26031000003",
-        ),
+        astm(names[0], Port::Connect(xn_port), &cancel),
+        astm(names[1], Port::Pty(pty), &cancel),
+        hl7(names[2], Port::Connect(bc_port), &cancel),
     ];
-    for (device, barcode) in &devices {
-        device.load(Tube::patient(*barcode));
+    for (device, (barcode, _)) in devices.iter().zip(FORMS) {
+        device.load(Tube::patient(barcode));
     }
-    for (device, barcode) in &devices {
-        let what = format!("{barcode} is measured and acknowledged");
-        until(&what, || device.is_idle()).await;
-    }
-
-    let mut expected = Vec::new();
-    for ((device, barcode), (_, services)) in devices.iter().zip(forms) {
-        let log = device.log();
-        let is_wanted = |test: &str| services.contains(&test);
-        if device
-            .log()
-            .orders
-            .iter()
-            .all(|order| order.tests.len() == services.len())
-        {
-            let asked: Vec<&str> = log
-                .orders
-                .iter()
-                .flat_map(|order| &order.tests)
-                .map(String::as_str)
-                .collect();
-            assert_eq!(
-                asked, services,
-                "{barcode}: a query gets exactly the ordered tests"
-            );
-        } else {
-            // A count order names a mode and no tests: the counter measures its panel.
-            assert_eq!(*barcode, "26031000003", "only a counter may be told a mode");
-        }
-        let finals = log
-            .acknowledged
-            .iter()
-            .filter(|sent| sent.nature == Nature::Ordinary);
-        for sent in finals.filter(|sent| is_wanted(&sent.test)) {
-            expected.push(Expected {
-                patient: format!("PN{barcode}"),
-                barcode: (*barcode).to_owned(),
-                code: sent.test.clone(),
-                text: sent.text.clone(),
-                is_required: true,
-            });
-        }
+    let mut wanted = Vec::new();
+    for ((device, name), (barcode, services)) in devices.iter().zip(names).zip(FORMS) {
+        until(&format!("{name} is idle"), || device.is_idle()).await;
+        check_answer(name, &device.log(), services);
+        wanted.extend(expected(&device.log(), barcode, services));
     }
     assert_eq!(
-        expected.len(),
+        wanted.len(),
         6,
         "every ordered test was measured and acknowledged"
     );
     let found = || {
         his.book
-            .verify(&expected)
+            .verify(&wanted)
             .iter()
             .map(ToString::to_string)
-            .collect::<Vec<_>>()
+            .collect()
     };
     until_empty("at the HIS", found).await;
     cancel.cancel();

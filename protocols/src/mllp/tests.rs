@@ -151,6 +151,30 @@ fn a_message_is_committed_before_its_reply_is_sent() {
 }
 
 #[test]
+fn several_replies_to_one_message_are_blocks_of_their_own_in_order() {
+    let mut bench = Bench::open(Config::default());
+    bench.bytes(b"\x0Ba\x1C\r\x0Bb\x1C\r");
+    bench.says(&["commit 1 block 1 a", "commit 2 block 2 b"]);
+    let both = join_replies(&[b"CA\r".to_vec(), b"AA\r".to_vec()]);
+    bench.put(Input::Committed(CommitId(2), Some(both)));
+    bench.says(&[]);
+    bench.committed(1, "first\r").says(&[
+        "transmit <VT>first<CR><FS><CR>",
+        "transmit <VT>CA<CR><FS><CR>",
+        "transmit <VT>AA<CR><FS><CR>",
+    ]);
+}
+
+#[test]
+fn one_reply_that_cannot_be_framed_does_not_hold_back_the_others() {
+    let mut bench = Bench::open(Config::default());
+    bench.bytes(b"\x0Ba\x1C\r").says(&["commit 1 block 1 a"]);
+    let both = join_replies(&[b"C\x1CA".to_vec(), b"AA\r".to_vec()]);
+    bench.put(Input::Committed(CommitId(1), Some(both)));
+    bench.says(&["note MLLP-0205", "transmit <VT>AA<CR><FS><CR>"]);
+}
+
+#[test]
 fn a_failed_commit_gives_the_negative_reply_or_ends_the_line() {
     let mut bench = Bench::open(Config::default());
     bench

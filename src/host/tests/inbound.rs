@@ -73,6 +73,23 @@ fn a_cancel_and_a_change_are_answered_by_what_the_laboratory_has() {
 }
 
 #[test]
+fn an_order_moves_to_another_tube_only_for_a_named_patient() {
+    let mut bench = Bench::new();
+    bench.replies(&oml("M1", TSH));
+    let change = "ORC|XO|REQ2^HIS\nOBR|1|REQ2^HIS||TSH^TSH^L\nSPM|1|T2\n";
+    let nameless = oml("M2", change).replace(&format!("{PID}\n"), "");
+    assert!(bench.replies(&nameless).contains("ORC|UX|REQ2^HIS"));
+    assert!(
+        bench
+            .replies(&oml("M3", change))
+            .contains("ORC|XR|REQ2^HIS")
+    );
+    let tubes = bench.work(|db| book::specimens_with_barcode(db, "T2", 0));
+    let items = bench.work(move |db| book::open_items(db, tubes[0].id));
+    assert_eq!(items.len(), 1);
+}
+
+#[test]
 fn an_addition_goes_to_the_tube_that_is_there() {
     let mut bench = Bench::new();
     bench.replies(&oml("M1", CBC));
@@ -108,6 +125,25 @@ fn an_order_without_specimen_takes_the_only_one_and_never_one_of_several() {
         bench.work(|db| book::specimens_with_barcode(db, "T2", 0)),
         [],
         "nothing of a refused message is applied"
+    );
+}
+
+#[test]
+fn an_order_that_contradicts_itself_is_refused_alone() {
+    let mut bench = Bench::new();
+    let faulty = "ORC|NW|A1\nOBR|1|A2||TSH\nSPM|1|T1\nORC|NW|B1\nOBR|2|B1\nSPM|1|T1\n";
+    let said = bench.replies(&oml("M1", &format!("{faulty}{TSH}")));
+    let orc: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("ORC"))
+        .collect();
+    assert_eq!(
+        orc,
+        [
+            "ORC|UA|A1||||||||||||||NUMBERS^ORC and OBR name different orders^L",
+            "ORC|UA|B1||||||||||||||NOSERVICE^the order names no service^L",
+            "ORC|OK|REQ2^HIS|LW1^LABWIRE|REQ^HIS|SC",
+        ]
     );
 }
 

@@ -21,130 +21,103 @@ fn written(one: &Observation, version: Version) -> (String, String, String) {
     )
 }
 
-#[test]
-fn every_kind_of_value_has_its_type() {
-    let number = |text: &str, number: &str| {
-        let number = number.parse().expect("a number");
-        let comparator = None;
-        observation("X", text, Value::Quantity { comparator, number })
-    };
-    let beyond = |text: &str, sign, number: &str| {
-        let number = number.parse().expect("a number");
-        let comparator = Some(sign);
-        observation("X", text, Value::Quantity { comparator, number })
-    };
-    let titre = |text: &str| {
-        let denominator = Decimal::from(128);
-        observation("X", text, Value::Titre { denominator })
-    };
-    let ratio = |text: &str| {
-        let (numerator, denominator) = (Decimal::from(3), Decimal::from(4));
-        observation(
-            "X",
-            text,
-            Value::Ratio {
-                numerator,
-                denominator,
-            },
-        )
-    };
-    let picture = |text: &str| {
-        let media_type = "image/bmp".to_owned();
-        observation(
-            "X",
-            text,
-            Value::Image {
-                media_type,
-                at: (0, 4),
-            },
-        )
-    };
-    let coded = |text: &str| {
-        let code = "POS".to_owned();
-        observation("X", text, Value::Coded { code })
-    };
-    let long = "x".repeat(199);
-    let over = "x".repeat(200);
-    let escaped = "|".repeat(67);
-    for (one, kind, value, note) in [
-        (number("5.40", "5.40"), "NM", "5.40", ""),
-        (number("  5.40 ", "5.40"), "NM", "5.40", ""),
-        (number("-0.5", "-0.5"), "NM", "-0.5", ""),
-        (number("+3", "3"), "NM", "+3", ""),
-        (number("5,40", "5.40"), "NM", "5.40", "5,40"),
-        (number("^5.40", "5.40"), "NM", "5.40", ""),
-        (number("5.4e1", "54"), "ST", "5.4e1", ""),
-        (number("1,234.5", "1234.5"), "ST", "1,234.5", ""),
-        (
-            number("00000000000000005", "5"),
-            "ST",
-            "00000000000000005",
-            "",
-        ),
-        (
-            beyond("<0.30", Comparator::Less, "0.30"),
-            "SN",
-            "<^0.30",
-            "",
-        ),
-        (
-            beyond("< 0,30", Comparator::Less, "0.30"),
-            "SN",
-            "<^0.30",
-            "< 0,30",
-        ),
-        (
-            beyond(">=100", Comparator::GreaterOrEqual, "100"),
-            "SN",
-            ">=^100",
-            "",
-        ),
-        (
-            beyond("<^0.30", Comparator::Less, "0.30"),
-            "SN",
-            "<^0.30",
-            "",
-        ),
-        (titre("1:128"), "SN", "^1^:^128", ""),
-        (titre("^1^:^128"), "SN", "^1^:^128", ""),
-        (titre("1/128"), "ST", "1/128", ""),
-        (ratio("3 : 4"), "SN", "^3^:^4", ""),
-        (coded("Dương tính"), "CWE", "POS^Dương tính^L", ""),
-        (words("X", "a^b|c"), "ST", r"a\S\b\F\c", ""),
-        (words("X", "+++"), "ST", "+++", ""),
-        (words("X", &long), "ST", &long, ""),
-        (words("X", &over), "TX", &over, ""),
-        (words("X", &escaped), "TX", &r"\F\".repeat(67), ""),
-        (
-            picture("^Image^BMP^Base64^Qk0="),
-            "ED",
-            "^Image^BMP^Base64^Qk0=",
-            "",
-        ),
-        (
-            picture("Qk0="),
-            "ST",
-            "a picture that Labwire keeps: see the journal of the instrument",
-            "",
-        ),
-        (
-            observation(
-                "X",
-                "----",
-                Value::Absent {
-                    why: crate::model::Absent::Mark,
-                },
-            ),
-            "ST",
-            "----",
-            "",
-        ),
-    ] {
+/// An observation, OBX-2, OBX-5, and what the note says.
+type Case = (Observation, &'static str, String, &'static str);
+
+#[track_caller]
+fn check(cases: Vec<Case>) {
+    for (one, kind, value, note) in cases {
         let found = written(&one, Version::V251);
-        let expected = (kind.to_owned(), value.to_owned(), note.to_owned());
+        let expected = (kind.to_owned(), value, note.to_owned());
         assert_eq!(found, expected, "{}", one.text);
     }
-    assert_eq!(written(&coded("+"), Version::V24).0, "CE");
+}
+
+#[test]
+fn a_number_is_nm_or_sn_and_whatever_is_not_exactly_it_is_text() {
+    use Comparator::{GreaterOrEqual, Less};
+    let number = |text: &str, number: &str, kind, value: &str, note| -> Case {
+        let (comparator, number) = (None, number.parse().expect("a number"));
+        let one = observation("X", text, Value::Quantity { comparator, number });
+        (one, kind, value.to_owned(), note)
+    };
+    let beyond = |text: &str, sign, number: &str, value: &str, note| -> Case {
+        let (comparator, number) = (Some(sign), number.parse().expect("a number"));
+        let one = observation("X", text, Value::Quantity { comparator, number });
+        (one, "SN", value.to_owned(), note)
+    };
+    let long = "00000000000000005";
+    check(vec![
+        number("5.40", "5.40", "NM", "5.40", ""),
+        number("  5.40 ", "5.40", "NM", "5.40", ""),
+        number("-0.5", "-0.5", "NM", "-0.5", ""),
+        number("+3", "3", "NM", "+3", ""),
+        number("5,40", "5.40", "NM", "5.40", "5,40"),
+        number("^5.40", "5.40", "NM", "5.40", ""),
+        number("5.4e1", "54", "ST", "5.4e1", ""),
+        number("1,234.5", "1234.5", "ST", "1,234.5", ""),
+        number(long, "5", "ST", long, ""),
+        beyond("<0.30", Less, "0.30", "<^0.30", ""),
+        beyond("< 0,30", Less, "0.30", "<^0.30", "< 0,30"),
+        beyond(">=100", GreaterOrEqual, "100", ">=^100", ""),
+        beyond("<^0.30", Less, "0.30", "<^0.30", ""),
+    ]);
+}
+
+#[test]
+fn a_titre_and_a_ratio_are_sn_where_they_are_written_so() {
+    let titre = |text: &str, kind, value: &str| -> Case {
+        let denominator = Decimal::from(128);
+        let one = observation("X", text, Value::Titre { denominator });
+        (one, kind, value.to_owned(), "")
+    };
+    let (numerator, denominator) = (Decimal::from(3), Decimal::from(4));
+    let ratio = Value::Ratio {
+        numerator,
+        denominator,
+    };
+    check(vec![
+        titre("1:128", "SN", "^1^:^128"),
+        titre("^1^:^128", "SN", "^1^:^128"),
+        titre("1/128", "ST", "1/128"),
+        (
+            observation("X", "3 : 4", ratio),
+            "SN",
+            "^3^:^4".to_owned(),
+            "",
+        ),
+    ]);
+}
+
+#[test]
+fn words_codes_pictures_and_marks_have_their_types() {
+    let text = |text: &str, kind, value: String| -> Case { (words("X", text), kind, value, "") };
+    let picture = |text: &str, kind, value: &str| -> Case {
+        let media_type = "image/bmp".to_owned();
+        let at = (0, 4);
+        let one = observation("X", text, Value::Image { media_type, at });
+        (one, kind, value.to_owned(), "")
+    };
+    let coded = || {
+        let code = "POS".to_owned();
+        observation("X", "Dương tính", Value::Coded { code })
+    };
+    let why = crate::model::Absent::Mark;
+    let absent = observation("X", "----", Value::Absent { why });
+    let (long, over) = ("x".repeat(199), "x".repeat(200));
+    let kept = "a picture that Labwire keeps: see the journal of the instrument";
+    check(vec![
+        text("a^b|c", "ST", r"a\S\b\F\c".to_owned()),
+        text("+++", "ST", "+++".to_owned()),
+        text(&long, "ST", long.clone()),
+        text(&over, "TX", over.clone()),
+        text(&"|".repeat(67), "TX", r"\F\".repeat(67)),
+        (coded(), "CWE", "POS^Dương tính^L".to_owned(), ""),
+        picture("^Image^BMP^Base64^Qk0=", "ED", "^Image^BMP^Base64^Qk0="),
+        picture("Qk0=", "ST", kept),
+        (absent, "ST", "----".to_owned(), ""),
+    ]);
+    assert_eq!(written(&coded(), Version::V24).0, "CE");
 }
 
 proptest! {

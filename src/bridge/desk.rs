@@ -1,0 +1,122 @@
+//! Where a courier leases its rows and writes down what became of them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    host::{HostSite, JsonRenderer, ResultRenderer},
+    queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
+    store::{Db, Store, StoreError, Turn},
+};
+
+use super::{device::Ids, orders::DownloadRenderer, site::LineSite};
+
+/// A lease outlives the longest wait for an answer; only a dead owner loses one.
+const LEASE: i64 = 15 * 60 * 1_000_000;
+/// How long a courier rests at most before it looks for due rows, so that a row put on the queue
+/// by another process is found too.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The rest after the store refused to take down what ended.
+pub(super) const WRITE_AGAIN: Duration = Duration::from_millis(200);
+
+/// Where a courier goes.
+#[derive(Clone, Debug)]
+pub(super) enum Destination {
+    /// Results to a host, as HL7.
+    Host(Arc<HostSite>),
+    /// Results to a host, as JSON.
+    Http(Arc<HostSite>),
+    /// Orders and cancels to a device.
+    Device(Arc<LineSite>),
+}
+
+/// One destination's desk.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    pub(super) destination: Destination,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn labwire_drivers::Clock>,
+    pub(super) ids: Arc<Ids>,
+    pub(super) backoff: Backoff,
+}
+
+impl Desk {
+    pub(super) fn name(&self) -> String {
+        match &self.destination {
+            Destination::Host(host) | Destination::Http(host) => format!("host:{}", host.id),
+            Destination::Device(line) => format!("line:{}", line.id),
+        }
+    }
+
+    /// How long until a row is due, zero if one is; at most [`LOOK_AGAIN`].
+    pub(super) async fn until_due(&self) -> Duration {
+        let name = self.name();
+        let now = self.clock.utc_micros();
+        match self
+            .store
+            .read(move |db| queue::earliest_due(db, &name))
+            .await
+        {
+            Ok(Some(due)) => {
+                let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
+                Duration::from_micros(wait).min(LOOK_AGAIN)
+            }
+            Ok(None) => LOOK_AGAIN,
+            Err(error) => {
+                tracing::error!(queue = self.name(), %error, "the queue cannot be read");
+                LOOK_AGAIN
+            }
+        }
+    }
+
+    /// One transaction: what ended is written down, what is due is leased.
+    pub(super) async fn turn(
+        &self,
+        ended: &[(i64, Verdict)],
+        free: usize,
+        under_way: Option<Vec<i64>>,
+    ) -> Result<Vec<Leased>, StoreError> {
+        let name = self.name();
+        let ended = ended.to_vec();
+        let (now, backoff) = (self.clock.utc_micros(), self.backoff);
+        let destination = self.destination.clone();
+        let run = self.ids.run().to_owned();
+        let count_max = i64::try_from(free).unwrap_or(0);
+        let work = move |db: &mut dyn Db| {
+            for (row, verdict) in &ended {
+                queue::settle_attempt(db, *row, &run, verdict, backoff, now)?;
+            }
+            if let Some(under_way) = &under_way {
+                queue::reclaim(db, &name, under_way, now)?;
+            }
+            if count_max == 0 {
+                return Ok(Vec::new());
+            }
+            let terms = LeaseTerms {
+                destination: &name,
+                owner: &run,
+                now,
+                until: now + LEASE,
+                count_max,
+            };
+            let mut renderer: Box<dyn Render> = match &destination {
+                Destination::Host(site) => Box::new(ResultRenderer {
+                    site,
+                    run: &run,
+                    now,
+                }),
+                Destination::Http(site) => Box::new(JsonRenderer {
+                    site,
+                    run: &run,
+                    now,
+                }),
+                Destination::Device(line) => Box::new(DownloadRenderer {
+                    line,
+                    run: &run,
+                    now,
+                }),
+            };
+            queue::lease(db, &terms, renderer.as_mut())
+        };
+        self.store.transact(Turn::Canonical, work).await
+    }
+}

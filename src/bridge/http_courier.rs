@@ -1,0 +1,261 @@
+//! Hosts that speak HTTP: results posted as JSON, orders fetched page by page.
+
+use std::{sync::Arc, time::Duration};
+
+use labwire_drivers::Clock;
+use labwire_protocols::wire::{Commit, Received};
+use reqwest::{Client, redirect};
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Host,
+    host::{self, HostSite, Inbound, http},
+    queue::Verdict,
+    store::{Db, JournalEntry, Store, StoreError, Turn},
+};
+
+use super::{
+    desk::{Desk, Destination, LOOK_AGAIN, WRITE_AGAIN},
+    device::Ids,
+    host_line,
+    site::Site,
+};
+
+/// What the tasks of one host need.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) host: Host,
+    pub(super) site: Arc<HostSite>,
+    pub(super) lab: Arc<Site>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<Ids>,
+    /// Results and downloads: orders let results go on, and devices may have to be told.
+    pub(super) changed: [Arc<Notify>; 2],
+    pub(super) stop: CancellationToken,
+}
+
+/// Starts what the host wants of us: the posting of results, the fetching of orders.
+///
+/// # Errors
+/// When the HTTP client cannot be built.
+pub(super) fn start(parts: &Parts) -> Result<Vec<JoinHandle<()>>, reqwest::Error> {
+    let client = Client::builder()
+        .timeout(Duration::from_secs(parts.host.reply_timeout_s.into()))
+        .redirect(redirect::Policy::none())
+        .build()?;
+    let mut tasks = Vec::new();
+    if let Some(url) = &parts.host.results {
+        tasks.push(tokio::spawn(post(
+            parts.clone(),
+            client.clone(),
+            url.to_string(),
+        )));
+    }
+    if let Some(url) = &parts.host.orders {
+        tasks.push(tokio::spawn(fetch(parts.clone(), client, url.to_string())));
+    }
+    Ok(tasks)
+}
+
+/// Posts what is due until stopped, and then waits for the answers under way.
+async fn post(parts: Parts, client: Client, url: String) {
+    let desk = Desk {
+        destination: Destination::Http(Arc::clone(&parts.site)),
+        store: parts.store.clone(),
+        clock: Arc::clone(&parts.clock),
+        ids: Arc::clone(&parts.ids),
+        backoff: super::start::backoff_of(&parts.host),
+    };
+    let room = usize::try_from(parts.host.connections).unwrap_or(1);
+    let mut posting = Posting {
+        client,
+        url,
+        ..Posting::default()
+    };
+    loop {
+        let changed = parts.changed[0].notified();
+        tokio::pin!(changed);
+        // From here on no wake-up is missed while the queue is being read.
+        changed.as_mut().enable();
+        posting.drain();
+        let is_stopped = parts.stop.is_cancelled();
+        let free = if is_stopped {
+            0
+        } else {
+            room.saturating_sub(posting.trips.len())
+        };
+        let rest = if free == 0 {
+            LOOK_AGAIN
+        } else {
+            desk.until_due().await
+        };
+        let is_due = free > 0 && rest.is_zero();
+        if is_due || !posting.ended.is_empty() {
+            match posting.turn(&desk, if is_due { free } else { 0 }).await {
+                Ok(has_sent) if has_sent || !is_due => continue,
+                Ok(_) => {}
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    posting.is_unsure = true;
+                    tracing::error!(queue = desk.name(), %error, "the queue cannot be written");
+                }
+            }
+        }
+        if parts.stop.is_cancelled() && posting.trips.is_empty() && posting.ended.is_empty() {
+            return;
+        }
+        let rest = if is_due { LOOK_AGAIN } else { rest };
+        let rest = if posting.ended.is_empty() {
+            rest
+        } else {
+            WRITE_AGAIN
+        };
+        tokio::select! {
+            Some(done) = posting.trips.join_next() => posting.take(done),
+            () = changed => {}
+            () = tokio::time::sleep(rest) => {}
+            () = parts.stop.cancelled(), if !parts.stop.is_cancelled() => {}
+        }
+    }
+}
+
+/// What is under way to one host.
+#[derive(Default)]
+struct Posting {
+    client: Client,
+    url: String,
+    trips: JoinSet<(i64, Verdict)>,
+    rows: Vec<i64>,
+    ended: Vec<(i64, Verdict)>,
+    /// After an error nobody knows what was written; leases are then compared with rows.
+    is_unsure: bool,
+}
+
+impl Posting {
+    fn drain(&mut self) {
+        while let Some(done) = self.trips.try_join_next() {
+            self.take(done);
+        }
+    }
+
+    fn take(&mut self, done: Result<(i64, Verdict), tokio::task::JoinError>) {
+        let Ok((row, verdict)) = done else {
+            // A task that panicked did not say which row it carried.
+            self.rows.clear();
+            self.is_unsure = true;
+            return;
+        };
+        self.rows.retain(|other| *other != row);
+        if !matches!(verdict, Verdict::Accepted { .. }) {
+            // The reason may hold the peer's own words, so it is stored and shown, not logged.
+            tracing::warn!(row, "not taken by the host");
+        }
+        self.ended.push((row, verdict));
+    }
+
+    /// Writes down what ended, and posts what is leased. True when something was.
+    async fn turn(&mut self, desk: &Desk, room: usize) -> Result<bool, StoreError> {
+        let under_way = self.is_unsure.then(|| self.rows.clone());
+        let leased = desk.turn(&self.ended, room, under_way).await?;
+        self.is_unsure = false;
+        self.ended.clear();
+        let has_sent = !leased.is_empty();
+        for row in leased {
+            self.rows.push(row.id);
+            let (client, url) = (self.client.clone(), self.url.clone());
+            self.trips.spawn(async move {
+                (
+                    row.id,
+                    http::post_result(&client, &url, &row.control_id, row.body).await,
+                )
+            });
+        }
+        Ok(has_sent)
+    }
+}
+
+/// Fetches orders until stopped.
+async fn fetch(parts: Parts, client: Client, url: String) {
+    let pause = Duration::from_secs(parts.host.poll_s.into());
+    while !parts.stop.is_cancelled() {
+        let has_more = match fetch_page(&parts, &client, &url).await {
+            Ok(has_more) => has_more,
+            Err(error) => {
+                tracing::warn!(host = parts.site.id, %error, "orders were not fetched");
+                false
+            }
+        };
+        if !has_more {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = parts.stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Why a page of orders was not fetched and answered.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("the store is away")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Pull(#[from] http::PullError),
+    #[error("the answers to the last page were not taken")]
+    Answer,
+}
+
+/// Posts the answers that are due, then asks for the next page and applies it. True when there
+/// may be another page at once.
+async fn fetch_page(parts: &Parts, client: &Client, url: &str) -> Result<bool, FetchError> {
+    let host = parts.site.id.clone();
+    let state = parts
+        .store
+        .read(move |db| host::pull_state(db, &host))
+        .await?;
+    if let Some((control_id, body)) = state.answer {
+        match http::post_result(client, url, &control_id, body).await {
+            Verdict::Accepted { .. } | Verdict::Refused { .. } => {
+                let host = parts.site.id.clone();
+                let taken = move |db: &mut dyn Db| host::answer_taken(db, &host, &control_id);
+                parts.store.transact(Turn::Reply, taken).await?;
+            }
+            Verdict::Deferred { .. } => return Err(FetchError::Answer),
+        }
+    }
+    let Some(page) = http::pull_orders(client, url, &state.after).await? else {
+        return Ok(false);
+    };
+    let inbound = Inbound {
+        entry: JournalEntry {
+            line: format!("host:{}", parts.site.id),
+            connection: parts.ids.connection(0),
+            at: parts.clock.utc_micros(),
+            commit: Commit::Message(Received {
+                session: parts.ids.out().0,
+                bytes: page.into(),
+                is_complete: true,
+            }),
+        },
+        reply_id: parts.ids.reply(),
+    };
+    let (site, lab) = (Arc::clone(&parts.site), Arc::clone(&parts.lab));
+    let work = move |db: &mut dyn Db| {
+        let heard = host::hear_page(db, &site, &inbound)?;
+        host_line::follow_up(db, &lab, &heard.barcodes, inbound.entry.at)?;
+        Ok(heard)
+    };
+    let heard = parts.store.transact(Turn::Reply, work).await?;
+    tracing::info!(
+        host = parts.site.id,
+        summary = heard.summary,
+        "orders fetched"
+    );
+    parts.changed.iter().for_each(|news| news.notify_waiters());
+    Ok(!heard.barcodes.is_empty())
+}

@@ -1,0 +1,162 @@
+//! A HIS without HL7: orders fetched by GET, results posted as JSON under their control id.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use labwire_sims::{analyzer::Tube, port::Port};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    hospital::{Site, until},
+    wire_to_his::astm,
+};
+
+/// What the HIS holds: posted results by control id, posted answers, how often it refused.
+#[derive(Clone, Default)]
+struct Hospital {
+    results: Arc<Mutex<BTreeMap<String, Value>>>,
+    answers: Arc<Mutex<Vec<Value>>>,
+    refused: Arc<Mutex<u32>>,
+}
+
+fn page() -> Value {
+    json!({ "cursor": "1", "orders": [{
+        "id": "1", "action": "new", "placer": "REQ1-1",
+        "service": { "code": "WBC", "text": "WBC", "system": "L" }, "priority": "R",
+        "patient": { "ids": [{ "id": "PN1", "authority": "BV01", "type": "PI" }],
+                     "name": { "family": "TRẦN", "given": "BÌNH", "middle": "THỊ" },
+                     "birth": "19911105", "sex": "F" },
+        "specimen": { "barcode": "26031000009", "type": { "code": "EDTA" } } }] })
+}
+
+async fn orders(RawQuery(query): RawQuery) -> (StatusCode, Json<Value>) {
+    match query.as_deref() {
+        None | Some("") => (StatusCode::OK, Json(page())),
+        Some(_) => (StatusCode::OK, Json(json!({ "cursor": "1", "orders": [] }))),
+    }
+}
+
+async fn answer(State(hospital): State<Hospital>, Json(body): Json<Value>) -> StatusCode {
+    hospital
+        .answers
+        .lock()
+        .expect("no panic holds it")
+        .push(body);
+    StatusCode::OK
+}
+
+/// Refuses the first post as busy, so that it comes again under the same key.
+async fn results(
+    State(hospital): State<Hospital>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> StatusCode {
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok());
+    let key = key.expect("every result has a key").to_owned();
+    let mut refused = hospital.refused.lock().expect("no panic holds it");
+    let mut results = hospital.results.lock().expect("no panic holds it");
+    if let Some(first) = results.get(&key) {
+        assert_eq!(*first, body, "one key, one body");
+    }
+    results.insert(key, body);
+    if *refused == 0 {
+        *refused = 1;
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    StatusCode::OK
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_fetched_and_results_posted_under_one_key_until_taken() {
+    let hospital = Hospital::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let router = Router::new()
+        .route("/orders", get(orders).post(answer))
+        .route("/results", post(results))
+        .with_state(hospital.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let site = Site::new(&format!(
+        r#"
+[[host]]
+id = "his"
+kind = "http"
+orders = "http://{address}/orders"
+results = "http://{address}/results"
+poll_s = 1
+
+[[instrument]]
+id = "xn-1"
+profile = "sysmex/xn"
+port = "tcp-listen://127.0.0.1:0"
+"#
+    ));
+    let bridge = site.start().await;
+    let answers = || hospital.answers.lock().expect("no panic holds it").clone();
+    until("the orders are fetched and answered", || {
+        !answers().is_empty()
+    })
+    .await;
+    let given = answers();
+    assert_eq!(given[0]["answers"][0]["accepted"], json!(true), "{given:?}");
+
+    let cancel = CancellationToken::new();
+    let port = bridge
+        .address("xn-1")
+        .await
+        .expect("it listens")
+        .to_string();
+    let device = astm("sysmex-xn", Port::Connect(port), &cancel);
+    device.load(Tube::patient("26031000009"));
+    until("the tube is measured and acknowledged", || device.is_idle()).await;
+    let sent = device
+        .log()
+        .acknowledged
+        .iter()
+        .find(|one| one.test == "WBC")
+        .cloned();
+    let sent = sent.expect("WBC was measured");
+    let store = bridge.store.clone();
+    until("the result is taken", || {
+        let is_open = store
+            .read_blocking(labwire::queue::summary)
+            .expect("the store reads");
+        is_open.is_empty()
+            && !hospital
+                .results
+                .lock()
+                .expect("no panic holds it")
+                .is_empty()
+    })
+    .await;
+    let posted = hospital.results.lock().expect("no panic holds it").clone();
+    assert_eq!(posted.len(), 1, "one message, one key");
+    let text = posted
+        .values()
+        .next()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    assert!(
+        text.contains("26031000009") && text.contains("PN1"),
+        "{text}"
+    );
+    assert!(
+        text.contains(&format!("\"{}\"", sent.text)),
+        "{} in {text}",
+        sent.text
+    );
+    cancel.cancel();
+    bridge.stop().await;
+}
