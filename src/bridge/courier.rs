@@ -73,6 +73,8 @@ impl Courier {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut trips: BTreeMap<OutId, Trip> = BTreeMap::new();
         let mut ended: Vec<(i64, Verdict)> = Vec::new();
+        // After an error nobody knows what was written; leases are then compared with trips.
+        let mut is_unsure = false;
         loop {
             let changed = Arc::clone(&self.queue_changed);
             let changed = changed.notified();
@@ -93,8 +95,10 @@ impl Courier {
             let is_due = !free.is_empty() && rest.is_zero();
             if is_due || !ended.is_empty() {
                 let room = if is_due { free.len() } else { 0 };
-                match self.turn(&ended, room).await {
+                let under_way = is_unsure.then(|| trips.values().map(|trip| trip.row).collect());
+                match self.turn(&ended, room, under_way).await {
                     Ok(leased) => {
+                        is_unsure = false;
                         ended.clear();
                         let has_sent = !leased.is_empty();
                         self.send(leased, &free, &mut trips, &mut ended).await;
@@ -104,6 +108,7 @@ impl Courier {
                     }
                     Err(StoreError::Closed) => return,
                     Err(error) => {
+                        is_unsure = true;
                         tracing::error!(queue = self.name(), %error, "the queue cannot be written");
                     }
                 }
@@ -166,7 +171,12 @@ impl Courier {
     }
 
     /// One transaction: what ended is written down, what is due is leased.
-    async fn turn(&self, ended: &[(i64, Verdict)], free: usize) -> Result<Vec<Leased>, StoreError> {
+    async fn turn(
+        &self,
+        ended: &[(i64, Verdict)],
+        free: usize,
+        under_way: Option<Vec<i64>>,
+    ) -> Result<Vec<Leased>, StoreError> {
         let name = self.name();
         let ended = ended.to_vec();
         let (now, backoff) = (self.clock.utc_micros(), self.backoff);
@@ -176,6 +186,9 @@ impl Courier {
         let work = move |db: &mut dyn Db| {
             for (row, verdict) in &ended {
                 queue::settle_attempt(db, *row, &run, verdict, backoff, now)?;
+            }
+            if let Some(under_way) = &under_way {
+                queue::reclaim(db, &name, under_way, now)?;
             }
             if count_max == 0 {
                 return Ok(Vec::new());

@@ -69,7 +69,7 @@ impl Site {
             .collect();
         let catalogue = Some(catalogue).filter(|catalogue| !catalogue.is_empty());
         let laboratory = Laboratory {
-            measured: measured(lab, &lines),
+            measured: measured(lab, &lines, catalogue.is_some()),
             catalogue,
             zone: lab.lab.zone(),
             specimen_age_max: i64::from(lab.lab.specimen_days) * DAY,
@@ -105,14 +105,22 @@ fn is_told(profile: &Profile, orders: Orders) -> bool {
     }
 }
 
-/// Test ids that some line gives without the catalogue; `None` when a line passes every code.
-fn measured(lab: &LabConfig, lines: &BTreeMap<String, Arc<LineSite>>) -> Option<Vec<String>> {
+/// Test ids that some line gives without the catalogue: with one, only its own tests count; `None`
+/// when a line passes every code.
+fn measured(
+    lab: &LabConfig,
+    lines: &BTreeMap<String, Arc<LineSite>>,
+    has_catalogue: bool,
+) -> Option<Vec<String>> {
     if lab
         .instruments
         .iter()
         .any(|instrument| *instrument.unmapped == Unmapped::Pass)
     {
         return None;
+    }
+    if has_catalogue {
+        return Some(Vec::new());
     }
     let by_site = lab
         .instruments

@@ -25,6 +25,7 @@ use crate::{
     },
     profile::{Library, Protocol},
     queue::{self, Backoff},
+    settle,
     store::{Store, StoreError, StoreOptions, Turn, journal},
 };
 
@@ -79,6 +80,8 @@ pub struct Running {
     workers: Workers,
 }
 
+/// Between two rounds of housekeeping.
+const HOUSEKEEPING: std::time::Duration = std::time::Duration::from_secs(3_600);
 /// Host connections that send orders at once; more are refused, visibly.
 const HOST_CONNECTIONS_MAX: usize = 16;
 
@@ -335,7 +338,30 @@ impl Starter {
             .push(tokio::spawn(courier.run(self.stop.clone())));
     }
 
-    fn finish(self) -> Running {
+    /// Forgets now and then what no longer matters.
+    fn housekeeping(&mut self) {
+        let (store, clock, stop) = (
+            self.store.clone(),
+            Arc::clone(&self.clock),
+            self.stop.clone(),
+        );
+        self.couriers.push(tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(HOUSEKEEPING) => {}
+                }
+                let now = clock.utc_micros();
+                let forget = move |db: &mut dyn crate::store::Db| settle::forget_old_keys(db, now);
+                if let Err(error) = store.transact(Turn::Background, forget).await {
+                    tracing::warn!(%error, "housekeeping failed; it is tried again later");
+                }
+            }
+        }));
+    }
+
+    fn finish(mut self) -> Running {
+        self.housekeeping();
         Running {
             lines: self.lines,
             store: self.store,

@@ -129,7 +129,7 @@ fn check_framing(profile: &Profile, port: &At<String>, file: &File) {
         _ => return,
     };
     file.warning(
-        "CONF-0213",
+        "CONF-0219",
         port.span.clone(),
         format!(
             "the profile {} speaks {what}, the port does not",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use super::{Files, Verdict, check::check_profiles, failure::Failure, site};
+use super::{Files, Verdict, check::check_profiles, failure::Failure, out, site};
 use crate::{
     bridge::{self, Setup},
     config::render,
@@ -52,8 +52,11 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     };
     check_profiles(&loaded, &mut files);
     if files.problems.has_errors() {
-        let list = render(&files.problems, false);
-        return Err(Failure::Files { list });
+        out::complain(&render(&files.problems, false));
+        let config = args.config.display();
+        return Err(Failure::Usage(format!(
+            "nothing was started: mend what is listed above; labwire check -c {config} lists it too"
+        )));
     }
     log(args.log_format);
     for problem in files.problems.iter() {

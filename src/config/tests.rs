@@ -111,7 +111,7 @@ fn every_key_has_its_default() {
             host.retry_longest_s,
             host.refusals_shown
         ),
-        (1, 60, 10)
+        (1, 30, 10)
     );
     assert_eq!(
         (

@@ -2,9 +2,12 @@
 
 mod convert;
 mod device_ack;
+pub mod http;
 mod inbound;
+mod json;
 mod obx;
 mod orders;
+mod pull;
 mod render;
 mod reply;
 mod report;
@@ -15,6 +18,8 @@ pub use self::{
     convert::instant,
     device_ack::device_ack,
     inbound::{Heard, Inbound, hear},
+    json::JsonRenderer,
+    pull::{PullState, answer_taken, hear_page, pull_state},
     render::ResultRenderer,
     site::{HostSite, Laboratory},
     verdict::{HostAnswer, Permanence},

@@ -369,25 +369,26 @@ fn answered(control: &str, applied: &Applied) -> Answered {
     let (positive, negative) = codes_of(control);
     let status = applied.status.map_or("", OrderStatus::code);
     let filler = applied.filler.clone();
-    let no = |code, text| Answered {
-        control: negative,
-        filler: filler.clone(),
+    let reason = reason(applied.outcome);
+    Answered {
+        control: if reason.is_none() { positive } else { negative },
+        filler,
         status,
-        reason: [code, text, "L"],
-    };
-    match applied.outcome {
-        Outcome::Accepted => Answered {
-            control: positive,
-            filler,
-            status,
-            reason: ["", "", ""],
-        },
-        Outcome::DiffersFromFirst => no("DUPLICATE", "this number was ordered with other content"),
-        Outcome::NotFound => no("NOTFOUND", "no order with this number"),
-        Outcome::InProcess => no("INPROC", "results are released already"),
-        Outcome::AlreadyCancelled => no("CANCELLED", "this order was cancelled"),
-        Outcome::NoSpecimen => no("NOSPECIMEN", "the order names no specimen"),
-        Outcome::NoPatient => no("NOPATIENT", "the message names no patient"),
-        Outcome::NotOffered => no("NOTAVAIL", "the laboratory does not offer this"),
+        reason: reason.unwrap_or_default(),
     }
+}
+
+/// Why the book refused: code, text and system of ORC-16; `None` when it accepted.
+pub(super) fn reason(outcome: Outcome) -> Option<[&'static str; 3]> {
+    let (code, text) = match outcome {
+        Outcome::Accepted => return None,
+        Outcome::DiffersFromFirst => ("DUPLICATE", "this number was ordered with other content"),
+        Outcome::NotFound => ("NOTFOUND", "no order with this number"),
+        Outcome::InProcess => ("INPROC", "results are released already"),
+        Outcome::AlreadyCancelled => ("CANCELLED", "this order was cancelled"),
+        Outcome::NoSpecimen => ("NOSPECIMEN", "the order names no specimen"),
+        Outcome::NoPatient => ("NOPATIENT", "the message names no patient"),
+        Outcome::NotOffered => ("NOTAVAIL", "the laboratory does not offer this"),
+    };
+    Some([code, text, "L"])
 }

@@ -33,6 +33,8 @@ const DEFER: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', due_at = $2, reason = $3, answer = $4, \
      lease_owner = NULL, lease_until = NULL WHERE id = $1",
 );
+const LEASED: Sql =
+    Sql::same("SELECT id FROM queue WHERE state = 'leased' AND destination = $1 ORDER BY id");
 const STATE: Sql = Sql::same("SELECT state, attempts, lease_owner FROM queue WHERE id = $1");
 const VOID: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', lease_owner = NULL, lease_until = NULL, \
@@ -52,6 +54,7 @@ pub(super) const ALL: &[&Sql] = &[
     &CLOSE,
     &DEFER,
     &STATE,
+    &LEASED,
     &VOID,
     &RESULTS,
     &ITEMS,
@@ -346,6 +349,30 @@ pub fn settle_attempt(
         }
     }
     Ok(true)
+}
+
+/// Gives back leases of a destination that nobody knows of: a lease may have been written although
+/// its writing was reported as failed. `under_way` are the rows that the only courier of this
+/// destination has on their way.
+///
+/// # Errors
+/// The store's.
+pub fn reclaim(
+    db: &mut dyn Db,
+    destination: &str,
+    under_way: &[i64],
+    now: i64,
+) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for row in db.rows(&LEASED, &[destination.into()])? {
+        let id = row.int(0)?;
+        if !under_way.contains(&id) {
+            let reason = "it was never sent: the store was away when it was taken";
+            db.exec(&DEFER, &[id.into(), now.into(), reason.into(), "".into()])?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Gives back every lease. Only for the start of a store whose lock proves that its former owner

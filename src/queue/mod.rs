@@ -14,7 +14,7 @@ pub use self::{
     enqueue::{enqueue_results, follow_tried, withdraw_result},
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,
-        settle_attempt, void_all_leases,
+        reclaim, settle_attempt, void_all_leases,
     },
     list::{QueueRow, discard, find, list, retry, summary},
 };

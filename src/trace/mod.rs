@@ -37,8 +37,10 @@ const TOLD: Sql = Sql::same("SELECT line, at FROM order_told WHERE order_item = 
 const DECIDED: Sql = Sql::same("SELECT decided_at FROM result WHERE id = $1");
 const ROWS_OF_RESULT: Sql =
     Sql::same("SELECT queue FROM queue_result WHERE result = $1 ORDER BY queue");
-const ROWS_OF_ITEM: Sql =
-    Sql::same("SELECT queue FROM queue_order WHERE order_item = $1 ORDER BY queue");
+const ROWS_OF_TUBE: Sql = Sql::same(
+    "SELECT DISTINCT queue FROM queue_order WHERE order_item IN \
+     (SELECT id FROM order_item WHERE specimen = $1) ORDER BY queue",
+);
 
 /// One tube: a patient's use of a barcode.
 #[derive(Clone, Debug)]
@@ -245,10 +247,8 @@ impl Trace {
     /// What devices were told about the tube without having asked.
     fn add_downloads(&mut self, db: &mut dyn Db, barcode: &str) -> Result<(), StoreError> {
         for tube in db.rows(&TUBES, &[barcode.into()])? {
-            for item in db.rows(&ITEMS, &[tube.int(0)?.into()])? {
-                let rows = ids(db, &ROWS_OF_ITEM, item.int(0)?)?;
-                self.add_rows(db, &rows)?;
-            }
+            let rows = ids(db, &ROWS_OF_TUBE, tube.int(0)?)?;
+            self.add_rows(db, &rows)?;
         }
         Ok(())
     }
@@ -296,7 +296,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &TOLD,
     &DECIDED,
     &ROWS_OF_RESULT,
-    &ROWS_OF_ITEM,
+    &ROWS_OF_TUBE,
     &find::HAS_BARCODE,
     &find::HAS_RESULTS,
     &find::BY_CONTROL_ID,

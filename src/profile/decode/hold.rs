@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, HOLD_ORDER};
 use crate::{
-    config::units::{UnitProof, prove_catalogue},
+    config::{
+        choice::Unmapped,
+        units::{UnitProof, prove_catalogue},
+    },
     model::{Hold, HoldReason, Item, Observation, ObservationKind, ResultStatus, Value},
     profile::{LineProfile, defaults::NORMAL_FLAGS, line::Catalogue},
 };
@@ -44,7 +47,7 @@ pub(super) fn finish(
                 if observation.kind == ObservationKind::Patient {
                     holds.extend(of_value(line, observation));
                     holds.extend(of_unit(line, catalogue, observation));
-                    holds.extend(of_test(catalogue, observation));
+                    holds.extend(of_test(line, catalogue, observation));
                     let tainted = taints.get(&entry.group);
                     holds.extend(
                         tainted.map(|code| Hold::new(HoldReason::SuspectFlag, code.as_str())),
@@ -124,10 +127,17 @@ fn of_unit(
     ))
 }
 
-/// A code that means no test of this laboratory.
-fn of_test(catalogue: Option<&dyn Catalogue>, observation: &Observation) -> Option<Hold> {
+/// A code that means no test of this laboratory. Where the site passes codes on, the code itself is
+/// the test, whether the catalogue has it or not.
+fn of_test(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    observation: &Observation,
+) -> Option<Hold> {
     let code = observation.code.as_str();
+    let passes = line.settings().unmapped == Unmapped::Pass;
     match (&observation.test, catalogue) {
+        (Some(test), _) if passes && test == code => None,
         (None, _) => Some(Hold::new(HoldReason::UnknownTest, code)),
         (Some(test), Some(catalogue)) if !catalogue.has(test) => {
             let detail = format!("{code} is {test}, which the catalogue does not have");

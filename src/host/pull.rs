@@ -1,0 +1,427 @@
+//! Orders fetched as JSON, for hosts of `kind = "http"`. `GET <orders>?after=<cursor>` gives a page:
+//!
+//! ```json
+//! { "cursor": "18", "answer": true, "orders": [
+//!   { "id": "17", "action": "new", "placer": "REQ1-1",
+//!     "service": { "code": "TSH", "text": "TSH", "system": "L" }, "priority": "R",
+//!     "patient": { "ids": [{ "id": "…", "authority": "…", "type": "PI" }],
+//!                  "name": { "family": "…", "given": "…", "middle": "…" },
+//!                  "birth": "19911105", "sex": "F" },
+//!     "specimen": { "barcode": "…", "type": { "code": "EDTA" },
+//!                   "collected_at": "20260310143000+0700" } },
+//!   { "id": "18", "action": "cancel", "placer": "REQ1-2", "service": { "code": "FT4" } } ] }
+//! ```
+//!
+//! `action` is `new`, `cancel`, `change`, `patient` (new demographics) or `merge` (with `merged`,
+//! the identifiers that disappear). The cursor is the host's own word for "up to here": it is kept
+//! in the transaction that applies the page, and asking for what comes after it acknowledges the
+//! page. A page that comes again is applied again to the same effect.
+//!
+//! What became of each order is posted to the same address, under a control id of its own, and
+//! posted again until it is taken; `"answer": false` in a page asks for silence:
+//!
+//! ```json
+//! { "control_id": "…", "cursor": "18", "answers": [
+//!   { "id": "17", "accepted": true, "placer": "REQ1-1", "service": "TSH", "filler": "LW4",
+//!     "status": "SC", "reason": null } ] }
+//! ```
+
+use labwire_protocols::{
+    hl7::build::{Name, SegmentWriter},
+    wire::Commit,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    audit,
+    book::{
+        self, Action, Applied, BookContext, Fields, Identifier, OrderEntry, Outcome, PatientEntry,
+        SpecimenEntry,
+    },
+    model::{OrderStatus, Priority, Private},
+    store::{
+        Db, StoreError,
+        journal::{self, MessageState},
+    },
+};
+
+use super::{
+    HostSite, convert,
+    inbound::{self, Heard, Inbound},
+};
+
+/// Where the fetching of a host's orders stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PullState {
+    /// The cursor of the last page applied; empty before the first.
+    pub after: String,
+    /// What has still to be posted before the next page is asked for: control id and body.
+    pub answer: Option<(String, Vec<u8>)>,
+}
+
+/// Reads where the fetching stands.
+///
+/// # Errors
+/// The store's.
+pub fn pull_state(db: &mut dyn Db, host: &str) -> Result<PullState, StoreError> {
+    let after = journal::meta(db, &key(host, "after"))?.unwrap_or_default();
+    let kept = journal::meta(db, &key(host, "answer"))?.unwrap_or_default();
+    let answer = kept
+        .split_once('\n')
+        .map(|(id, body)| (id.to_owned(), body.as_bytes().to_vec()));
+    Ok(PullState { after, answer })
+}
+
+/// The host took the answer of that control id.
+///
+/// # Errors
+/// The store's.
+pub fn answer_taken(db: &mut dyn Db, host: &str, control_id: &str) -> Result<(), StoreError> {
+    let state = pull_state(db, host)?;
+    if state.answer.is_some_and(|(id, _)| id == control_id) {
+        journal::set_meta(db, &key(host, "answer"), "")?;
+    }
+    Ok(())
+}
+
+fn key(host: &str, what: &str) -> String {
+    format!("http:{host}:{what}")
+}
+
+#[derive(Deserialize)]
+struct Page {
+    cursor: String,
+    #[serde(default = "yes")]
+    answer: bool,
+    orders: Vec<Json>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+struct Pulled {
+    action: PulledAction,
+    #[serde(default)]
+    placer: String,
+    #[serde(default)]
+    service: Coded,
+    #[serde(default)]
+    priority: String,
+    patient: Option<Patient>,
+    specimen: Option<Specimen>,
+    #[serde(default)]
+    merged: Vec<Id>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PulledAction {
+    New,
+    Cancel,
+    Change,
+    Patient,
+    Merge,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Coded {
+    code: String,
+    text: String,
+    system: String,
+}
+
+#[derive(Deserialize)]
+struct Patient {
+    ids: Vec<Id>,
+    #[serde(default)]
+    name: PersonName,
+    #[serde(default)]
+    birth: String,
+    #[serde(default)]
+    sex: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PersonName {
+    family: String,
+    given: String,
+    middle: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Id {
+    id: String,
+    authority: String,
+    r#type: String,
+}
+
+#[derive(Deserialize)]
+struct Specimen {
+    barcode: String,
+    #[serde(default)]
+    r#type: Coded,
+    #[serde(default)]
+    collected_at: String,
+}
+
+#[derive(Serialize)]
+struct Answers<'a> {
+    control_id: &'a str,
+    cursor: &'a str,
+    answers: Vec<Answer>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    id: Json,
+    accepted: bool,
+    placer: String,
+    service: String,
+    filler: String,
+    status: &'static str,
+    reason: Option<&'static str>,
+}
+
+/// Journals and applies a fetched page, keeps its cursor and what is to be answered. A page that
+/// says nothing new is not journalled again; one that cannot be read is, once, and its cursor is
+/// not passed.
+///
+/// # Errors
+/// The store's; then nothing is applied and the page is asked for again.
+pub fn hear_page(db: &mut dyn Db, site: &HostSite, inbound: &Inbound) -> Result<Heard, StoreError> {
+    let Commit::Message(received) = &inbound.entry.commit else {
+        return Err(StoreError::value("a page of orders came as a frame"));
+    };
+    let page: Option<Page> = serde_json::from_slice(&received.bytes).ok();
+    if page.as_ref().is_some_and(|page| page.orders.is_empty()) {
+        return Ok(heard("no new orders"));
+    }
+    let digest = inbound::hex(&Sha256::digest(&received.bytes));
+    let last = key(&site.id, "page");
+    if journal::meta(db, &last)?.as_ref() == Some(&digest) {
+        return Ok(heard("the same page again"));
+    }
+    journal::set_meta(db, &last, &digest)?;
+    let message = inbound::journalled(db, &inbound.entry)?;
+    let Some(page) = page else {
+        let what = heard("the page of orders is no JSON of the documented shape");
+        return inbound::done(db, message, MessageState::Held, what);
+    };
+    let context = BookContext {
+        host: &site.id,
+        message,
+        now: inbound.entry.at,
+        specimen_age_max: site.laboratory.specimen_age_max,
+    };
+    let mut barcodes = Vec::new();
+    let mut answers = Vec::with_capacity(page.orders.len());
+    for order in page.orders {
+        let id = order.get("id").cloned().unwrap_or_default();
+        let (answer, barcode) = match serde_json::from_value(order) {
+            Ok(pulled) => apply(db, site, &context, id, &pulled)?,
+            Err(_) => (Answer::refused(id, "not of the documented shape"), None),
+        };
+        answers.push(answer);
+        barcodes.extend(barcode);
+    }
+    barcodes.sort_unstable();
+    barcodes.dedup();
+    journal::set_meta(db, &key(&site.id, "after"), &page.cursor)?;
+    let refused = answers.iter().filter(|answer| !answer.accepted).count();
+    let summary = format!("{} orders, {refused} refused", answers.len());
+    let actor = format!("host:{}", site.id);
+    let subject = format!("message:{message}");
+    audit::write(db, context.now, &actor, "heard", &subject, &summary)?;
+    let answer = Answers {
+        control_id: &inbound.reply_id,
+        cursor: &page.cursor,
+        answers,
+    };
+    let mut replies = Vec::new();
+    if page.answer {
+        let body = book::json(&answer)?;
+        let kept = format!("{}\n{body}", inbound.reply_id);
+        journal::set_meta(db, &key(&site.id, "answer"), &kept)?;
+        replies.push(body.into_bytes());
+    }
+    let heard = Heard {
+        replies,
+        barcodes,
+        summary,
+    };
+    inbound::done(db, message, MessageState::Parsed, heard)
+}
+
+fn heard(summary: &str) -> Heard {
+    Heard {
+        summary: summary.to_owned(),
+        ..Heard::default()
+    }
+}
+
+fn apply(
+    db: &mut dyn Db,
+    site: &HostSite,
+    context: &BookContext<'_>,
+    id: Json,
+    pulled: &Pulled,
+) -> Result<(Answer, Option<String>), StoreError> {
+    let patient = pulled.patient.as_ref().map(Patient::entry);
+    let named = patient
+        .as_ref()
+        .filter(|patient| !patient.identifiers.is_empty());
+    let action = match (pulled.action, named) {
+        (PulledAction::New, _) => Action::New,
+        (PulledAction::Cancel, _) => Action::Cancel,
+        (PulledAction::Change, _) => Action::Change,
+        (PulledAction::Patient | PulledAction::Merge, None) => {
+            return Ok((Answer::refused(id, "no patient is named"), None));
+        }
+        (PulledAction::Patient, Some(patient)) => {
+            book::update_patient(db, context, patient)?;
+            return Ok((Answer::done(id), None));
+        }
+        (PulledAction::Merge, Some(patient)) => {
+            let gone: Vec<Identifier> = pulled.merged.iter().filter_map(Id::entry).collect();
+            if gone.is_empty() {
+                return Ok((Answer::refused(id, "no patient to merge is named"), None));
+            }
+            book::merge(db, context, patient, &gone)?;
+            return Ok((Answer::done(id), None));
+        }
+    };
+    if pulled.placer.is_empty() {
+        return Ok((Answer::refused(id, "no placer order number"), None));
+    }
+    let entry = pulled.entry(site, action);
+    let applied = book::apply(db, context, patient.as_ref(), &entry)?;
+    let is_accepted = applied.outcome == Outcome::Accepted;
+    let barcode = Some(applied.barcode.clone()).filter(|code| is_accepted && !code.is_empty());
+    Ok((Answer::of(id, &entry, applied), barcode))
+}
+
+impl Answer {
+    fn done(id: Json) -> Self {
+        Self {
+            id,
+            accepted: true,
+            placer: String::new(),
+            service: String::new(),
+            filler: String::new(),
+            status: "",
+            reason: None,
+        }
+    }
+
+    fn refused(id: Json, reason: &'static str) -> Self {
+        Self {
+            accepted: false,
+            reason: Some(reason),
+            ..Self::done(id)
+        }
+    }
+
+    fn of(id: Json, entry: &OrderEntry, applied: Applied) -> Self {
+        let reason = super::orders::reason(applied.outcome).map(|[_, text, _]| text);
+        Self {
+            id,
+            accepted: reason.is_none(),
+            placer: entry.placer.clone(),
+            service: entry.service.clone(),
+            filler: applied.filler,
+            status: applied.status.map_or("", OrderStatus::code),
+            reason,
+        }
+    }
+}
+
+impl Pulled {
+    fn entry(&self, site: &HostSite, action: Action) -> OrderEntry {
+        let Coded { code, text, system } = &self.service;
+        let service = [code.as_str(), text, system];
+        let zone = &site.laboratory.zone;
+        OrderEntry {
+            action,
+            placer: self.placer.clone(),
+            service: code.clone(),
+            tests: site.laboratory.tests_of(&site.id, code),
+            specimen: self.specimen.as_ref().map(|tube| SpecimenEntry {
+                barcode: tube.barcode.clone(),
+                fields: fields(Name::SPM, &[(4, &tube.r#type.parts())]),
+                collected_at: convert::instant(&tube.collected_at, zone),
+            }),
+            priority: Priority::from_code(&self.priority),
+            orc: fields(Name::ORC, &[(2, &[&self.placer])]),
+            obr: fields(Name::OBR, &[(2, &[&self.placer]), (4, &service)]),
+        }
+    }
+}
+
+impl Coded {
+    fn parts(&self) -> [&str; 3] {
+        [&self.code, &self.text, &self.system]
+    }
+}
+
+impl Id {
+    fn entry(&self) -> Option<Identifier> {
+        (!self.id.is_empty()).then(|| Identifier {
+            id: Private::new(self.id.clone()),
+            authority: self.authority.clone(),
+            kind: self.r#type.clone(),
+        })
+    }
+}
+
+impl Patient {
+    fn entry(&self) -> PatientEntry {
+        let PersonName {
+            family,
+            given,
+            middle,
+        } = &self.name;
+        let known = [
+            (5, &[family.as_str(), given, middle][..]),
+            (7, &[self.birth.as_str()]),
+            (8, &[self.sex.as_str()]),
+        ];
+        let mut fields = fields(Name::PID, &known);
+        let ids = self.ids.iter().filter(|id| !id.id.is_empty());
+        let pid = ids.clone().fold(SegmentWriter::new(Name::PID), |pid, id| {
+            pid.repeat(3, &[&id.id, "", "", &id.authority, &id.r#type])
+        });
+        if !pid.value(3).is_empty() {
+            fields.insert(3, pid.value(3).to_owned());
+        }
+        let is_date = self.birth.len() == 8 && self.birth.bytes().all(|b| b.is_ascii_digit());
+        PatientEntry {
+            identifiers: ids.filter_map(Id::entry).collect(),
+            fields: Private::new(fields),
+            birth: Private::new(if is_date {
+                self.birth.clone()
+            } else {
+                String::new()
+            }),
+            sex: self.sex.clone(),
+        }
+    }
+}
+
+/// Fields as a segment would have them; empty ones are left out.
+fn fields(name: Name, parts: &[(u16, &[&str])]) -> Fields {
+    parts
+        .iter()
+        .map(|(n, parts)| {
+            let segment = SegmentWriter::new(name).components(usize::from(*n), parts);
+            (*n, segment.value(usize::from(*n)).to_owned())
+        })
+        .filter(|(_, text)| !text.is_empty())
+        .collect()
+}

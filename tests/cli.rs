@@ -1,0 +1,547 @@
+//! The command line, as people and scripts meet it: the built program on real files.
+
+#[path = "cli/lab.rs"]
+mod lab;
+
+use std::{fs, path::Path};
+
+use insta::assert_snapshot;
+use labwire::{
+    ledger::Ledger,
+    store::{Beside, RESTORED_AT, journal},
+};
+
+use lab::{Closed, Lab, MORNING, Told, labwire_in, records};
+
+#[track_caller]
+fn check(told: &Told, code: i32) -> String {
+    assert_eq!(told.code, Some(code), "{}{}", told.out, told.err);
+    told.out.clone()
+}
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn help_names_every_command_with_examples() {
+    assert_snapshot!("help", check(&labwire_in(here(), &["--help"]), 0));
+    for command in [
+        "run", "check", "trace", "queue", "ledger", "replay", "backup", "restore",
+    ] {
+        let help = check(&labwire_in(here(), &[command, "--help"]), 0);
+        assert_snapshot!(format!("help-{command}"), help);
+    }
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = check(&labwire_in(here(), &["completions", shell]), 0);
+        assert!(script.contains("ledger"), "{shell}");
+    }
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error() {
+    let told = labwire_in(here(), &["frobnicate"]);
+    check(&told, 2);
+    assert!(told.err.contains("frobnicate"), "{}", told.err);
+}
+
+#[test]
+fn the_example_site_is_clean() {
+    let told = labwire_in(
+        here(),
+        &["check", "-c", "config/example/lab.toml", "--no-ports"],
+    );
+    let out = check(&told, 0);
+    assert!(out.contains("right (1 host, 3 instruments"), "{out}");
+}
+
+const FIVE_MISTAKES: &str = r#"
+[lab]
+timezone = "Asia/Saigonn"
+
+[[host]]
+id = "his"
+results = "mlp://127.0.0.1:2576"
+releas = "auto"
+
+[[instrument]]
+id = "xn-1"
+profile = "sysmex/xm"
+port = "tcp-listen://127.0.0.1:0"
+charset = "utf-9"
+"#;
+
+#[test]
+fn five_mistakes_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("lab.toml"), FIVE_MISTAKES).unwrap();
+    let out = check(&labwire_in(folder.path(), &["check", "--no-ports"]), 1);
+    assert!(out.ends_with("5 errors\n"), "{out}");
+    assert_snapshot!("five-mistakes", out);
+}
+
+#[test]
+fn a_mistake_in_a_profile_of_the_site_is_told_where_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("profiles/acme")).unwrap();
+    fs::write(
+        folder.path().join("profiles/acme/one.toml"),
+        "[device]\nvendor = \"Acme\"\nmodels = [\"One\"]\nprotocol = \"smtp\"\n",
+    )
+    .unwrap();
+    let lab = "[lab]\nprofiles = \"profiles\"\n\n[[instrument]]\nid = \"one\"\nprofile = \
+               \"acme/one\"\nport = \"tcp-listen://127.0.0.1:0\"\n";
+    fs::write(folder.path().join("lab.toml"), lab).unwrap();
+    let out = check(&labwire_in(folder.path(), &["check", "--no-ports"]), 1);
+    assert!(out.contains("acme/one.toml"), "{out}");
+    assert!(!out.contains("unknown profile"), "{out}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_found_and_a_device_that_is_off_is_a_warning() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let off = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (at, gone) = (taken.local_addr().unwrap(), off.local_addr().unwrap());
+    drop(off);
+    let folder = tempfile::tempdir().unwrap();
+    let lab = |port: String| {
+        format!("[[instrument]]\nid = \"one\"\nprofile = \"generic/astm\"\nport = \"{port}\"\n")
+    };
+    let write = |text: String| fs::write(folder.path().join("lab.toml"), text).unwrap();
+    write(lab(format!("tcp-listen://{at}")));
+    let out = check(&labwire_in(folder.path(), &["check"]), 1);
+    assert!(out.contains("DRV-01") && out.contains("in use"), "{out}");
+    write(lab(format!("tcp://{gone}")));
+    let out = check(&labwire_in(folder.path(), &["check"]), 0);
+    assert!(
+        out.contains("1 warning") && out.contains("right ("),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_lab_toml_that_is_not_there_is_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        &["check"][..],
+        &["ledger"],
+        &["trace", "T1"],
+        &["queue", "list"],
+        &["run"],
+    ] {
+        let told = labwire_in(folder.path(), command);
+        check(&told, 2);
+        assert!(
+            told.err.contains("lab.toml") && told.out.is_empty(),
+            "{told:?}"
+        );
+    }
+}
+
+fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for message in messages {
+        wire.push(5);
+        for (number, record) in (1_u8..).zip(message.split_inclusive(|byte| *byte == b'\r')) {
+            let mut text = vec![b'0' + number % 8];
+            text.extend_from_slice(record);
+            text.push(3);
+            let sum = text.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+            wire.push(2);
+            wire.extend_from_slice(&text);
+            wire.extend_from_slice(format!("{sum:02X}\r\n").as_bytes());
+        }
+        wire.push(4);
+    }
+    wire
+}
+
+#[test]
+fn a_capture_gives_the_lines_of_the_contract_framed_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = records(
+        "2501150042",
+        &[("WBC", "6.45", "10*9/L"), ("HGB", "", "g/L")],
+    );
+    fs::write(folder.path().join("bare"), &message).unwrap();
+    fs::write(folder.path().join("framed"), framed(&[message])).unwrap();
+    let args = ["replay", "framed", "--profile", "generic/astm", "--json"];
+    let out = check(&labwire_in(folder.path(), &args), 0);
+    assert_snapshot!("replay-json", out);
+    let args = ["replay", "bare", "--profile", "generic/astm", "--json"];
+    // That records stood there without frames is noted.
+    let bare = check(&labwire_in(folder.path(), &args), 0);
+    assert_eq!(bare.replace("[\"ASTM-0129\"]", "[]"), out);
+    let args = ["replay", "bare", "--profile", "generic/astm"];
+    assert_snapshot!("replay-table", check(&labwire_in(folder.path(), &args), 0));
+}
+
+#[test]
+fn a_refused_frame_is_a_line_and_the_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wire = framed(&[records("T1", &[("WBC", "6.45", "10*9/L")])]);
+    let value = wire.windows(4).position(|part| part == b"6.45").unwrap();
+    wire[value] = b'9';
+    fs::write(folder.path().join("bad"), wire).unwrap();
+    let args = ["replay", "bad", "--profile", "generic/astm", "--json"];
+    let out = check(&labwire_in(folder.path(), &args), 0);
+    assert!(
+        out.contains(r#"{"kind":"incomplete""#) && out.contains("checksum"),
+        "{out}"
+    );
+}
+
+#[test]
+fn hl7_is_read_with_and_without_mllp() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = "MSH|^~\\&|A||||20260310||ORU^R01|1|P|2.5.1\rPID|1||M1\rOBR|1||T1|CBC\r\
+                   OBX|1|NM|WBC||6.45|10*9/L|||||F\r";
+    fs::write(folder.path().join("bare"), message).unwrap();
+    fs::write(folder.path().join("mllp"), format!("\x0B{message}\x1C\r")).unwrap();
+    let read = |file: &str| {
+        let args = ["replay", file, "--profile", "generic/hl7", "--json"];
+        check(&labwire_in(folder.path(), &args), 0)
+    };
+    assert_eq!(read("bare"), read("mllp"));
+    assert!(read("bare").contains(r#""code":"WBC""#));
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_a_usage_error_with_a_proposal() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x"), "").unwrap();
+    let told = labwire_in(folder.path(), &["replay", "x", "--profile", "sysmex/xm"]);
+    check(&told, 2);
+    assert!(told.err.contains("did you mean sysmex/xn?"), "{}", told.err);
+}
+
+#[test]
+fn the_journal_read_again_shows_only_what_differs() {
+    let lab = Lab::after_a_morning().close();
+    let out = check(&lab.labwire(&["replay", "--since", "2026-03-10"]), 0);
+    assert_eq!(out, "3 messages read again, 0 would differ\n");
+    let toml = fs::read_to_string(lab.path("lab.toml")).unwrap();
+    let toml = toml.replace("\"HGB\" = \"HGB\"", "\"HGB\" = \"HB\"");
+    fs::write(lab.path("lab.toml"), toml).unwrap();
+    let out = check(&lab.labwire(&["replay", "--since", "2026-03-10"]), 1);
+    assert_snapshot!("replay-since", out);
+}
+
+#[test]
+fn everything_about_a_tube_is_on_one_page() {
+    let lab = Lab::after_a_morning().close();
+    assert_snapshot!("trace-tube", check(&lab.labwire(&["trace", "T1"]), 0));
+}
+
+#[test]
+fn a_result_and_a_control_id_lead_to_the_same_bytes() {
+    let lab = Lab::after_a_morning().close();
+    for word in ["r2", "2", "LW-1"] {
+        let out = check(&lab.labwire(&["trace", word]), 0);
+        let chain = [
+            "answer: AA",
+            "control id: LW-1",
+            "r2 > R|2|^^^HGB|132|g/L||N||F<CR>",
+            "placer P1",
+        ];
+        for link in chain {
+            assert!(out.contains(link), "{word} has no {link}:\n{out}");
+        }
+    }
+    let told = lab.labwire(&["trace", "nothing"]);
+    check(&told, 1);
+    assert!(told.out.is_empty() && told.err.contains("nothing"));
+}
+
+#[test]
+fn a_sound_store_has_a_ledger_without_findings() {
+    let lab = Lab::after_a_morning().close();
+    assert_snapshot!("ledger", check(&lab.labwire(&["ledger"]), 0));
+    assert_snapshot!("ledger-json", check(&lab.labwire(&["ledger", "--json"]), 0));
+    let out = check(
+        &lab.labwire(&["ledger", "--since", "2026-03-10T15:00:04"]),
+        0,
+    );
+    assert_eq!(out.lines().count(), 3, "{out}");
+    let out = check(&lab.labwire(&["ledger", "--findings"]), 0);
+    assert_eq!(out.lines().count(), 1, "{out}");
+    check(&lab.labwire(&["ledger", "--since", "yesterday"]), 2);
+}
+
+fn findings(lab: &Closed) -> Vec<&'static str> {
+    let mut store = Beside::reader(&lab.url()).expect("the store opens");
+    let mut ledger = Ledger::new(None, MORNING + 3_600_000_000);
+    let mut codes = Vec::new();
+    while let Some(page) = store.read(|db| ledger.next_page(db)).expect("a page") {
+        codes.extend(page.findings.iter().map(|finding| finding.code));
+    }
+    let (done, total) = ledger.progress();
+    assert_eq!(done, total);
+    codes
+}
+
+#[track_caller]
+fn check_planted(statements: &[&'static str], expected: &[&str]) {
+    let lab = Lab::after_a_morning().close();
+    assert_eq!(findings(&lab), [""; 0]);
+    lab.plant(statements);
+    assert_eq!(findings(&lab), expected, "{statements:?}");
+}
+
+#[test]
+fn every_planted_inconsistency_of_messages_is_found() {
+    check_planted(
+        &["UPDATE message SET outcome = NULL WHERE id = 2"],
+        &["LEDG-0101"],
+    );
+    check_planted(
+        &["UPDATE message SET outcome = 'x' WHERE id = 1"],
+        &["LEDG-0101"],
+    );
+    check_planted(&["DELETE FROM result WHERE id = 4"], &["LEDG-0102"]);
+    check_planted(
+        &[
+            "INSERT INTO device_event (message, line, code, text, specimen, at) \
+           VALUES (2, 'xn-1', 'a', '', '', 1)",
+        ],
+        &["LEDG-0103"],
+    );
+    check_planted(
+        &["UPDATE message SET state = 'unparsed', attempts = 3, outcome = NULL WHERE id = 1"],
+        &["LEDG-0104"],
+    );
+    check_planted(
+        &["UPDATE message SET state = 'unparsed' WHERE id = 2"],
+        &["LEDG-0106"],
+    );
+    check_planted(
+        &["UPDATE message SET state = 'set-aside' WHERE id = 4"],
+        &["LEDG-0105"],
+    );
+    check_planted(
+        &["UPDATE message SET state = 'lost' WHERE id = 4"],
+        &["LEDG-0107"],
+    );
+}
+
+#[test]
+fn every_planted_inconsistency_of_results_is_found() {
+    check_planted(
+        &["DELETE FROM queue_result WHERE result = 2"],
+        &["LEDG-0201"],
+    );
+    check_planted(
+        &["DELETE FROM queue_result"],
+        &["LEDG-0201", "LEDG-0201", "LEDG-0307"],
+    );
+    check_planted(
+        &["UPDATE result SET holds = '[]' WHERE id = 3"],
+        &["LEDG-0202"],
+    );
+    check_planted(&["INSERT INTO queue_result VALUES (1, 3)"], &["LEDG-0203"]);
+    check_planted(
+        &["UPDATE result SET state = 'set-aside' WHERE id = 3"],
+        &["LEDG-0204"],
+    );
+    check_planted(&["DELETE FROM message WHERE id = 4"], &["LEDG-0205"]);
+    check_planted(
+        &["UPDATE queue SET state = 'superseded'"],
+        &["LEDG-0206", "LEDG-0206"],
+    );
+    check_planted(
+        &["UPDATE result SET state = 'gone' WHERE id = 4"],
+        &["LEDG-0207"],
+    );
+}
+
+#[test]
+fn every_planted_inconsistency_of_the_queue_and_of_frames_is_found() {
+    check_planted(&["UPDATE queue SET answer = ''"], &["LEDG-0301"]);
+    check_planted(
+        &["UPDATE queue SET body = NULL"],
+        &["LEDG-0302", "LEDG-0309"],
+    );
+    check_planted(&["UPDATE queue SET control_id = 'LW-7'"], &["LEDG-0304"]);
+    check_planted(&["UPDATE queue SET state = 'discarded'"], &["LEDG-0305"]);
+    check_planted(&["UPDATE queue SET state = 'set-aside'"], &["LEDG-0306"]);
+    check_planted(
+        &["INSERT INTO frame VALUES ('xn-1', 1, 99, 0, 1, x'480D')"],
+        &["LEDG-0401"],
+    );
+}
+
+#[test]
+fn a_control_id_that_was_used_twice_is_found() {
+    let lab = Lab::after_a_morning().close();
+    // The schema forbids it, so a table without its rules takes the place of the real one.
+    lab.plant(&[
+        "ALTER TABLE queue RENAME TO sound",
+        "CREATE TABLE queue AS SELECT * FROM sound",
+        "INSERT INTO queue SELECT 2, destination, 'order', specimen, priority, state, attempts, \
+         due_at, lease_owner, lease_until, control_id, body, reason, created_at, tried_at, \
+         closed_at, closed_by, answer FROM sound",
+    ]);
+    assert_eq!(findings(&lab), ["LEDG-0303"]);
+    let out = check(&lab.labwire(&["ledger", "--findings"]), 1);
+    assert!(
+        out.contains("LEDG-0303  queue 2: queue 1 has the same control id"),
+        "{out}"
+    );
+}
+
+#[test]
+fn a_ledger_of_many_pages_misses_nothing_and_begins_where_it_is_asked() {
+    let lab = Lab::after_a_morning().close();
+    lab.plant(&[
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+         INSERT INTO message (line, connection, session, received_at, is_complete, raw, state) \
+         SELECT 'xn-1', 2, i, 1773129660000000 + i * 1000000, 1, x'480D', 'retransmission' FROM n",
+    ]);
+    let lines = |args: &[&str]| check(&lab.labwire(args), 0).lines().count();
+    assert_eq!(lines(&["ledger"]), 1_000 + 4 + 1);
+    // 08:01:00 plus the seconds from 901 to 1000.
+    let since = ["ledger", "--since", "2026-03-10T08:16:01Z"];
+    assert_eq!(lines(&since), 100 + 1);
+}
+
+#[test]
+fn a_reader_who_has_heard_enough_is_no_failure() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_labwire"));
+    command.args(["completions", "zsh"]);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_store_of_an_older_labwire_is_left_alone() {
+    let lab = Lab::after_a_morning().close();
+    lab.plant(&["DELETE FROM schema_change WHERE number > 1"]);
+    let told = lab.labwire(&["ledger"]);
+    check(&told, 2);
+    assert!(told.err.contains("labwire run") && told.err.contains("STORE-0107"));
+}
+
+#[test]
+fn a_bridge_does_not_start_on_files_that_are_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("lab.toml"), FIVE_MISTAKES).unwrap();
+    let told = labwire_in(folder.path(), &["run"]);
+    check(&told, 2);
+    assert!(told.err.contains("5 errors") && told.err.contains("nothing was started"));
+    assert!(!folder.path().join("labwire.db").exists());
+}
+
+#[test]
+fn the_queue_is_seen_and_changed_while_the_bridge_holds_the_store() {
+    let mut lab = Lab::new();
+    assert_eq!(
+        check(&lab.labwire(&["queue", "list"]), 0),
+        "nothing waits\n"
+    );
+    lab.order("P1", "T1", &["WBC"]);
+    lab.measure(&records("T1", &[("WBC", "6.45", "10*9/L")]));
+    lab.deliver("AR");
+    assert_snapshot!("queue-list", check(&lab.labwire(&["queue", "list"]), 0));
+    let json = check(
+        &lab.labwire(&["queue", "list", "--state", "set-aside", "--json"]),
+        0,
+    );
+    assert!(
+        json.starts_with(r#"{"id":1,"destination":"host:his""#),
+        "{json}"
+    );
+    let none = check(&lab.labwire(&["queue", "list", "--to", "host:lis"]), 0);
+    assert_eq!(none, "nothing waits\n");
+    assert_snapshot!(
+        "queue-show",
+        check(&lab.labwire(&["queue", "show", "1"]), 0)
+    );
+    check(&lab.labwire(&["queue", "show", "9"]), 1);
+
+    let out = check(&lab.labwire(&["queue", "retry", "1"]), 0);
+    assert_eq!(out, "queue 1 is tried again now, asked for by lan\n");
+    check(&lab.labwire(&["queue", "discard", "1"]), 2);
+    check(&lab.labwire(&["queue", "discard", "1", "--reason", " "]), 2);
+    let discard = [
+        "queue",
+        "discard",
+        "1",
+        "--reason",
+        "order withdrawn",
+        "--as",
+        "minh",
+    ];
+    check(&lab.labwire(&discard), 0);
+    let told = lab.labwire(&discard);
+    check(&told, 1);
+    assert!(told.err.contains("queue 1 is discarded"), "{}", told.err);
+    let out = check(&lab.labwire(&["queue", "show", "1"]), 0);
+    for part in ["lan  queue-retry", "minh  queue-discard: order withdrawn"] {
+        assert!(out.contains(part), "{out}");
+    }
+    let out = check(&lab.labwire(&["ledger"]), 0);
+    assert!(out.contains("discarded by minh"), "{out}");
+    check(&lab.labwire(&["trace", "T1"]), 0);
+    lab.close();
+}
+
+#[test]
+fn a_backup_taken_while_the_bridge_runs_can_be_restored_when_it_has_stopped() {
+    let mut lab = Lab::after_a_morning();
+    check(&lab.labwire(&["backup", "copy.db"]), 0);
+    check(&lab.labwire(&["backup", "copy.db"]), 2);
+    lab.measure(&records("T9", &[("GLU", "6.00", "mmol/L")]));
+    let told = lab.labwire(&["restore", "copy.db", "--replace"]);
+    check(&told, 2);
+    assert!(told.err.contains("STORE-0007"), "{}", told.err);
+    let lab = lab.close();
+    let told = lab.labwire(&["restore", "copy.db"]);
+    check(&told, 2);
+    assert!(told.err.contains("--replace"), "{}", told.err);
+    assert!(check(&lab.labwire(&["ledger"]), 0).contains("5 messages"));
+
+    let out = check(&lab.labwire(&["restore", "copy.db", "--replace"]), 0);
+    let kept = out.rsplit("kept as ").next().unwrap().trim();
+    assert!(check(&lab.labwire(&["ledger"]), 0).contains("4 messages"));
+    let former = ["ledger", "--store", &format!("sqlite:{kept}")];
+    assert!(check(&lab.labwire(&former), 0).contains("5 messages"));
+    let mut store = Beside::reader(&lab.url()).unwrap();
+    let restored = store.read(|db| journal::meta(db, RESTORED_AT)).unwrap();
+    assert!(restored.unwrap().parse::<i64>().unwrap() > MORNING);
+}
+
+#[test]
+fn what_is_no_backup_is_not_restored() {
+    let lab = Lab::after_a_morning().close();
+    fs::write(lab.path("garbage"), "this is no database at all").unwrap();
+    for file in ["garbage", "missing"] {
+        check(&lab.labwire(&["restore", file, "--replace"]), 2);
+    }
+    assert!(check(&lab.labwire(&["ledger"]), 0).contains("4 messages"));
+    let left: Vec<_> = fs::read_dir(lab.path("")).unwrap().collect();
+    assert!(left.iter().all(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        !name.to_str().unwrap().contains("restore")
+    }));
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = labwire_in(folder.path(), &["ledger", "--store", "sqlite:none.db"]);
+    check(&told, 2);
+    assert!(
+        told.err.contains("none.db") && told.err.contains("STORE-0108"),
+        "{}",
+        told.err
+    );
+    assert!(!folder.path().join("none.db").exists());
+}
