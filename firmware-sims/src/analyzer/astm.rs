@@ -201,6 +201,15 @@ impl Language for AstmLanguage {
 }
 
 impl AstmLanguage {
+    /// The codes behind a code in an answer.
+    fn measured_for(&self, test: &str) -> Vec<String> {
+        let panel = self.shape.panels.iter().find(|(code, _)| *code == test);
+        match panel {
+            Some((_, codes)) => codes.iter().map(|code| (*code).to_owned()).collect(),
+            None => vec![test.to_owned()],
+        }
+    }
+
     fn order(&self, record: &str, repeat: char, component: char) -> Ordered {
         let field = |n| part(record, '|', n);
         let tests = field(5)
@@ -208,7 +217,7 @@ impl AstmLanguage {
             .map(|test| part(test, component, self.shape.answer_code));
         let tests: Vec<_> = tests
             .filter(|test| !test.is_empty())
-            .map(str::to_owned)
+            .flat_map(|test| self.measured_for(test))
             .collect();
         let action = match (field(12), field(26)) {
             ("C", _) => OrderAction::Cancel,

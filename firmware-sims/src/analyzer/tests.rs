@@ -253,8 +253,8 @@ async fn an_instrument_measures_exactly_what_the_answer_to_its_query_orders() {
     check(
         "genexpert",
         "Q|1|^25011500021|",
-        "H|@^\\|REPLY||LIS\rP|1\rO|1|25011500021||^^^MTB|R\rL|1|F\r",
-        &["MTB"],
+        "H|@^\\|REPLY||LIS\rP|1\rO|1|25011500021||^^^MTB-RIF|R\rL|1|F\r",
+        &["MTB", "Rif"],
     )
     .await;
 }
@@ -289,7 +289,7 @@ async fn a_counter_asks_by_orm_and_measures_after_a_positive_orr() {
     let host = answers("ORC|RF|25011500021|||IP", orr);
     let setup = setup("mindray-bc5000", Rates::default());
     let (log, host) = run(setup, vec![Tube::patient("25011500021")], host, "").await;
-    assert_eq!((log.queries, log.sent.len()), (1, 13));
+    assert_eq!((log.queries, log.sent.len()), (1, 21));
     assert!(log.acknowledged.iter().all(|sent| sent.is_ordered));
     assert_eq!(host.received.len(), 2);
 }

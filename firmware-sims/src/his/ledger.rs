@@ -54,7 +54,7 @@ pub struct Observation {
     pub code: String,
     /// OBX-3.4.
     pub alternate: String,
-    /// OBX-5, unescaped.
+    /// OBX-5, unescaped; of a coded value the text that was sent, which stands beside the code.
     pub text: String,
     /// OBX-6.1.
     pub unit: String,
@@ -334,9 +334,20 @@ fn observation(obx: &str, obr: &str, control: &str) -> Observation {
         report: field(obr, 25).to_owned(),
         code: part(obx, 3),
         alternate: unescape(component(field(obx, 3), 4)),
-        text: unescape(field(obx, 5)),
+        text: observed(obx),
         unit: part(obx, 6),
         flags: field(obx, 8).to_owned(),
         status: field(obx, 11).to_owned(),
+    }
+}
+
+/// A coded value (CE, CWE) carries the text behind it in its second component; what ends in empty
+/// components at the instrument does so here.
+fn observed(obx: &str) -> String {
+    match field(obx, 2) {
+        "CE" | "CWE" => unescape(component(field(obx, 5), 2))
+            .trim_end_matches('^')
+            .to_owned(),
+        _ => unescape(field(obx, 5)),
     }
 }

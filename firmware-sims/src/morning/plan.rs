@@ -45,17 +45,18 @@ impl Service {
     }
 }
 
-/// The services of the built-in morning: a blood count, electrolytes, and single tests, named as
-/// the personas' analytes are.
+/// The services of the built-in morning: a blood count, electrolytes, and single tests. Services and
+/// tests are named as in the catalogue of Labwire's library, where some personas measure more than a
+/// service contains.
 pub fn services() -> Vec<Service> {
     use Section::{Biochemistry, Haematology, Immunology, Molecular};
     let count = [
-        "WBC", "RBC", "HGB", "HCT", "MCV", "MCH", "MCHC", "PLT", "RDW-SD", "RDW-CV", "MPV",
-        "NEUT%", "LYMPH%", "MONO%", "EO%", "BASO%", "NEUT#", "LYMPH#", "MONO#", "EO#", "BASO#",
+        "WBC", "RBC", "HGB", "HCT", "MCV", "MCH", "MCHC", "RDWCV", "PLT", "MPV", "NEUT", "NEUTP",
+        "LYMPH", "LYMPHP", "MONO", "MONOP", "EO", "EOP", "BASO", "BASOP",
     ];
     let mut all = vec![
         Service::new("CBC", "Tổng phân tích tế bào máu", Haematology, &count),
-        Service::new("ELEC", "Điện giải đồ", Biochemistry, &["NA", "K", "CL"]),
+        Service::new("DGD", "Điện giải đồ", Biochemistry, &["NA", "K", "CL"]),
         Service::new("MTBRIF", "Xpert MTB/RIF", Molecular, &["MTB", "RIF"]),
     ];
     for (code, name) in [

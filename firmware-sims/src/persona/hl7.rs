@@ -75,7 +75,7 @@ pub(super) const MINDRAY_BC5000: Persona = Persona {
     }),
     section: Section::Haematology,
     analytes: COUNTER_ANALYTES,
-    default_panel: 13,
+    default_panel: 21,
     queries: true,
     without_order: WithoutOrder::DefaultPanel,
     answer_timeout: Duration::from_secs(10),

@@ -167,29 +167,30 @@ const fn choice(
     }
 }
 
-/// The blood count as Sysmex names it: name, LOINC, unit, range, decimals.
+/// The blood count as Sysmex names it: name, LOINC, unit, range, decimals. In SI units, to which a
+/// Vietnamese laboratory sets its analyzers; the factory units (g/dL, %) are another setting.
 const XN_ANALYTES: &[Analyte] = &[
-    number(("WBC", "WBC", "6690-2"), "10*3/uL", (400, 1_000), 2),
-    number(("RBC", "RBC", "789-8"), "10*6/uL", (400, 580), 2),
-    number(("HGB", "HGB", "718-7"), "g/dL", (120, 170), 1),
-    number(("HCT", "HCT", "4544-3"), "%", (360, 500), 1),
+    number(("WBC", "WBC", "6690-2"), "10*9/L", (400, 1_000), 2),
+    number(("RBC", "RBC", "789-8"), "10*12/L", (400, 580), 2),
+    number(("HGB", "HGB", "718-7"), "g/L", (120, 170), 0),
+    number(("HCT", "HCT", "4544-3"), "L/L", (360, 500), 3),
     number(("MCV", "MCV", "787-2"), "fL", (800, 1_000), 1),
     number(("MCH", "MCH", "785-6"), "pg", (270, 340), 1),
-    number(("MCHC", "MCHC", "786-4"), "g/dL", (320, 360), 1),
-    number(("PLT", "PLT", "777-3"), "10*3/uL", (150, 400), 0),
-    number(("RDW-SD", "RDW-SD", "21000-5"), "fL", (350, 560), 1),
-    number(("RDW-CV", "RDW-CV", "788-0"), "%", (110, 160), 1),
+    number(("MCHC", "MCHC", "786-4"), "g/L", (320, 360), 0),
+    number(("PLT", "PLT", "777-3"), "10*9/L", (150, 400), 0),
+    number(("RDW-SD", "RDWSD", "21000-5"), "fL", (350, 560), 1),
+    number(("RDW-CV", "RDWCV", "788-0"), "%", (110, 160), 1),
     number(("MPV", "MPV", "32623-1"), "fL", (90, 130), 1),
-    number(("NEUT%", "NEUT%", "770-8"), "%", (400, 740), 1),
-    number(("LYMPH%", "LYMPH%", "736-9"), "%", (190, 480), 1),
-    number(("MONO%", "MONO%", "5905-5"), "%", (34, 90), 1),
-    number(("EO%", "EO%", "713-8"), "%", (0, 70), 1),
-    number(("BASO%", "BASO%", "706-2"), "%", (0, 15), 1),
-    number(("NEUT#", "NEUT#", "751-8"), "10*3/uL", (190, 800), 2),
-    number(("LYMPH#", "LYMPH#", "731-0"), "10*3/uL", (90, 520), 2),
-    number(("MONO#", "MONO#", "742-7"), "10*3/uL", (16, 100), 2),
-    number(("EO#", "EO#", "711-2"), "10*3/uL", (0, 80), 2),
-    number(("BASO#", "BASO#", "704-7"), "10*3/uL", (0, 20), 2),
+    number(("NEUT%", "NEUTP", "770-8"), "%", (400, 740), 1),
+    number(("LYMPH%", "LYMPHP", "736-9"), "%", (190, 480), 1),
+    number(("MONO%", "MONOP", "5905-5"), "%", (34, 90), 1),
+    number(("EO%", "EOP", "713-8"), "%", (0, 70), 1),
+    number(("BASO%", "BASOP", "706-2"), "%", (0, 15), 1),
+    number(("NEUT#", "NEUT", "751-8"), "10*9/L", (190, 800), 2),
+    number(("LYMPH#", "LYMPH", "731-0"), "10*9/L", (90, 520), 2),
+    number(("MONO#", "MONO", "742-7"), "10*9/L", (16, 100), 2),
+    number(("EO#", "EO", "711-2"), "10*9/L", (0, 80), 2),
+    number(("BASO#", "BASO", "704-7"), "10*9/L", (0, 20), 2),
 ];
 
 /// The blood count of smaller counters, in SI units.
@@ -197,32 +198,40 @@ const COUNTER_ANALYTES: &[Analyte] = &[
     number(("WBC", "WBC", "6690-2"), "10*9/L", (400, 1_000), 2),
     number(("RBC", "RBC", "789-8"), "10*12/L", (400, 580), 2),
     number(("HGB", "HGB", "718-7"), "g/L", (120, 170), 0),
-    number(("HCT", "HCT", "4544-3"), "%", (360, 500), 1),
+    number(("HCT", "HCT", "4544-3"), "L/L", (360, 500), 3),
     number(("MCV", "MCV", "787-2"), "fL", (800, 1_000), 1),
     number(("MCH", "MCH", "785-6"), "pg", (270, 340), 1),
     number(("MCHC", "MCHC", "786-4"), "g/L", (320, 360), 0),
     number(("PLT", "PLT", "777-3"), "10*9/L", (150, 400), 0),
-    number(("NEU%", "NEUT%", "770-8"), "%", (400, 740), 1),
-    number(("LYM%", "LYMPH%", "736-9"), "%", (190, 480), 1),
-    number(("MON%", "MONO%", "5905-5"), "%", (34, 90), 1),
-    number(("EOS%", "EO%", "713-8"), "%", (0, 70), 1),
-    number(("BAS%", "BASO%", "706-2"), "%", (0, 15), 1),
+    number(("NEU%", "NEUTP", "770-8"), "%", (400, 740), 1),
+    number(("LYM%", "LYMPHP", "736-9"), "%", (190, 480), 1),
+    number(("MON%", "MONOP", "5905-5"), "%", (34, 90), 1),
+    number(("EOS%", "EOP", "713-8"), "%", (0, 70), 1),
+    number(("BAS%", "BASOP", "706-2"), "%", (0, 15), 1),
+    number(("NEU#", "NEUT", "751-8"), "10*9/L", (190, 800), 2),
+    number(("LYM#", "LYMPH", "731-0"), "10*9/L", (90, 520), 2),
+    number(("MON#", "MONO", "742-7"), "10*9/L", (16, 100), 2),
+    number(("EOS#", "EO", "711-2"), "10*9/L", (0, 80), 2),
+    number(("BAS#", "BASO", "704-7"), "10*9/L", (0, 20), 2),
+    number(("RDW-CV", "RDWCV", "788-0"), "%", (110, 160), 1),
+    number(("RDW-SD", "RDWSD", "21000-5"), "fL", (350, 560), 1),
+    number(("MPV", "MPV", "32623-1"), "fL", (90, 130), 1),
 ];
 
 /// The Elecsys application codes of common assays.
 const E411_ANALYTES: &[Analyte] = &[
     number(("10", "TSH", "3016-3"), "uIU/mL", (270, 4_200), 3),
-    number(("30", "FT4", "3024-7"), "ng/dL", (93, 170), 2),
-    number(("40", "FT3", "3051-0"), "pg/mL", (200, 440), 2),
-    number(("50", "CEA", "2039-6"), "ng/mL", (0, 470), 2),
+    number(("30", "FT4", "14920-3"), "pmol/L", (1_200, 2_200), 2),
+    number(("40", "FT3", "14928-6"), "pmol/L", (310, 680), 2),
+    number(("60", "CEA", "2039-6"), "ng/mL", (0, 470), 2),
     number(("61", "AFP", "1834-1"), "ng/mL", (0, 700), 2),
     number(("71", "PSA", "2857-1"), "ng/mL", (0, 400), 2),
 ];
 
 const ACCESS_ANALYTES: &[Analyte] = &[
     number(("TSH", "TSH", "3016-3"), "uIU/mL", (38, 533), 2),
-    number(("FRT4", "FT4", "3024-7"), "ng/dL", (61, 112), 2),
-    number(("FRT3", "FT3", "3051-0"), "pg/mL", (250, 390), 2),
+    number(("FRT4", "FT4", "14920-3"), "pmol/L", (786, 1_441), 2),
+    number(("FRT3", "FT3", "14928-6"), "pmol/L", (384, 600), 2),
     number(("Ferritin", "FERR", "2276-4"), "ng/mL", (110, 3_068), 1),
     number(("TotBhCG", "BHCG", "21198-7"), "mIU/mL", (0, 500), 2),
 ];
@@ -245,10 +254,7 @@ const XPERT_ANALYTES: &[Analyte] = &[
         ("MTB", "MTB", "38379-4"),
         &["NOT DETECTED", "MTB DETECTED LOW", "MTB DETECTED HIGH"],
     ),
-    choice(
-        ("RIF", "RIF", "46244-0"),
-        &["Rif Resistance NOT DETECTED", "Rif Resistance DETECTED"],
-    ),
+    choice(("Rif", "RIF", "46244-0"), &["NOT DETECTED", "DETECTED"]),
 ];
 
 #[cfg(test)]
