@@ -137,7 +137,8 @@ pub fn settle(
     session.finish(db)
 }
 
-/// Lets the results that waited for an order on this barcode go on, in order of arrival.
+/// Lets the results that waited for an order on this barcode go on, in order of arrival: those of
+/// an unknown tube, and those of a known one that nobody had ordered yet.
 ///
 /// # Errors
 /// The store's.
@@ -208,12 +209,21 @@ impl<'a> Session<'a> {
     }
 
     fn resume(&mut self, db: &mut dyn Db, stored: StoredResult) -> Result<(), StoreError> {
+        let is_kept = stored.state == ResultState::Kept;
+        // What the tube said against it is asked again; what the message said stays.
+        let is_of_tube = |reason| {
+            let again = [HoldReason::PatientMismatch, HoldReason::ClockYear];
+            reason == HoldReason::UnknownSpecimen || is_kept && again.contains(&reason)
+        };
         let holds: Vec<Hold> = stored
             .holds
             .iter()
-            .filter(|hold| hold.reason != HoldReason::UnknownSpecimen)
+            .filter(|hold| !is_of_tube(hold.reason))
             .cloned()
             .collect();
+        if is_kept && !self.is_wanted(db, &stored)? {
+            return Ok(());
+        }
         let line = Some(stored.line.as_str());
         let (specimen, decision) = self.place(db, stored.id, &stored.observation, line, &holds)?;
         if decision.state == ResultState::Waiting {
@@ -221,6 +231,19 @@ impl<'a> Session<'a> {
         }
         self.count(decision.state);
         rows::update_decision(db, stored.id, specimen, &decision, self.context.now)
+    }
+
+    /// Whether a test that nobody had ordered is ordered now, on the very tube it was measured on:
+    /// the barcode alone may mean another patient's tube by now.
+    fn is_wanted(&mut self, db: &mut dyn Db, stored: &StoredResult) -> Result<bool, StoreError> {
+        let barcode = stored.barcode.as_str();
+        self.look_up(db, barcode)?;
+        let Some(TubeMatch::One(tube)) = self.tubes.get(barcode) else {
+            return Ok(false);
+        };
+        let test = stored.observation.test.as_deref();
+        let is_same_tube = stored.specimen == Some(tube.specimen.id);
+        Ok(is_same_tube && test.is_some_and(|test| tube.orders(test)))
     }
 
     /// Decides about one patient observation: its tube, its state, what it replaces. One that
@@ -274,11 +297,7 @@ impl<'a> Session<'a> {
         barcode: &str,
         (observation, holds): (&Observation, &[Hold]),
     ) -> Result<String, StoreError> {
-        if !self.tubes.contains_key(barcode) {
-            let since = context.now - context.specimen_age_max;
-            let found = matching::find(db, barcode, since)?;
-            self.tubes.insert(barcode.to_owned(), found);
-        }
+        self.look_up(db, barcode)?;
         let is_unknown = matches!(self.tubes.get(barcode), Some(TubeMatch::Unknown));
         let as_seen = is_unknown
             .then(|| unordered::Seen::of(context, observation, holds))
@@ -293,6 +312,15 @@ impl<'a> Session<'a> {
                 .insert(key.clone(), TubeMatch::One(Box::new(tube)));
         }
         Ok(key)
+    }
+
+    fn look_up(&mut self, db: &mut dyn Db, barcode: &str) -> Result<(), StoreError> {
+        if !self.tubes.contains_key(barcode) {
+            let since = self.context.now - self.context.specimen_age_max;
+            let found = matching::find(db, barcode, since)?;
+            self.tubes.insert(barcode.to_owned(), found);
+        }
+        Ok(())
     }
 
     fn release(

@@ -36,7 +36,7 @@ const CURRENT: Sql = Sql::same(
 );
 const WAITING: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
-     received_at, kind FROM result WHERE barcode = $1 AND state = 'waiting' \
+     received_at, kind FROM result WHERE barcode = $1 AND state IN ('waiting', 'kept') \
      AND received_at >= $2 ORDER BY id",
 );
 const BY_ID: Sql = Sql::same(
@@ -285,6 +285,8 @@ pub fn released_tests(db: &mut dyn Db, specimen: i64) -> Result<Vec<String>, Sto
         .collect()
 }
 
+/// What an order on this barcode may let go on: results that came before any order on the tube,
+/// and those that nobody had ordered.
 pub(super) fn waiting(
     db: &mut dyn Db,
     barcode: &str,

@@ -657,6 +657,59 @@ fn an_extra_is_kept_or_posted_as_the_site_says() {
 }
 
 #[test]
+fn a_kept_result_goes_on_when_its_test_is_ordered_on_the_same_tube() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(observation("PLT", "250"));
+    lab.result(observation("MPV", "9.1"));
+    lab.order(&Order {
+        placer: "P2",
+        tests: &["PLT"],
+        ..CBC
+    });
+    assert_eq!(lab.shown("T1"), "250 released v1\n9.1 kept v1\n");
+    assert_eq!(lab.lease(), [(1, "MRN1 T1: 250".to_owned())]);
+}
+
+#[test]
+fn a_kept_result_with_a_hold_of_its_own_stays_held_when_its_test_is_ordered() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    let other = PatientSeen {
+        ids: vec![Private::new("MRN9".to_owned())],
+        ..Default::default()
+    };
+    lab.result(Observation {
+        patient: other,
+        ..observation("PLT", "250")
+    });
+    assert_eq!(lab.shown("T1"), "250 kept v1 patient-mismatch\n");
+    lab.order(&Order {
+        placer: "P2",
+        tests: &["PLT"],
+        ..CBC
+    });
+    assert_eq!(lab.shown("T1"), "250 held v1 patient-mismatch\n");
+}
+
+#[test]
+fn a_kept_result_never_goes_to_the_next_patient_of_its_barcode() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.now += 13 * DAY;
+    lab.result(observation("PLT", "250"));
+    lab.now += 2 * DAY;
+    lab.order(&Order {
+        placer: "P2",
+        patient: "MRN2",
+        tests: &["PLT"],
+        ..CBC
+    });
+    assert_eq!(lab.shown("T1"), "250 kept v1\n");
+    assert!(lab.lease().is_empty());
+}
+
+#[test]
 fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
     for (site, reason) in [
         (
