@@ -3,12 +3,19 @@
 //! They use no protocol machine: a tight loop that writes a block and waits for the answer costs
 //! little of what is measured.
 
-use std::{fmt, io, time::Duration};
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use labwire_protocols::astm::link::frame;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::Instant,
@@ -102,7 +109,14 @@ pub struct Plan {
     pub results: usize,
     /// Makes barcodes and control ids of two loads different.
     pub seed: u64,
+    /// When everything was measured, `YYYYMMDDHHMMSS`: a host may hold what is of another year.
+    pub time: String,
+    /// Each connection sends a message so often and no faster; `None`: as fast as it is answered.
+    pub pace: Option<Duration>,
 }
+
+/// A time for loads on hosts that do not look at it.
+const SOME_TIME: &str = "20250115103000";
 
 impl Plan {
     /// One connection to one target, 20 results a message.
@@ -113,6 +127,21 @@ impl Plan {
             messages,
             results: 20,
             seed: 1,
+            time: SOME_TIME.to_owned(),
+            pace: None,
+        }
+    }
+
+    /// The barcode of a message: what has to be ordered before, for its results to be delivered.
+    pub fn barcode(&self, line: usize, number: u64) -> String {
+        format!("9{:03}{line:03}{number:07}", self.seed % 1_000)
+    }
+
+    /// Waits until the message with this number is due.
+    async fn wait(&self, began: Instant, number: u64) {
+        if let Some(pace) = self.pace {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(began + pace.saturating_mul(number)).await;
         }
     }
 }
@@ -170,9 +199,12 @@ async fn mllp_line(stream: TcpStream, plan: Plan, line: usize) -> anyhow::Result
     let mut stream = BufReader::new(stream);
     let mut figures = Figures::default();
     let mut reply = Vec::new();
+    let start = Instant::now();
     for number in 0..plan.messages {
         let control = format!("L{}-{line}-{number}", plan.seed);
-        let block = oru(&control, &barcode(&plan, line, number), plan.results);
+        let barcode = plan.barcode(line, number);
+        let block = oru(&control, &barcode, plan.results, &plan.time);
+        plan.wait(start, number).await;
         let began = Instant::now();
         stream.get_mut().write_all(&block).await?;
         read_block(&mut stream, &mut reply).await?;
@@ -190,8 +222,10 @@ async fn mllp_line(stream: TcpStream, plan: Plan, line: usize) -> anyhow::Result
 async fn astm_line(stream: TcpStream, plan: Plan, line: usize) -> anyhow::Result<Figures> {
     let mut stream = BufReader::new(stream);
     let mut figures = Figures::default();
+    let start = Instant::now();
     for number in 0..plan.messages {
-        let frames = astm_frames(&barcode(&plan, line, number), plan.results);
+        let frames = astm_frames(&plan.barcode(line, number), plan.results, &plan.time);
+        plan.wait(start, number).await;
         let began = Instant::now();
         stream.get_mut().write_all(&[ENQ]).await?;
         expect_ack(&mut stream).await.context("answer to ENQ")?;
@@ -213,16 +247,17 @@ async fn expect_ack(stream: &mut BufReader<TcpStream>) -> anyhow::Result<()> {
     }
 }
 
-async fn read_block(stream: &mut BufReader<TcpStream>, block: &mut Vec<u8>) -> anyhow::Result<()> {
+async fn read_block(stream: &mut BufReader<TcpStream>, block: &mut Vec<u8>) -> io::Result<()> {
     block.clear();
     loop {
-        let byte = stream.read_u8().await?;
-        block.push(byte);
+        if stream.read_until(CR, block).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if block.ends_with(&[FS, CR]) {
             return Ok(());
         }
         if block.len() > REPLY_BYTES_MAX {
-            bail!("the reply does not end");
+            return Err(io::Error::other("the reply does not end"));
         }
     }
 }
@@ -231,18 +266,14 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn barcode(plan: &Plan, line: usize, number: u64) -> String {
-    format!("9{:03}{line:03}{number:07}", plan.seed % 1_000)
-}
-
-/// A block with an ORU^R01 of so many numeric results.
-pub fn oru(control: &str, barcode: &str, results: usize) -> Vec<u8> {
+/// A block with an ORU^R01 of so many numeric results, measured at `time`.
+pub fn oru(control: &str, barcode: &str, results: usize, time: &str) -> Vec<u8> {
     let mut text = format!(
-        "MSH|^~\\&|LOAD|LAB|LABWIRE|LAB|20250115103000||ORU^R01^ORU_R01|{control}|P|2.5.1||||||UNICODE UTF-8\rPID|1\rOBR|1||{barcode}|CHEM^Chemistry^L|||20250115103000\r"
+        "MSH|^~\\&|LOAD|LAB|LABWIRE|LAB|{time}||ORU^R01^ORU_R01|{control}|P|2.5.1||||||UNICODE UTF-8\rPID|1\rOBR|1||{barcode}|CHEM^Chemistry^L|||{time}\r"
     );
     for number in 1..=results {
         text.push_str(&format!(
-            "OBX|{number}|NM|T{number:02}^Test number {number}^L||{}.{}|mmol/L^mmol/L^UCUM|3.9-6.1|N|||F|||20250115103000||OP1^LOAD^GENERATOR||LOAD^1\r",
+            "OBX|{number}|NM|T{number:02}^Test number {number}^L||{}.{}|mmol/L^mmol/L^UCUM|3.9-6.1|N|||F|||{time}||OP1^LOAD^GENERATOR||LOAD^1\r",
             number % 10,
             number % 7
         ));
@@ -255,15 +286,15 @@ pub fn oru(control: &str, barcode: &str, results: usize) -> Vec<u8> {
 }
 
 /// The frames of one ASTM message, one record each: H, P, O, so many R, L.
-pub fn astm_frames(barcode: &str, results: usize) -> Vec<bytes::Bytes> {
+pub fn astm_frames(barcode: &str, results: usize, time: &str) -> Vec<bytes::Bytes> {
     let mut records = vec![
-        r"H|\^&|||LOAD^1.0|||||LABWIRE||P|LIS2-A2|20250115103000".to_owned(),
+        format!(r"H|\^&|||LOAD^1.0|||||LABWIRE||P|LIS2-A2|{time}"),
         "P|1".to_owned(),
         format!("O|1|{barcode}||^^^ALL|R||||||||||||||||||||F"),
     ];
     for number in 1..=results {
         records.push(format!(
-            "R|{number}|^^^T{number:02}|{}.{}|mmol/L|3.9 to 6.1|N||F||OPER1||20250115103000|LOAD1",
+            "R|{number}|^^^T{number:02}|{}.{}|mmol/L|3.9 to 6.1|N||F||OPER1||{time}|LOAD1",
             number % 10,
             number % 7
         ));
@@ -282,9 +313,18 @@ pub fn astm_frames(barcode: &str, results: usize) -> Vec<bytes::Bytes> {
 /// # Errors
 /// If accepting fails.
 pub async fn acknowledge_mllp(listener: TcpListener) -> io::Result<()> {
+    count_mllp(listener, Arc::default()).await
+}
+
+/// [`acknowledge_mllp`], and a count of what was acknowledged.
+///
+/// # Errors
+/// If accepting fails.
+pub async fn count_mllp(listener: TcpListener, count: Arc<AtomicU64>) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
+        let count = Arc::clone(&count);
         tokio::spawn(async move {
             let mut stream = BufReader::new(stream);
             let mut block = Vec::new();
@@ -297,6 +337,7 @@ pub async fn acknowledge_mllp(listener: TcpListener) -> io::Result<()> {
                 if stream.get_mut().write_all(&reply).await.is_err() {
                     return;
                 }
+                count.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
@@ -355,7 +396,7 @@ mod tests {
         let host = tokio::spawn(acknowledge_astm(listener));
         let figures = astm(&Plan::one(address, 5)).await.expect("figures");
         host.abort();
-        let frames = astm_frames("90010000000000", 20);
+        let frames = astm_frames("90010000000000", 20, SOME_TIME);
         let bytes: usize = frames.iter().map(bytes::Bytes::len).sum();
         assert_eq!(frames.len(), 24);
         assert_eq!(figures.messages, 5);

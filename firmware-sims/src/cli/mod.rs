@@ -283,6 +283,7 @@ async fn load_run(arguments: LoadArgs, out: &mut (dyn Write + Send)) -> anyhow::
         messages: arguments.messages,
         results: arguments.results,
         seed: arguments.seed,
+        ..load::Plan::one("", 0)
     };
     let figures = match arguments.protocol.as_str() {
         "astm" => load::astm(&plan).await?,

@@ -1,0 +1,220 @@
+//! Rows about the program itself: `labwire run` as a process of its own.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use labwire_sims::load;
+use tokio::{net::TcpStream, time::Instant};
+
+use crate::{
+    Wanted,
+    limits::Limits,
+    site::{Shape, Site, plan, size},
+    stored::{Past, fill},
+    table::{Table, ratio, time},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_labwire");
+
+/// A running `labwire run`.
+struct Running {
+    child: Child,
+    /// Where the device lines listen.
+    lines: Vec<String>,
+    /// From the start of the process to the last line listening.
+    started_in: Duration,
+}
+
+impl Running {
+    /// Starts it and waits until so many device lines listen.
+    async fn start(lab: &Path, count: usize) -> anyhow::Result<Self> {
+        let lab = lab.to_owned();
+        tokio::task::spawn_blocking(move || Self::start_blocking(&lab, count)).await?
+    }
+
+    fn start_blocking(lab: &Path, count: usize) -> anyhow::Result<Self> {
+        let began = Instant::now();
+        let mut child = Command::new(PROGRAM)
+            .args(["run", "--log-format", "json", "-c"])
+            .arg(lab)
+            .env("RUST_LOG", "info")
+            .stderr(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .context("labwire does not start")?;
+        let log = child.stderr.take().context("its log")?;
+        let mut running = Self {
+            child,
+            lines: Vec::new(),
+            started_in: Duration::ZERO,
+        };
+        let mut log = BufReader::new(log).lines();
+        while running.lines.len() < count {
+            let line = log.next().context("labwire ended")??;
+            running.lines.extend(device_address(&line));
+        }
+        running.started_in = began.elapsed();
+        // Nobody reads on, but a full pipe would stop it.
+        std::thread::spawn(move || log.for_each(drop));
+        Ok(running)
+    }
+
+    /// SIGKILL, in the middle of everything.
+    fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Resident memory, bytes.
+    fn memory(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(kilobytes.context("VmRSS")?.parse::<u64>()? * 1_024)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already, or it is of no use any more.
+        drop(self.kill());
+    }
+}
+
+/// The address in a line of the log that tells where a device line listens.
+fn device_address(line: &str) -> Option<String> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    let fields = event.get("fields")?;
+    let text = |name: &str| fields.get(name).and_then(|value| value.as_str());
+    let is_device = !text("line")?.starts_with("host:");
+    (text("message") == Some("listening") && is_device)
+        .then(|| text("address").unwrap_or_default().to_owned())
+}
+
+fn lines(mllp: usize) -> Shape {
+    Shape {
+        mllp,
+        ..Shape::default()
+    }
+}
+
+/// Memory with 32 connected lines, and what a hundred more take.
+pub async fn memory(table: &mut Table, _wanted: &Wanted, _limits: &Limits) -> anyhow::Result<()> {
+    let (few, many) = (32_u64, 132_u64);
+    let mut used = Vec::new();
+    for count in [few, many] {
+        let count = usize::try_from(count)?;
+        let site = Site::new(&lines(count)).await?;
+        let mut running = Running::start(&site.lab(), count).await?;
+        let mut connections = Vec::new();
+        for address in &running.lines {
+            connections.push(TcpStream::connect(address).await?);
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        used.push(running.memory()?);
+        running.kill()?;
+    }
+    let (rest, more) = (used.first().copied(), used.last().copied());
+    let (rest, more) = (rest.unwrap_or_default(), more.unwrap_or_default());
+    let each = more.saturating_sub(rest) / (many - few);
+    let none = || "—".to_owned();
+    table.row(
+        "memory at rest, 32 connected lines",
+        [
+            format!("{} MB", rest / 1_000_000),
+            none(),
+            none(),
+            "≤ 40 MB".to_owned(),
+        ],
+    );
+    table.row(
+        "memory of a further connected, idle line",
+        [
+            format!("{} kB", each / 1_000),
+            none(),
+            none(),
+            "≤ 200 kB".to_owned(),
+        ],
+    );
+    Ok(())
+}
+
+/// Killed with a full queue; how soon is a message acknowledged again?
+pub async fn restart(table: &mut Table, wanted: &Wanted, _limits: &Limits) -> anyhow::Result<()> {
+    let site = Site::new(&lines(4)).await?;
+    site.start().await?.running.stop().await;
+    let empty = kill_and_start(&site, 40).await?;
+    let rows = wanted.count(1_000_000, 100_000).cast_signed();
+    let site = Site::new(&lines(4)).await?;
+    site.start().await?.running.stop().await;
+    let past = Past {
+        messages: rows,
+        results: 1,
+        is_queued: true,
+    };
+    fill(&site.database(), past).await?;
+    let full = kill_and_start(&site, 41).await?;
+    table.row(
+        &format!(
+            "restart after kill -9 under load, {rows} rows queued, to the first acknowledgement"
+        ),
+        [
+            time(full),
+            format!("{} (empty queue)", time(empty)),
+            ratio(full, empty),
+            "≤ 1 s".to_owned(),
+        ],
+    );
+    Ok(())
+}
+
+async fn kill_and_start(site: &Site, seed: u64) -> anyhow::Result<Duration> {
+    let mut running = Running::start(&site.lab(), 4).await?;
+    let load = plan(running.lines.clone(), 1_000_000, seed);
+    let loading = tokio::spawn(async move { load::mllp(&load).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure!(!loading.is_finished(), "the load ended early");
+    running.kill()?;
+    drop(loading.await);
+    let began = Instant::now();
+    let mut running = Running::start(&site.lab(), 4).await?;
+    let first = running.lines.first().cloned().context("a line")?;
+    load::mllp(&plan(vec![first], 1, seed + 100)).await?;
+    let took = began.elapsed();
+    running.kill()?;
+    Ok(took)
+}
+
+/// The size of the program and how soon it listens.
+pub async fn binary(table: &mut Table, _wanted: &Wanted, _limits: &Limits) -> anyhow::Result<()> {
+    let megabytes = size(Path::new(PROGRAM)).div_ceil(1_000_000);
+    let none = || "—".to_owned();
+    table.row(
+        "the program, one file",
+        [
+            format!("{megabytes} MB"),
+            none(),
+            none(),
+            "≤ 30 MB".to_owned(),
+        ],
+    );
+    let site = Site::new(&lines(32)).await?;
+    drop(Running::start(&site.lab(), 32).await?);
+    let again = Running::start(&site.lab(), 32).await?;
+    table.row(
+        "from the start of the process to 32 lines listening",
+        [
+            time(again.started_in),
+            none(),
+            none(),
+            "≤ 200 ms".to_owned(),
+        ],
+    );
+    Ok(())
+}
