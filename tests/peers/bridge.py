@@ -181,7 +181,10 @@ def stopped(checks, bridge, his, lab):
     checks.equal("labwire: stops in order", bridge.returncode, 0)
     errors = [message["error"] for message in his.taken if "error" in message]
     checks.equal(f"{who}: the hl7 package reads every message", errors, [])
-    checks.equal(f"{who}: every result arrives once", len(his.observations()), 5)
+    read = [value for message in his.taken for value in message.get("values", [])]
+    sent = [obx[5] for _, _, obx in his.observations()]
+    checks.equal(f"{who}: the hl7 package finds every value in its place", read, sent)
+    checks.equal(f"{who}: every result arrives once", len(sent), 5)
     ledger = finished([str(BIN / "labwire"), "ledger", "-c", str(lab)])
     checks.that(
         "labwire ledger: every message is accounted for",

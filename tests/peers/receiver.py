@@ -1,7 +1,7 @@
 """A HIS that takes results, by the MLLP server and the parser of the `hl7` package.
 
 Runs in a process of its own: prints its port, then every message as one JSON line with the bytes
-as received, until it is told to stop.
+as received and the values as the package reads them, until it is told to stop.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ async def serve(reader, writer):
             try:
                 message = hl7.parse(block.decode("utf-8"))
                 writer.writemessage(message.create_ack("AA"))
-                told["segments"] = [str(segment[0]) for segment in message]
+                told["values"] = [str(obx[5]) for obx in message.segments("OBX")]
             except Exception as error:  # whatever it cannot read is a finding
                 told["error"] = f"{type(error).__name__}: {error}"
             print(json.dumps(told), flush=True)

@@ -15,9 +15,9 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-PEERS_BIN=$(cd "$root" && cd "${CARGO_TARGET_DIR:-target}/debug" && pwd)
-export PEERS_BIN
-python=$(command -v python3) || { echo "FAILED  python3 is there"; echo "0 passed, 1 failed"; exit 1; }
+# As cargo does it for whoever stands in the root: a relative folder is relative to that.
+cd "$root"
+export PEERS_BIN="${CARGO_TARGET_DIR:-$root/target}/debug"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,6 +28,7 @@ fail() {
     exit 1
 }
 
+python=$(command -v python3) || fail "python3 is there"
 for program in labwire labwire-sim; do
     [[ -x "$PEERS_BIN/$program" ]] || fail "$program is built (cargo build --workspace)"
 done
@@ -56,10 +57,15 @@ if [[ -z "${PEERS_SITE:-}" ]]; then
 fi
 export PEERS_SITE
 
-# main.py ends its children when it is ended; the bound is for what neither does.
-status=0
+# main.py ends its children when it is ended, by the bound or because this script is.
 PYTHONDONTWRITEBYTECODE=1 PYTHONUTF8=1 \
-    timeout --kill-after=30 300 "$python" "$here/main.py" "$work" || status=$?
+    timeout --kill-after=30 300 "$python" "$here/main.py" "$work" &
+running=$!
+trap 'kill "$running" 2>/dev/null || true' INT TERM
+status=0
+wait "$running" || status=$?
+# A trapped signal ends the first wait; the children are still stopping.
+wait "$running" 2>/dev/null || true
 if ((status != 0)); then
     for log in "$work"/*.log; do
         [[ -s "$log" ]] && { echo "--- ${log##*/}"; tail -n 40 "$log"; } >&2
