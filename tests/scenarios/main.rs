@@ -4,5 +4,9 @@
     reason = "modules of one test binary; `pub` marks what scenarios use"
 )]
 
+mod account;
+mod crash;
 mod hospital;
+mod load;
+mod scripted;
 mod wire_to_his;

@@ -55,6 +55,7 @@ fn wire(operator: &Operator, cancel: &CancellationToken) -> Wire {
     wire
 }
 
+#[expect(clippy::too_many_lines, reason = "one story from the order to the HIS")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_mllp() {
     let mut his = His::open(Answering::good()).await;
