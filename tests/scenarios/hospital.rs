@@ -143,6 +143,11 @@ impl Site {
         self.folder.path().join("lab.toml")
     }
 
+    /// The address of its store.
+    pub fn store(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("labwire.db").display())
+    }
+
     pub async fn start(&self) -> Running {
         self.start_with(StoreOptions::default()).await
     }
@@ -174,16 +179,18 @@ impl Site {
 
 /// Waits until `is_so`, looking again after every tick of the runtime; panics with `what` when
 /// patience ends.
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub async fn until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(comes(PATIENCE, is_so).await, "still not: {what}");
+}
+
+/// Waits until `is_so`, for so long at most; says whether it came.
+pub async fn comes(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(PATIENCE, wait).await.is_ok(),
-        "still not: {what}"
-    );
+    tokio::time::timeout(patience, wait).await.is_ok()
 }
 
 /// Waits until nothing is found any more; panics with what is still found when patience ends.

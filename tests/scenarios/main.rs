@@ -4,6 +4,10 @@
     reason = "modules of one test binary; `pub` marks what scenarios use"
 )]
 
+mod account;
+mod crash;
 mod hospital;
 mod http_host;
+mod load;
+mod scripted;
 mod wire_to_his;

@@ -1,0 +1,232 @@
+//! The real program under kill -9: whatever the moment, nothing acknowledged is lost, doubled or
+//! changed, in either direction.
+//!
+//! `labwire run` is a child process; simulated analyzers and a simulated HIS live on while it is
+//! killed and started again: queries, results resent until they are acknowledged, corrections,
+//! orders, additions, cancels, new patient data and merges. In the end everything drains, and the
+//! store and the book of the HIS are compared with what was promised.
+//!
+//! Ten kills as a test among others; a hundred by
+//! `LABWIRE_SOAK=1 cargo test --release --test scenarios crash -- --nocapture`. The seed is printed;
+//! `LABWIRE_SEED` gives it again. Moments of a process are not the same twice, so a seed repeats the
+//! load and the plan of the kills, not every interleaving.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener as Probe,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use labwire_drivers::{Clock as _, SystemClock};
+use labwire_sims::{
+    chance::Chance,
+    his::{Answering, Policy},
+};
+
+use crate::{
+    account,
+    hospital::{His, Site, comes, until},
+    load::{Lines, Load},
+};
+
+/// Kills in an ordinary run, a tenth of a soak.
+const KILLS: usize = 10;
+/// Kills in a soak.
+const KILLS_SOAK: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_kill_9_at_any_moment_loses_doubles_and_changes_nothing() {
+    let is_soak = std::env::var_os("LABWIRE_SOAK").is_some();
+    let kills = if is_soak { KILLS_SOAK } else { KILLS };
+    let seed = seed();
+    let mut chance = Chance::fork(seed, "kills");
+    let his = His::open(Answering::by_chance(
+        [
+            (30, Policy::Cut),
+            (30, Policy::Busy),
+            (50, Policy::Slow(Duration::from_millis(30))),
+            (20, Policy::Late),
+        ],
+        seed,
+    ))
+    .await;
+    let (site, lines, mut labwire) = first_start(&his, &mut chance).await;
+    let mut load = Load::plug(seed, &lines, &his);
+    for _ in 0..kills {
+        load.add(12);
+        if chance.happens(700) {
+            // In the middle of the load: after so many more acknowledgements of any kind.
+            let aim = load.progress() + 1 + chance.below(40);
+            let is_there = comes(PATIENCE, || {
+                load.watch();
+                load.progress() >= aim || load.is_idle()
+            });
+            let is_there = is_there.await;
+            let state = load.state();
+            assert!(
+                is_there,
+                "no progress, seed {seed}: {state}; {}",
+                labwire.log()
+            );
+        } else {
+            // While it starts: after so many lines of its log, from none at all.
+            let aim = chance.index(9);
+            until("it starts", || {
+                load.watch();
+                labwire.lines() >= aim
+            })
+            .await;
+        }
+        labwire.kill();
+        labwire = Labwire::start(&site.lab());
+    }
+    load.add(12);
+    let url = site.store();
+    let drained = comes(PATIENCE, || {
+        load.watch();
+        load.is_idle() && account::open_work(&url).is_empty()
+    });
+    assert!(
+        drained.await,
+        "not drained, seed {seed}: {}; {:#?}; {}",
+        load.state(),
+        account::open_work(&url),
+        labwire.log()
+    );
+    labwire.stop();
+    let told = Command::new(env!("CARGO_BIN_EXE_labwire"))
+        .args(["ledger", "--findings", "-c"])
+        .arg(site.lab())
+        .output()
+        .expect("labwire ledger runs");
+    let summary = String::from_utf8(told.stdout).unwrap_or_default();
+    let (figures, wrong) = account::check(&load, &his.book, &url);
+    report(&format!(
+        "crash: seed {seed}, {kills} kills, {figures}; ledger: {summary}"
+    ));
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
+    assert!(told.status.success(), "seed {seed}: {summary}");
+    load.unplug();
+}
+
+/// A bound for a broken bridge, not a wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn seed() -> u64 {
+    let given = std::env::var("LABWIRE_SEED").ok();
+    let given = given.and_then(|text| text.parse().ok());
+    // A new one each time: this test looks for what nobody thought of.
+    given.unwrap_or_else(|| u64::try_from(SystemClock::default().utc_micros()).unwrap_or(0))
+}
+
+#[expect(clippy::print_stderr, reason = "the figures of a soak are its result")]
+fn report(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Starts on ports of its own; if another program was quicker at one, on others.
+async fn first_start(his: &His, chance: &mut Chance) -> (Site, Lines, Labwire) {
+    for _ in 0..20 {
+        let lines = Lines(std::array::from_fn(|_| free_port(chance)));
+        let site = Site::new(&lines.lab(&his.results));
+        let labwire = Labwire::start(&site.lab());
+        let has = |words| labwire.count(words);
+        until("labwire is at work", || {
+            has("listening at=") >= lines.0.len() || has("cannot open the port") > 0
+        })
+        .await;
+        if has("cannot open the port") == 0 {
+            return (site, lines, labwire);
+        }
+    }
+    unreachable!("twenty times another program was quicker at a port")
+}
+
+/// A port that was free a moment ago, below those that the system gives to whoever dials: while
+/// labwire is dead, a dialling simulator must not be given the port that it dials.
+fn free_port(chance: &mut Chance) -> u16 {
+    loop {
+        let salt = u64::from(std::process::id());
+        let drawn = 15_000 + (chance.draw() ^ salt) % 15_000;
+        let port = u16::try_from(drawn).unwrap_or(15_000);
+        if Probe::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The program, running.
+struct Labwire {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Labwire {
+    fn start(lab: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
+            .args([PathBuf::from("run"), "-c".into(), lab.into()])
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("labwire starts");
+        let stderr = child.stderr.take().expect("it is piped");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
+            }
+        });
+        Self { child, log }
+    }
+
+    fn with_log<T>(&self, look: impl FnOnce(&[String]) -> T) -> T {
+        look(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lines(&self) -> usize {
+        self.with_log(<[String]>::len)
+    }
+
+    fn count(&self, words: &str) -> usize {
+        self.with_log(|log| log.iter().filter(|line| line.contains(words)).count())
+    }
+
+    /// Its last words.
+    fn log(&self) -> String {
+        self.with_log(|log| log[log.len().saturating_sub(40)..].join("\n"))
+    }
+
+    /// SIGKILL: nothing is flushed, nobody is told.
+    fn kill(&mut self) {
+        let early = self.child.try_wait().expect("it can be asked");
+        assert!(early.is_none(), "it ended by itself: {}", self.log());
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM: in order.
+    fn stop(mut self) {
+        let told = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .status();
+        assert!(told.is_ok_and(|status| status.success()), "it can be told");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+}
+
+impl Drop for Labwire {
+    fn drop(&mut self) {
+        // After a failed test it may still run; after a good one it is gone.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
