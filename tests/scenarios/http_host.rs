@@ -78,8 +78,8 @@ async fn results(
     StatusCode::OK
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_are_fetched_and_results_posted_under_one_key_until_taken() {
+/// The hospital, listening.
+async fn serve() -> (Hospital, std::net::SocketAddr) {
     let hospital = Hospital::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -88,6 +88,12 @@ async fn orders_are_fetched_and_results_posted_under_one_key_until_taken() {
         .route("/results", post(results))
         .with_state(hospital.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
+    (hospital, address)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_are_fetched_and_results_posted_under_one_key_until_taken() {
+    let (hospital, address) = serve().await;
     let site = Site::new(&format!(
         r#"
 [[host]]
