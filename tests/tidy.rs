@@ -1,5 +1,9 @@
 //! Keeps the tree as `ARCHITECTURE.md` says it is: who may use whom, what a protocol machine must
 //! not touch, what stands where. Every check is a function of text, and is shown here to fail.
+#![expect(
+    clippy::panic,
+    reason = "helpers of tests: a panic is how a test fails"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
