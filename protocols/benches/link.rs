@@ -61,10 +61,13 @@ fn drive(machine: &mut dyn Machine, now: &mut u64, reads: &[Bytes], reply: Optio
     commits
 }
 
+/// A name, what comes in, the machine, and how many commits that makes.
+type Line = (&'static str, Vec<Bytes>, Box<dyn Machine>, u64);
+
 fn link(c: &mut Criterion) {
     let reply = Bytes::from_static(b"MSH|^~\\&|C|D|A|B|20250115||ACK|2|P|2.5.1\rMSA|AA|1\r");
     let mut group = c.benchmark_group("link");
-    let lines: [(&str, Vec<Bytes>, Box<dyn Machine>, u64); 2] = [
+    let lines: [Line; 2] = [
         (
             "ASTM, 24 frames",
             astm(),
