@@ -6,6 +6,7 @@ pub mod book;
 pub mod bridge;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod host;
 pub mod ledger;
 pub mod model;

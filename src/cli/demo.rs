@@ -1,22 +1,169 @@
-//! The arguments of `labwire demo`.
+//! `labwire demo`: a simulated hospital morning.
 
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
 
-/// Run a whole simulated hospital in one process, console included
+use super::{Verdict, failure::Failure, out::Out};
+use crate::demo::{self, DemoError, Live, Options};
+
+/// Play a simulated hospital morning in one process: analyzers, a HIS, and the bridge between them
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  labwire demo
-  labwire demo --listen 127.0.0.1:9000 --speed 10")]
+  labwire demo                                 two and a half hours of a hospital, in about two minutes
+  labwire demo --specimens 100 --speed 600     a small one, in seconds
+  labwire demo --keep /tmp/demo                then: labwire trace -c /tmp/demo/lab.toml TUBE
+  labwire demo --for 30s                       its beginning alone; Ctrl-C does the same
+
+Eight analyzers and a HIS talk to the bridge over loopback ports; six hundred tubes an hour, now and
+then a tube without order, a cancelled order, a rerun, a suspect value, a HIS that is busy. At the
+end the logs of the devices, the store and the book of the HIS are compared, result by result.
+
+Exit code 1 when a result is lost, altered, at the wrong patient, or unaccounted for.")]
 pub struct DemoArgs {
-    /// Where the console listens
+    /// Where the web console will listen; it is not part of this release yet
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// How many times faster than life, from 0.1 to 1000
-    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = speed)]
+    /// How many times as fast as life, from 0.1 to 1000; 1 is one tube every six seconds
+    #[arg(long, value_name = "FACTOR", default_value = "100", value_parser = speed)]
     pub speed: f64,
+    /// Tubes of patients
+    #[arg(long, value_name = "N", default_value_t = 1_500,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub specimens: u32,
+    /// The same seed plans the same morning
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// End after so long, in real time: 30s, 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    pub length: Option<Duration>,
+    /// Keep the site and its store in this folder, for `labwire trace`, `ledger` and `queue`
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &DemoArgs, out: &mut Out) -> Result<Verdict, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::CannotStart)?;
+    let folder = Folder::make(args)?;
+    let options = Options {
+        seed: args.seed,
+        specimens: usize::try_from(args.specimens).unwrap_or(usize::MAX),
+        speed: args.speed,
+        length: args.length,
+        folder: folder.path(),
+    };
+    out.line("The web console is not part of this release yet: --listen opens nothing.")?;
+    out.flush()?;
+    let report = runtime.block_on(play(&options, out))?;
+    out.line(&report)?;
+    if let Some(kept) = &args.keep {
+        let lab = kept.join("lab.toml");
+        out.line(format_args!(
+            "Kept: labwire ledger -c {} (trace and queue alike)",
+            lab.display()
+        ))?;
+    }
+    Ok(Verdict::found_if(report.verdict() == demo::Verdict::Found))
+}
+
+async fn play(options: &Options, out: &mut Out) -> Result<demo::Report, Failure> {
+    let stop = CancellationToken::new();
+    let ended_early = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            // Where Ctrl-C cannot be heard, the morning ends by itself.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.cancel();
+            }
+        }
+    });
+    let mut screen = Screen::new(out);
+    let report = demo::run(options, stop, &mut |live| screen.show(live)).await;
+    ended_early.abort();
+    screen.end()?;
+    Ok(report?)
+}
+
+/// One line that is written over on a terminal, a line a second elsewhere.
+struct Screen<'a> {
+    out: &'a mut Out,
+    line: Option<ProgressBar>,
+    failed: Option<Failure>,
+}
+
+impl<'a> Screen<'a> {
+    fn new(out: &'a mut Out) -> Self {
+        let line = out.is_terminal().then(|| {
+            let line = ProgressBar::new_spinner();
+            match ProgressStyle::with_template("{wide_msg}") {
+                Ok(style) => line.with_style(style),
+                Err(_) => line,
+            }
+        });
+        Self {
+            out,
+            line,
+            failed: None,
+        }
+    }
+
+    /// A screen that takes no more text ends no morning; it is told of at the end.
+    fn show(&mut self, live: &Live) {
+        if let Some(line) = &self.line {
+            line.set_message(live.to_string());
+            line.tick();
+        } else if self.failed.is_none() {
+            let written = self.out.line(live).and_then(|()| self.out.flush());
+            self.failed = written.err();
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        if let Some(line) = &self.line {
+            line.finish_and_clear();
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Where the site of the demo lies.
+enum Folder {
+    Kept(PathBuf),
+    Passing(tempfile::TempDir),
+}
+
+impl Folder {
+    fn make(args: &DemoArgs) -> Result<Self, Failure> {
+        let failed = |path: PathBuf| move |source| DemoError::Folder { path, source };
+        let Some(kept) = &args.keep else {
+            let passing = tempfile::Builder::new().prefix("labwire-demo-").tempdir();
+            return Ok(Self::Passing(
+                passing.map_err(failed(std::env::temp_dir()))?,
+            ));
+        };
+        fs::create_dir_all(kept).map_err(failed(kept.clone()))?;
+        let mut inside = fs::read_dir(kept).map_err(failed(kept.clone()))?;
+        if inside.next().is_some() {
+            return Err(Failure::Usage(format!(
+                "{} is not empty: name a new folder for the demo",
+                kept.display()
+            )));
+        }
+        Ok(Self::Kept(kept.clone()))
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path.clone(),
+            Self::Passing(folder) => folder.path().to_path_buf(),
+        }
+    }
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -25,5 +172,18 @@ fn speed(text: &str) -> Result<f64, String> {
         Ok(speed)
     } else {
         Err("between 0.1 and 1000".to_owned())
+    }
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time, such as 30s or 5m".to_owned();
+    let (number, seconds) = match text.strip_suffix('m') {
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(length @ 1..) => Ok(Duration::from_secs(length)),
+        _ => Err(wrong()),
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::{bridge::StartError, store::StoreError};
+use crate::{bridge::StartError, demo::DemoError, store::StoreError};
 
 /// Why a command could not be carried out: what was tried, and what to do about it.
 #[derive(Debug, Error)]
@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// The bridge did not start.
     #[error("labwire did not start")]
     Start(#[from] StartError),
+    /// The demo could not be played.
+    #[error("the demo could not be played")]
+    Demo(#[from] DemoError),
     /// A file cannot be read.
     #[error("cannot read {path}: check the name, and that you may read it")]
     CannotRead {
@@ -62,6 +65,7 @@ impl Failure {
             Self::Store(error) => error.code(),
             Self::Start(StartError::Store(error)) => error.code(),
             Self::Start(_) => "CLI-0301",
+            Self::Demo(_) => "CLI-0302",
             Self::CannotRead { .. } => "CLI-0001",
             Self::TooLong { .. } => "CLI-0002",
             Self::Files { .. } => "CLI-0003",

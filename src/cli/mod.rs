@@ -45,6 +45,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  labwire demo                                   a simulated hospital morning, to look at
   labwire run -c lab.toml                        the bridge, until SIGTERM
   labwire check -c lab.toml                      is everything that the site wrote right?
   labwire trace 2501150042                       everything about a tube
@@ -57,6 +58,7 @@ Colours are left out where NO_COLOR is set or the output is no terminal.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Trace(trace::TraceArgs),
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self, out: &mut Out) -> Result<Verdict, Failure> {
         match self {
+            Self::Demo(args) => demo::run(&args, out),
             Self::Run(args) => run::run(&args),
             Self::Check(args) => check::run(&args, out),
             Self::Trace(args) => trace::run(&args, out),

@@ -55,6 +55,7 @@ fn every_statement_fits_the_schema() {
         rerun::ALL,
         crate::trace::ALL,
         crate::ledger::statements().as_slice(),
+        crate::demo::statements().as_slice(),
     ]
     .concat();
     for sql in own {

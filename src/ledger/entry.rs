@@ -45,7 +45,7 @@ ends! {
 
 impl End {
     /// The end of a result that is not on the queue because of its state; `None` for a released one.
-    pub(super) const fn of_state(state: ResultState) -> Option<Self> {
+    pub(crate) const fn of_state(state: ResultState) -> Option<Self> {
         match state {
             ResultState::Released => None,
             ResultState::Waiting => Some(Self::WaitingForOrder),

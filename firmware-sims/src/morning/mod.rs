@@ -14,7 +14,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    analyzer::{Astm, Hl7, Nature, Operator, Rates, Setup, endpoint_config, link_dialect},
+    analyzer::{Astm, Hl7, Nature, Operator, Rates, Sent, Setup, endpoint_config, link_dialect},
     clock::Clock,
     faults::FaultPlan,
     his::{
@@ -125,6 +125,8 @@ pub struct Snapshot {
     pub orders_waiting: usize,
     /// Queries of instruments.
     pub queries: u64,
+    /// Tubes that an instrument let pass, because nobody had ordered anything for it yet.
+    pub skipped: u64,
     /// Results that left an instrument, those of controls included.
     pub results_sent: usize,
     /// Of those, what was acknowledged to the instrument.
@@ -221,14 +223,45 @@ impl Morning {
         for operator in &parts.operators {
             operator.with_log(|log| {
                 snapshot.queries += log.queries;
+                snapshot.skipped += log.skipped;
                 snapshot.results_sent += log.sent.len();
                 snapshot.results_acknowledged += log.acknowledged.len();
                 snapshot.repeated += log.repeated;
-                let is_control = |sent: &&crate::analyzer::Sent| sent.nature == Nature::Control;
+                let is_control = |sent: &&Sent| sent.nature == Nature::Control;
                 snapshot.controls += log.sent.iter().filter(is_control).count();
             });
         }
         snapshot
+    }
+
+    /// The tubes of patients that an instrument has begun to send results of.
+    pub fn measured(&self) -> usize {
+        let parts = self.lock();
+        let mut tubes = BTreeSet::new();
+        for operator in &parts.operators {
+            operator.with_log(|log| {
+                let of_patients = log.sent.iter().filter(|one| one.nature != Nature::Control);
+                tubes.extend(of_patients.map(|one| one.specimen.clone()));
+            });
+        }
+        tubes.len()
+    }
+
+    /// Every result that was acknowledged, with the number of its instrument in the addresses.
+    pub fn acknowledged(&self) -> Vec<(usize, Sent)> {
+        let parts = self.lock();
+        let mut all = Vec::new();
+        for (number, operator) in parts.operators.iter().enumerate() {
+            operator.with_log(|log| {
+                all.extend(log.acknowledged.iter().map(|sent| (number, sent.clone())));
+            });
+        }
+        all
+    }
+
+    /// The book of the HIS; none before the morning has begun.
+    pub fn book(&self) -> Option<Book> {
+        self.lock().book.clone()
     }
 
     /// Runs the morning to its end: everything that must reach the HIS is there, or nothing has

@@ -1,0 +1,148 @@
+//! The site of the demo: its `lab.toml`, its catalogue, and who is plugged in where.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use labwire_sims::{
+    morning::{Addresses, Attached},
+    persona::Persona,
+    port::Port,
+};
+use tokio::net::TcpListener;
+
+use crate::bridge::Running;
+
+use super::DemoError;
+
+/// The catalogue of the library, as it is: the demo shows that it and the profiles fit.
+pub(super) const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
+
+/// One analyzer of the demo.
+pub(super) struct Bench {
+    /// Its id in `lab.toml`.
+    pub(super) id: &'static str,
+    persona: &'static str,
+    profile: &'static str,
+    scheme: &'static str,
+    section: &'static str,
+    tests: &'static str,
+}
+
+/// The analyzers, in the order in which the morning numbers them.
+pub(super) const BENCHES: &[Bench] = &[
+    tcp("xn-1", "sysmex-xn", "sysmex/xn", "haematology"),
+    tcp("e411-1", "cobas-e411", "roche/cobas-e411", "immunology"),
+    tcp("access-1", "access2", "beckman/access2", "immunology"),
+    tcp(
+        "h500-1",
+        "yumizen-h500",
+        "horiba/yumizen-h500",
+        "haematology",
+    ),
+    tcp("xpert-1", "genexpert", "cepheid/genexpert", "molecular"),
+    Bench {
+        scheme: "mllp-listen",
+        ..tcp("bc-1", "mindray-bc5000", "mindray/bc-5000", "haematology")
+    },
+    Bench {
+        tests: "{ GLU = \"GLU\", UREA = \"UREA\", CREA = \"CREA\", AST = \"AST\", ALT = \"ALT\", \
+                NA = \"NA\", K = \"K\", CL = \"CL\", CA = \"CA\", CHOL = \"CHOL\" }",
+        ..tcp("bio-1", "generic-astm", "generic/astm", "biochemistry")
+    },
+    Bench {
+        scheme: "mllp-listen",
+        // This one names its tests by LOINC.
+        tests: "{ \"2345-7\" = \"GLU\", \"22664-7\" = \"UREA\", \"2160-0\" = \"CREA\", \
+                \"1920-8\" = \"AST\", \"1742-6\" = \"ALT\", \"2951-2\" = \"NA\", \"2823-3\" = \"K\", \
+                \"2075-0\" = \"CL\", \"17861-6\" = \"CA\", \"2093-3\" = \"CHOL\" }",
+        ..tcp("bio-2", "generic-hl7", "generic/hl7", "biochemistry")
+    },
+];
+
+const fn tcp(
+    id: &'static str,
+    persona: &'static str,
+    profile: &'static str,
+    section: &'static str,
+) -> Bench {
+    Bench {
+        id,
+        persona,
+        profile,
+        scheme: "tcp-listen",
+        section,
+        tests: "",
+    }
+}
+
+impl Bench {
+    /// Who plays it.
+    pub(super) fn persona(&self) -> Option<&'static Persona> {
+        Persona::named(self.persona)
+    }
+}
+
+/// Writes `lab.toml` and `catalogue.toml`; returns the path of the first.
+pub(super) fn write(folder: &Path, results: SocketAddr) -> io::Result<PathBuf> {
+    fs::write(folder.join("catalogue.toml"), CATALOGUE)?;
+    let lab = folder.join("lab.toml");
+    fs::write(&lab, toml(results))?;
+    Ok(lab)
+}
+
+fn toml(results: SocketAddr) -> String {
+    let mut text = format!(
+        "# The site of a demo. Port 0 is any free one: a new demo writes this file anew.\n\n\
+         [lab]\nname = \"Khoa Xét nghiệm (demo)\"\ncatalogue = \"catalogue.toml\"\n\
+         timezone = \"Asia/Ho_Chi_Minh\"\n\n[store]\nurl = \"sqlite:labwire.db\"\n\n\
+         [[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\n\
+         results = \"mllp://{results}\"\nconnections = 2\n"
+    );
+    for bench in BENCHES {
+        let Bench {
+            id,
+            profile,
+            scheme,
+            section,
+            tests,
+            ..
+        } = bench;
+        text.push_str(&format!(
+            "\n[[instrument]]\nid = \"{id}\"\nprofile = \"{profile}\"\n\
+             port = \"{scheme}://127.0.0.1:0\"\nsection = \"{section}\"\n"
+        ));
+        if !tests.is_empty() {
+            text.push_str(&format!("tests = {tests}\n"));
+        }
+    }
+    text
+}
+
+/// Plugs every simulator into the port that its line was given.
+pub(super) async fn plug(running: &Running, results: TcpListener) -> Result<Addresses, DemoError> {
+    let mut instruments = Vec::new();
+    for bench in BENCHES {
+        let persona = bench.persona().ok_or_else(|| DemoError::Simulation {
+            why: format!("there is no persona {}", bench.persona),
+        })?;
+        let port = Port::Connect(address(running, bench.id).await?);
+        instruments.push(Attached { persona, port });
+    }
+    Ok(Addresses {
+        orders: address(running, "host:his").await?,
+        results,
+        instruments,
+    })
+}
+
+async fn address(running: &Running, line: &str) -> Result<String, DemoError> {
+    match running.address(line).await {
+        Some(address) => Ok(address.to_string()),
+        None => Err(DemoError::Port(io::Error::other(format!(
+            "line {line} does not listen"
+        )))),
+    }
+}

@@ -1,0 +1,165 @@
+//! How it goes, while it goes.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use labwire_sims::morning::Snapshot;
+
+use crate::{
+    book::unjson,
+    model::Hold,
+    store::{Db, Sql, Store, StoreError},
+};
+
+const TUBES: Sql = Sql::same("SELECT count(*) FROM specimen");
+const STATES: Sql = Sql::same("SELECT kind, state, count(*) FROM result GROUP BY kind, state");
+const HOLDS: Sql =
+    Sql::same("SELECT holds, count(*) FROM result WHERE state = 'held' GROUP BY holds");
+const QUEUE: Sql = Sql::same(
+    "SELECT count(*), coalesce(min(created_at), 0) FROM queue \
+     WHERE kind = 'result' AND state IN ('waiting', 'leased')",
+);
+const DELIVERED: Sql = Sql::same(
+    "SELECT count(DISTINCT l.result) FROM queue q JOIN queue_result l ON l.queue = q.id \
+     WHERE q.state = 'delivered'",
+);
+const MESSAGES: Sql = Sql::same(
+    "SELECT count(*), coalesce(sum(CASE WHEN state = 'unparsed' THEN 1 ELSE 0 END), 0) FROM message",
+);
+
+#[cfg(test)]
+pub(super) const ALL: &[&Sql] = &[&TUBES, &STATES, &HOLDS, &QUEUE, &DELIVERED, &MESSAGES];
+
+/// The morning at an instant.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Simulated time since its beginning.
+    pub played: Duration,
+    /// What devices and HIS count.
+    pub devices: Snapshot,
+    /// Tubes of patients that were measured.
+    pub measured: usize,
+    /// What Labwire's store says.
+    pub bridge: Counts,
+}
+
+/// What Labwire's store says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Tubes in the order book.
+    pub tubes: u64,
+    /// Messages in the journal.
+    pub messages: u64,
+    /// Of those, not read yet.
+    pub unread: u64,
+    /// Patients' results by state.
+    pub results: BTreeMap<String, u64>,
+    /// Results of control material.
+    pub controls: u64,
+    /// Held results by reason; one with two reasons counts under both.
+    pub holds: BTreeMap<&'static str, u64>,
+    /// Results that the HIS acknowledged.
+    pub delivered: u64,
+    /// Messages to the HIS that wait or are on their way.
+    pub queued: u64,
+    /// When the oldest of them was made, microseconds UTC.
+    pub oldest: Option<i64>,
+    /// The instant of these counts, microseconds UTC.
+    pub now: i64,
+}
+
+impl Counts {
+    /// Patients' results in a state.
+    pub fn state(&self, state: &str) -> u64 {
+        self.results.get(state).copied().unwrap_or(0)
+    }
+
+    /// The most frequent reasons to hold, as told to people.
+    pub fn reasons(&self, at_most: usize) -> String {
+        let mut all: Vec<_> = self.holds.iter().collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let told = all
+            .iter()
+            .take(at_most)
+            .map(|(reason, count)| format!("{reason} {count}"));
+        told.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Six in the morning, when blood is drawn.
+const BEGIN_MINUTES: u64 = 6 * 60;
+
+/// The wall time of the simulated morning.
+pub(super) fn wall(played: Duration) -> String {
+    let minutes = BEGIN_MINUTES + played.as_secs() / 60;
+    format!("{:02}:{:02}", minutes / 60 % 24, minutes % 60)
+}
+
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            devices, bridge, ..
+        } = self;
+        write!(
+            f,
+            "{}  ordered {}  measured {}  results: sent {}  acknowledged {}  at HIS {}  held {}",
+            wall(self.played),
+            bridge.tubes,
+            self.measured,
+            devices.results_sent,
+            devices.results_acknowledged,
+            devices.posted,
+            bridge.state("held"),
+        )?;
+        if !bridge.holds.is_empty() {
+            write!(f, " ({})", bridge.reasons(3))?;
+        }
+        write!(
+            f,
+            "  waiting {}  queue {}",
+            bridge.state("waiting"),
+            bridge.queued
+        )?;
+        if let Some(oldest) = bridge.oldest {
+            let tenths = bridge.now.saturating_sub(oldest).max(0) / 100_000;
+            write!(f, ", oldest {}.{} s", tenths / 10, tenths % 10)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the counts, all of one moment.
+pub(super) async fn counts(store: &Store) -> Result<Counts, StoreError> {
+    let now = jiff::Timestamp::now().as_microsecond();
+    store.read(move |db| read(db, now)).await
+}
+
+fn read(db: &mut dyn Db, now: i64) -> Result<Counts, StoreError> {
+    let mut counts = Counts {
+        tubes: db.row(&TUBES, &[])?.count(0)?,
+        delivered: db.row(&DELIVERED, &[])?.count(0)?,
+        now,
+        ..Counts::default()
+    };
+    let messages = db.row(&MESSAGES, &[])?;
+    counts.messages = messages.count(0)?;
+    counts.unread = messages.count(1)?;
+    let queue = db.row(&QUEUE, &[])?;
+    counts.queued = queue.count(0)?;
+    counts.oldest = (counts.queued > 0).then_some(queue.int(1)?);
+    for row in db.rows(&STATES, &[])? {
+        let count = row.count(2)?;
+        if row.text(0)? == "patient" {
+            counts.results.insert(row.text(1)?.to_owned(), count);
+        } else {
+            counts.controls += count;
+        }
+    }
+    for row in db.rows(&HOLDS, &[])? {
+        let holds: Vec<Hold> = unjson(row.text(0)?)?;
+        let count = row.count(1)?;
+        for hold in holds {
+            *counts.holds.entry(hold.reason.code()).or_default() += count;
+        }
+    }
+    Ok(counts)
+}
