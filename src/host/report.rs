@@ -104,9 +104,7 @@ impl<'a> Report<'a> {
         now: i64,
     ) -> Result<Option<Self>, StoreError> {
         let mut results = Vec::new();
-        for id in &pending.results {
-            let stored = settle::result_by_id(db, *id)?
-                .ok_or_else(|| StoreError::value("a queued result is not stored"))?;
+        for stored in settle::results_by_ids(db, &pending.results)? {
             if stored.state == ResultState::Released {
                 let before = settle::told_before(db, &stored)?;
                 let first = settle::versions_before(db, &stored)?

@@ -2,7 +2,7 @@
 
 use crate::{
     model::Priority,
-    store::{Db, Param, Sql, StoreError},
+    store::{Db, Insert, Param, Sql, StoreError},
 };
 
 /// A waiting row that was never tried takes further results of its tube, so that a host that was
@@ -17,10 +17,11 @@ const INSERT: Sql = Sql::same(
      VALUES ($1, 'result', $2, $3, 'waiting', 0, $4, $5, $4, '', '') RETURNING id",
 );
 const RAISE: Sql = Sql::same("UPDATE queue SET priority = $2 WHERE id = $1 AND priority > $2");
-const ADD: Sql = Sql::same(
-    "INSERT INTO queue_result (queue, result) VALUES ($1, $2) \
-     ON CONFLICT (queue, result) DO NOTHING",
-);
+const ADD: Insert = Insert {
+    into: "INSERT INTO queue_result (queue, result)",
+    columns: 2,
+    tail: "ON CONFLICT (queue, result) DO NOTHING",
+};
 const TAKE_OUT: Sql = Sql::same(
     "DELETE FROM queue_result WHERE result = $1 AND queue IN (SELECT id FROM queue \
      WHERE state = 'waiting' AND attempts = 0 AND body IS NULL)",
@@ -45,7 +46,6 @@ pub(super) const ALL: &[&Sql] = &[
     &OPEN_ROW,
     &INSERT,
     &RAISE,
-    &ADD,
     &TAKE_OUT,
     &SUPERSEDE_EMPTY,
     &TRIED,
@@ -74,13 +74,11 @@ pub fn enqueue_results(
         }
         None => insert(db, &destination, specimen, priority.rank(), "", now)?,
     };
-    let rows: Vec<Vec<Param>> = results
+    let rows = results
         .iter()
         .map(|result| vec![id.into(), (*result).into()])
         .collect();
-    for row in &rows {
-        db.exec(&ADD, row)?;
-    }
+    db.insert_rows(&ADD, rows)?;
     Ok(id)
 }
 

@@ -46,6 +46,9 @@ const ITEMS: Sql =
 const EARLIEST_DUE: Sql =
     Sql::same("SELECT min(due_at) FROM queue WHERE destination = $1 AND state = 'waiting'");
 
+/// The kind of a row that tells results, and so names no ordered items.
+const RESULT: &str = "result";
+
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &CANDIDATES,
@@ -255,7 +258,10 @@ fn first_body(
         kind: row.text(1)?.to_owned(),
         specimen: row.int(2)?,
         results: ids(db, &RESULTS, id)?,
-        items: ids(db, &ITEMS, id)?,
+        items: match row.text(1)? {
+            RESULT => Vec::new(),
+            _ => ids(db, &ITEMS, id)?,
+        },
     };
     match render.render(db, &pending)? {
         Rendered::Message { control_id, body } => {

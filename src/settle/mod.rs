@@ -25,12 +25,12 @@ use crate::{
 use self::{
     decide::{Decision, Held},
     matching::{Tube, TubeMatch},
-    rows::NewResult,
+    rows::{Known, NewResult},
 };
 
 pub use self::rows::{
     StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id,
-    told_before, versions_before,
+    results_by_ids, told_before, versions_before,
 };
 
 /// Every statement of this module, for the test that prepares them all.
@@ -114,9 +114,13 @@ pub fn settle(
 ) -> Result<Settled, StoreError> {
     let mut session = Session::new(context);
     session.next_id = rows::next_id(db)?;
-    for item in items {
+    let keys = session.look_for_repeats(db, items)?;
+    for (item, keys) in items.iter().zip(keys) {
         match item {
-            Item::Observation(observation) => session.observe(db, observation)?,
+            Item::Observation(observation) => {
+                session.keys_of_this = keys;
+                session.observe(db, observation)?;
+            }
             Item::Query(_) => session.settled.queries += 1,
             Item::Device(event) => {
                 rows::insert_event(
@@ -155,11 +159,31 @@ pub fn resume(
     session.finish(db)
 }
 
+/// What an observation is recognised by when it comes again.
+#[derive(Debug)]
+struct Keys {
+    own: String,
+    /// As it was made before its tube was ordered on.
+    early: Option<String>,
+}
+
+impl Keys {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.own), self.early.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+}
+
 /// One settling transaction: what was read once, what is to be written once.
 struct Session<'a> {
     context: &'a SettleContext<'a>,
     tubes: BTreeMap<String, TubeMatch>,
-    occurrences: BTreeMap<String, u32>,
+    /// Keys of this message that came before, with their results.
+    known: BTreeMap<String, Known>,
+    /// Keys of the observation that is being placed.
+    keys_of_this: Option<Keys>,
     new_rows: Vec<NewResult>,
     keys: Vec<(String, i64)>,
     to_queue: BTreeMap<(String, i64), (Priority, Vec<i64>)>,
@@ -172,7 +196,8 @@ impl<'a> Session<'a> {
         Self {
             context,
             tubes: BTreeMap::new(),
-            occurrences: BTreeMap::new(),
+            known: BTreeMap::new(),
+            keys_of_this: None,
             new_rows: Vec::new(),
             keys: Vec::new(),
             to_queue: BTreeMap::new(),
@@ -224,8 +249,9 @@ impl<'a> Session<'a> {
         if is_kept && !self.is_wanted(db, &stored)? {
             return Ok(());
         }
-        let line = Some(stored.line.as_str());
-        let (specimen, decision) = self.place(db, stored.id, &stored.observation, line, &holds)?;
+        let waited = Some((stored.line.as_str(), stored.received_at));
+        let (specimen, decision) =
+            self.place(db, stored.id, &stored.observation, waited, &holds)?;
         if decision.state == ResultState::Waiting {
             return Ok(());
         }
@@ -237,7 +263,7 @@ impl<'a> Session<'a> {
     /// the barcode alone may mean another patient's tube by now.
     fn is_wanted(&mut self, db: &mut dyn Db, stored: &StoredResult) -> Result<bool, StoreError> {
         let barcode = stored.barcode.as_str();
-        self.look_up(db, barcode)?;
+        self.look_up(db, self.context, barcode)?;
         let Some(TubeMatch::One(tube)) = self.tubes.get(barcode) else {
             return Ok(false);
         };
@@ -247,13 +273,13 @@ impl<'a> Session<'a> {
     }
 
     /// Decides about one patient observation: its tube, its state, what it replaces. One that
-    /// waited brings the line that it came on, one that is new came on the line of this session.
+    /// waited brings the line that it came on and when; one that is new came with this session.
     fn place(
         &mut self,
         db: &mut dyn Db,
         id: i64,
         observation: &Observation,
-        waited: Option<&str>,
+        waited: Option<(&str, i64)>,
         holds: &[Hold],
     ) -> Result<(Option<i64>, Decision), StoreError> {
         let barcode = observation
@@ -265,14 +291,16 @@ impl<'a> Session<'a> {
             let held = Held::with(holds, Hold::new(HoldReason::NoSpecimen, ""));
             return Ok((None, held.decision()));
         }
+        let (line, received_at) = waited.unwrap_or((self.context.line, self.context.received_at));
         let context = &SettleContext {
-            line: waited.unwrap_or(self.context.line),
+            line,
+            received_at,
             ..*self.context
         };
         let tube = self.tube_key(db, context, &barcode, (observation, holds))?;
         let specimen = self.tubes.get(&tube).and_then(TubeMatch::specimen);
         if waited.is_none()
-            && let Some(first) = self.seen_before(db, id, observation)?
+            && let Some(first) = self.seen_before(id, self.specimen_of(&barcode))
         {
             return Ok((specimen, Decision::repeat_of(first)));
         }
@@ -297,7 +325,7 @@ impl<'a> Session<'a> {
         barcode: &str,
         (observation, holds): (&Observation, &[Hold]),
     ) -> Result<String, StoreError> {
-        self.look_up(db, barcode)?;
+        self.look_up(db, context, barcode)?;
         let is_unknown = matches!(self.tubes.get(barcode), Some(TubeMatch::Unknown));
         let as_seen = is_unknown
             .then(|| unordered::Seen::of(context, observation, holds))
@@ -314,13 +342,22 @@ impl<'a> Session<'a> {
         Ok(key)
     }
 
-    fn look_up(&mut self, db: &mut dyn Db, barcode: &str) -> Result<(), StoreError> {
+    fn look_up(
+        &mut self,
+        db: &mut dyn Db,
+        context: &SettleContext<'_>,
+        barcode: &str,
+    ) -> Result<(), StoreError> {
         if !self.tubes.contains_key(barcode) {
-            let since = self.context.now - self.context.specimen_age_max;
+            let since = context.now - context.specimen_age_max;
             let found = matching::find(db, barcode, since)?;
             self.tubes.insert(barcode.to_owned(), found);
         }
         Ok(())
+    }
+
+    fn specimen_of(&self, barcode: &str) -> Option<i64> {
+        self.tubes.get(barcode).and_then(TubeMatch::specimen)
     }
 
     fn release(
@@ -356,43 +393,71 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The stored result that this one repeats; else remembers its key.
+    /// Makes the keys of every observation that can be a repeat, and looks for all of them at once.
     ///
     /// A result that came before its order has the barcode in its key and not the tube; it is
     /// still the same result as long as it went to this tube, or waits.
-    fn seen_before(
+    fn look_for_repeats(
         &mut self,
         db: &mut dyn Db,
-        id: i64,
-        observation: &Observation,
-    ) -> Result<Option<i64>, StoreError> {
-        if decide::is_incomplete(&observation.holds) {
-            return Ok(None);
+        items: &[Item],
+    ) -> Result<Vec<Option<Keys>>, StoreError> {
+        let mut occurrences: BTreeMap<String, u32> = BTreeMap::new();
+        let mut all = Vec::with_capacity(items.len());
+        for item in items {
+            all.push(match item {
+                Item::Observation(observation) => self.keys(db, observation, &mut occurrences)?,
+                Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+            });
         }
+        let wanted: Vec<&str> = all.iter().flatten().flat_map(Keys::iter).collect();
+        self.known = rows::find_keys(db, self.context.received_at, &wanted)?;
+        Ok(all)
+    }
+
+    fn keys(
+        &mut self,
+        db: &mut dyn Db,
+        observation: &Observation,
+        occurrences: &mut BTreeMap<String, u32>,
+    ) -> Result<Option<Keys>, StoreError> {
         let barcode = observation
             .specimen
             .as_ref()
             .map_or("", |tube| tube.id.as_str());
-        let specimen = self.tubes.get(barcode).and_then(TubeMatch::specimen);
+        let is_patient = observation.kind == ObservationKind::Patient;
+        if barcode.is_empty() || !is_patient || decide::is_incomplete(&observation.holds) {
+            return Ok(None);
+        }
+        self.look_up(db, self.context, barcode)?;
+        let specimen = self.specimen_of(barcode);
         let plain = key::of(self.context, observation, barcode, specimen);
-        let count = self.occurrences.entry(plain.clone()).or_insert(0);
+        let count = occurrences.entry(plain.clone()).or_insert(0);
         *count += 1;
         let nth = *count;
-        let key = key::nth(&plain, nth);
-        let at = self.context.received_at;
-        if let Some((first, _)) = rows::find_key(db, at, &key)? {
-            return Ok(Some(first));
+        let early = specimen
+            .is_some()
+            .then(|| key::nth(&key::of(self.context, observation, barcode, None), nth));
+        Ok(Some(Keys {
+            own: key::nth(&plain, nth),
+            early,
+        }))
+    }
+
+    /// The stored result that this one repeats; else remembers its key.
+    fn seen_before(&mut self, id: i64, specimen: Option<i64>) -> Option<i64> {
+        let keys = self.keys_of_this.take()?;
+        if let Some((first, _)) = self.known.get(&keys.own) {
+            return Some(*first);
         }
-        if specimen.is_some() {
-            let early = key::nth(&key::of(self.context, observation, barcode, None), nth);
-            if let Some((first, went_to)) = rows::find_key(db, at, &early)?
-                && (went_to.is_none() || went_to == specimen)
-            {
-                return Ok(Some(first));
-            }
+        let early = keys.early.as_ref().and_then(|early| self.known.get(early));
+        if let Some((first, went_to)) = early
+            && (went_to.is_none() || *went_to == specimen)
+        {
+            return Some(*first);
         }
-        self.keys.push((key, id));
-        Ok(None)
+        self.keys.push((keys.own, id));
+        None
     }
 
     const fn count(&mut self, state: ResultState) {

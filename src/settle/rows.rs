@@ -1,5 +1,7 @@
 //! Results as rows.
 
+use std::collections::BTreeMap;
+
 use crate::{
     book::{json, unjson},
     model::{Hold, Observation, ObservationKind, ResultState},
@@ -24,11 +26,18 @@ const INSERT_KEYS: Insert = Insert {
     columns: 4,
     tail: "ON CONFLICT (day, key) DO NOTHING",
 };
-const FIND_KEY: Sql = Sql::same(
-    "SELECT k.result, r.specimen FROM result_key k JOIN result r ON r.id = k.result \
-     WHERE k.key = $2 AND k.day IN ($1, $1 - 1, $1 - 2, $1 - 3) AND k.at >= $3 \
-     ORDER BY k.at LIMIT 1",
-);
+const FIND_KEYS: Sql = Sql {
+    sqlite: "SELECT k.key, k.result, r.specimen FROM result_key k \
+             JOIN result r ON r.id = k.result \
+             WHERE k.day IN ($1, $1 - 1, $1 - 2, $1 - 3) \
+             AND k.key IN (SELECT value FROM json_each($2)) AND k.at >= $3 \
+             ORDER BY k.at DESC",
+    postgres: "SELECT k.key, k.result, r.specimen FROM result_key k \
+               JOIN result r ON r.id = k.result \
+               WHERE k.day IN ($1, $1 - 1, $1 - 2, $1 - 3) \
+               AND k.key IN (SELECT value FROM json_array_elements_text($2::json) AS t(value)) \
+               AND k.at >= $3 ORDER BY k.at DESC",
+};
 const FORGET_KEYS: Sql = Sql::same("DELETE FROM result_key WHERE day < $1");
 const CURRENT: Sql = Sql::same(
     "SELECT id, test, state, version, holds, detail FROM result \
@@ -43,6 +52,15 @@ const BY_ID: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
      received_at, kind FROM result WHERE id = $1",
 );
+const BY_IDS: Sql = Sql {
+    sqlite: "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, \
+             detail, received_at, kind FROM result \
+             WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id",
+    postgres: "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, \
+               detail, received_at, kind FROM result WHERE id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               ORDER BY id",
+};
 const BY_MESSAGE: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
      received_at, kind FROM result WHERE message = $1 ORDER BY id",
@@ -73,11 +91,12 @@ const RELEASED_TESTS: Sql = Sql::same(
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &NEXT_ID,
-    &FIND_KEY,
+    &FIND_KEYS,
     &FORGET_KEYS,
     &CURRENT,
     &WAITING,
     &BY_ID,
+    &BY_IDS,
     &BY_MESSAGE,
     &BY_BARCODE,
     &SET_STATE,
@@ -213,6 +232,23 @@ pub fn result_by_id(db: &mut dyn Db, id: i64) -> Result<Option<StoredResult>, St
         .as_ref()
         .map(read)
         .transpose()
+}
+
+/// Result versions in the order of their ids, by one statement.
+///
+/// # Errors
+/// The store's; [`StoreError::Value`] when one is not there.
+pub fn results_by_ids(db: &mut dyn Db, ids: &[i64]) -> Result<Vec<StoredResult>, StoreError> {
+    let found: Vec<StoredResult> = db
+        .rows(&BY_IDS, &[json(&ids)?.into()])?
+        .iter()
+        .map(read)
+        .collect::<Result<_, _>>()?;
+    if found.len() == ids.len() {
+        Ok(found)
+    } else {
+        Err(StoreError::value("a result that is named is not stored"))
+    }
 }
 
 /// Every result of a journalled message, in the message's order.
@@ -352,20 +388,29 @@ pub(super) fn insert_keys(
     Ok(())
 }
 
-/// The result with this key within the window before `received_at`, and the tube it went to.
-pub(super) fn find_key(
+/// A result that is known by a key, and the tube it went to.
+pub(super) type Known = (i64, Option<i64>);
+
+/// The results with these keys within the window before `received_at`, the earliest of each: one
+/// statement a message.
+pub(super) fn find_keys(
     db: &mut dyn Db,
     received_at: i64,
-    key: &str,
-) -> Result<Option<(i64, Option<i64>)>, StoreError> {
+    keys: &[&str],
+) -> Result<BTreeMap<String, Known>, StoreError> {
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let params: [Param; 3] = [
         received_at.div_euclid(DAY).into(),
-        key.into(),
+        json(&keys)?.into(),
         received_at.saturating_sub(REPEAT_WINDOW).into(),
     ];
-    db.row_opt(&FIND_KEY, &params)?
-        .map(|row| Ok((row.int(0)?, row.opt_int(1)?)))
-        .transpose()
+    // The earliest comes last, and stays.
+    db.rows(&FIND_KEYS, &params)?
+        .iter()
+        .map(|row| Ok((row.text(0)?.to_owned(), (row.int(1)?, row.opt_int(2)?))))
+        .collect()
 }
 
 /// Forgets keys too old to matter; to be called now and then.

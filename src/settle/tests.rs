@@ -374,6 +374,24 @@ fn a_waiting_result_with_another_hold_stays_held_when_its_order_comes() {
 }
 
 #[test]
+fn a_result_that_waits_over_new_year_is_judged_by_the_day_it_came() {
+    let mut lab = Lab::new();
+    // 2026-12-31 20:00 UTC, and an order three days later.
+    lab.now = 1_798_747_200_000_000;
+    let completed = Some(WallTime {
+        sent: "x".to_owned(),
+        utc: Some(lab.now - HOUR),
+    });
+    lab.result(Observation {
+        completed,
+        ..wbc("6.4")
+    });
+    lab.now += 3 * DAY;
+    lab.order(&CBC);
+    assert_eq!(lab.shown("T1"), "6.4 released v1\n");
+}
+
+#[test]
 fn a_result_too_old_for_a_new_order_stays_waiting() {
     let mut lab = Lab::new();
     lab.result(wbc("6.4"));

@@ -380,8 +380,8 @@ fn read_value(row: &SqliteRow, column: usize) -> Result<Param, StoreError> {
     if raw.is_null() {
         return Ok(Param::Null);
     }
-    let kind = raw.type_info().name().to_owned();
-    match kind.as_str() {
+    let info = raw.type_info().into_owned();
+    match info.name() {
         "INTEGER" => row
             .try_get_unchecked(column)
             .map(Param::Int)
