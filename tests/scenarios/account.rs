@@ -7,10 +7,12 @@ use std::{
 
 use labwire::{
     book::{self, BookItem},
+    ledger::Ledger,
     model::{OrderStatus, ResultState},
     settle::{self, StoredResult},
     store::{Beside, Db, Sql, StoreError},
 };
+use labwire_drivers::{Clock as _, SystemClock};
 use labwire_sims::his::{Book, Discrepancy, Observation};
 
 use crate::load::{Load, Sent};
@@ -525,4 +527,55 @@ const fn rank(state: ResultState) -> u8 {
         ResultState::Confirmed => 5,
         ResultState::Repeat | ResultState::SetAside | ResultState::Control => 6,
     }
+}
+
+/// What the ledger finds wrong, a line each, once everything is read.
+pub fn findings(url: &str) -> Vec<String> {
+    let now = SystemClock::default().utc_micros();
+    let read = look(url, |db| {
+        let mut ledger = Ledger::new(None, now);
+        let mut found = Vec::new();
+        while let Some(page) = ledger.next_page(db)? {
+            found.extend(page.findings.iter().map(|finding| format!("{finding:?}")));
+        }
+        Ok(found)
+    });
+    read.expect("the store reads")
+}
+
+/// How many items are ordered on a barcode.
+pub fn items(url: &str, barcode: &str) -> usize {
+    let read = look(url, |db| {
+        let mut count = 0;
+        for specimen in book::specimens_with_barcode(db, barcode, 0)? {
+            count += book::open_items(db, specimen.id)?.len();
+        }
+        Ok(count)
+    });
+    read.expect("the store reads")
+}
+
+/// The results of a barcode, as `test state reasons`.
+pub fn states(url: &str, barcode: &str) -> Vec<String> {
+    let rows = look(url, |db| settle::of_barcode(db, barcode)).expect("the store reads");
+    let shown = rows.iter().map(|row| {
+        let holds: Vec<&str> = row.holds.iter().map(|hold| hold.reason.code()).collect();
+        let test = row.observation.test.as_deref().unwrap_or_default();
+        format!("{test} {} {}", row.state.code(), holds.join(" "))
+    });
+    shown.collect()
+}
+
+const DELIVERED: Sql =
+    Sql::same("SELECT count(*) FROM queue WHERE state = 'delivered' AND kind = 'result'");
+const ATTEMPTS_MAX: Sql = Sql::same("SELECT max(attempts) FROM queue WHERE kind = 'result'");
+
+/// How many messages the HIS acknowledged.
+pub fn delivered(url: &str) -> i64 {
+    look(url, |db| db.row(&DELIVERED, &[])?.int(0)).expect("the store reads")
+}
+
+/// How often the message that was tried most was tried.
+pub fn attempts_max(url: &str) -> i64 {
+    look(url, |db| db.row(&ATTEMPTS_MAX, &[])?.int(0)).expect("the store reads")
 }

@@ -5,6 +5,7 @@
 )]
 
 mod account;
+mod bad_input;
 mod crash;
 mod hospital;
 mod http_host;
