@@ -27,6 +27,9 @@ const LEASE: i64 = 15 * 60 * 1_000_000;
 /// How long a courier rests at most before it looks for due rows, so that a row put on the queue
 /// by another process is found too.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Messages that a host's line holds at once: one on its way and a few behind it, so that the line
+/// is not idle while the queue is written. Few, because an urgent message cannot overtake them.
+const HANDED_MAX: usize = 4;
 /// The rest after the store refused to take down what ended.
 const WRITE_AGAIN: Duration = Duration::from_millis(200);
 
@@ -83,7 +86,7 @@ impl Courier {
             let free = if stop.is_cancelled() {
                 Vec::new()
             } else {
-                self.free_lines(&trips)
+                self.free_places(&trips)
             };
             let rest = if free.is_empty() {
                 LOOK_AGAIN
@@ -154,15 +157,28 @@ impl Courier {
         }
     }
 
-    /// Lines that are connected and carry nothing.
-    fn free_lines(&self, trips: &BTreeMap<OutId, Trip>) -> Vec<usize> {
-        (0..self.lines.len())
-            .filter(|index| {
-                let is_idle = trips.values().all(|trip| trip.line != *index);
-                let handle = self.lines.get(*index);
-                is_idle && handle.is_some_and(|line| !line.status().connections.is_empty())
-            })
-            .collect()
+    /// Places on lines that are connected, a line once for each; the emptiest lines first.
+    fn free_places(&self, trips: &BTreeMap<OutId, Trip>) -> Vec<usize> {
+        let most = match &self.destination {
+            Destination::Host(_) => HANDED_MAX,
+            Destination::Device(_) => 1,
+        };
+        let mut carried = vec![0_usize; self.lines.len()];
+        for trip in trips.values() {
+            if let Some(count) = carried.get_mut(trip.line) {
+                *count += 1;
+            }
+        }
+        let is_connected = |handle: &LineHandle| !handle.status().connections.is_empty();
+        let connected: Vec<bool> = self.lines.iter().map(is_connected).collect();
+        let mut places = Vec::new();
+        for level in 0..most {
+            let lines = carried.iter().zip(&connected).enumerate();
+            let free =
+                lines.filter(|(_, (carried, is_connected))| **is_connected && **carried <= level);
+            places.extend(free.map(|(index, _)| index));
+        }
+        places
     }
 
     /// One transaction: what ended is written down, what is due is leased.
