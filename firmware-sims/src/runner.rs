@@ -214,6 +214,23 @@ impl<M: Machine, D: Device> Session<'_, M, D> {
     fn close(&mut self) {
         let now = self.wire.clock.now();
         self.machine.handle(now, Input::Closed);
+        self.drain_closed(now);
+        // The machine lives on: a commit that nobody answers would count against it for ever.
+        for (_, id, verdict) in std::mem::take(&mut self.answers) {
+            self.answer(now, id, verdict);
+            self.drain_closed(now);
+        }
+        while let Some(action) = self.actions.pop() {
+            if let Action::Answer(id, verdict, _) = action {
+                let verdict = self.spoil(verdict);
+                self.answer(now, id, verdict);
+                self.drain_closed(now);
+            }
+        }
+        self.device.on_close(now);
+    }
+
+    fn drain_closed(&mut self, now: Mono) {
         while let Some(output) = self.machine.poll() {
             match output {
                 Output::Finished(id, outcome) => {
@@ -227,7 +244,6 @@ impl<M: Machine, D: Device> Session<'_, M, D> {
                 Output::Transmit(_) | Output::Close(_) => {}
             }
         }
-        self.device.on_close(now);
     }
 
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: S) -> End {
