@@ -33,6 +33,13 @@ const UPDATE_ITEM: Sql = Sql::same(
 );
 const SET_STATUS: Sql =
     Sql::same("UPDATE order_item SET status = $2, updated_at = $3 WHERE id = $1");
+const SET_STATUSES: Sql = Sql {
+    sqlite: "UPDATE order_item SET status = j.value ->> 1, updated_at = $2 FROM json_each($1) j \
+             WHERE order_item.id = j.value ->> 0",
+    postgres: "UPDATE order_item SET status = j.value ->> 1, updated_at = $2 \
+               FROM json_array_elements($1::json) j \
+               WHERE order_item.id = (j.value ->> 0)::bigint",
+};
 const ADD_TEST: Sql = Sql::same(
     "INSERT INTO order_test (order_item, test, position) VALUES ($1, $2, $3) \
      ON CONFLICT (order_item, test) DO NOTHING",
@@ -62,7 +69,8 @@ const UNORDERED_SPECIMEN: Sql = Sql::same(
 const MOVE_SPECIMENS: Sql = Sql::same("UPDATE specimen SET patient = $2 WHERE patient = $1");
 const MEASURED: Sql = Sql::same(
     "SELECT count(*) FROM result r JOIN order_test t ON t.test = r.test \
-     WHERE t.order_item = $1 AND r.specimen = $2 AND r.state = 'released'",
+     WHERE t.order_item = $1 AND r.barcode = (SELECT barcode FROM specimen WHERE id = $2) \
+     AND r.specimen = $2 AND r.state = 'released'",
 );
 const TOLD_LINES: Sql =
     Sql::same("SELECT line FROM order_told WHERE order_item = $1 ORDER BY line");
@@ -85,6 +93,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &SET_FILLER,
     &UPDATE_ITEM,
     &SET_STATUS,
+    &SET_STATUSES,
     &ADD_TEST,
     &CLEAR_TESTS,
     &NEWEST_SPECIMEN,
@@ -509,20 +518,20 @@ pub fn merge(
     Ok(())
 }
 
-/// Sets an item's status.
+/// Sets the status of items, by one statement.
 ///
 /// # Errors
 /// The store's.
-pub fn set_status(
+pub fn set_statuses(
     db: &mut dyn Db,
-    item: i64,
-    status: OrderStatus,
+    items: &[(i64, OrderStatus)],
     now: i64,
 ) -> Result<(), StoreError> {
-    db.exec(
-        &SET_STATUS,
-        &[item.into(), status.code().into(), now.into()],
-    )?;
+    if items.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<(i64, &str)> = items.iter().map(|(id, to)| (*id, to.code())).collect();
+    db.exec(&SET_STATUSES, &[json(&list)?.into(), now.into()])?;
     Ok(())
 }
 

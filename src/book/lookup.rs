@@ -1,38 +1,70 @@
 //! Reading the book: tubes by barcode, open items, what a device may be asked to measure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
     model::{OrderStatus, Priority, Private, Sex},
     store::{Db, Param, Row, Sql, StoreError},
 };
 
 use super::{
-    change::unjson,
+    change::{json, unjson},
     entry::{Content, Fields},
     patient,
 };
 
-const BY_BARCODE: Sql = Sql::same(
-    "SELECT id, host, barcode, patient, fields, collected_at, ordered_at FROM specimen \
-     WHERE barcode = $1 AND ordered_at >= $2 ORDER BY generation",
-);
+const BY_BARCODES: Sql = Sql {
+    sqlite: "SELECT id, host, barcode, patient, fields, collected_at, ordered_at FROM specimen \
+             WHERE barcode IN (SELECT value FROM json_each($1)) AND ordered_at >= $2 \
+             ORDER BY barcode, generation",
+    postgres: "SELECT id, host, barcode, patient, fields, collected_at, ordered_at FROM specimen \
+               WHERE barcode IN (SELECT value FROM json_array_elements_text($1::json) AS t(value)) \
+               AND ordered_at >= $2 ORDER BY barcode, generation",
+};
 const BY_ID: Sql = Sql::same(
     "SELECT id, host, barcode, patient, fields, collected_at, ordered_at FROM specimen \
      WHERE id = $1",
 );
-const ITEMS: Sql = Sql::same(
-    "SELECT id, host, placer, service, filler, status, priority, content FROM order_item \
-     WHERE specimen = $1 ORDER BY id",
-);
+const BY_IDS: Sql = Sql {
+    sqlite: "SELECT id, host, barcode, patient, fields, collected_at, ordered_at FROM specimen \
+             WHERE id IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT id, host, barcode, patient, fields, collected_at, ordered_at FROM specimen \
+               WHERE id IN (SELECT value::bigint FROM json_array_elements_text($1::json) \
+               AS t(value))",
+};
+const ITEMS: Sql = Sql {
+    sqlite: "SELECT id, host, placer, service, filler, status, priority, content, specimen, \
+             created_at FROM order_item \
+             WHERE specimen IN (SELECT value FROM json_each($1)) ORDER BY id",
+    postgres: "SELECT id, host, placer, service, filler, status, priority, content, specimen, \
+               created_at FROM order_item WHERE specimen IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               ORDER BY id",
+};
 const TESTS: Sql =
     Sql::same("SELECT test FROM order_test WHERE order_item = $1 ORDER BY position, test");
-const PATIENT: Sql = Sql::same("SELECT fields, birth, sex FROM patient WHERE id = $1");
-const IDENTIFIERS: Sql = Sql::same(
-    "SELECT DISTINCT identifier FROM patient_identifier WHERE patient = $1 \
-     OR patient IN (SELECT id FROM patient WHERE merged_into = $1)",
-);
+const PATIENTS: Sql = Sql {
+    sqlite: "SELECT id, fields, birth, sex FROM patient \
+             WHERE id IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT id, fields, birth, sex FROM patient WHERE id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value))",
+};
+/// Those of each patient, of those merged into it, of those merged into these, and so on.
+const IDENTIFIERS: Sql = Sql {
+    sqlite: "WITH RECURSIVE one(root, id) AS (SELECT value, value FROM json_each($1) \
+             UNION SELECT one.root, p.id FROM one JOIN patient p ON p.merged_into = one.id) \
+             SELECT DISTINCT one.root, i.identifier FROM one \
+             JOIN patient_identifier i ON i.patient = one.id ORDER BY one.root, i.identifier",
+    postgres: "WITH RECURSIVE one(root, id) AS (SELECT value::bigint, value::bigint \
+               FROM json_array_elements_text($1::json) AS t(value) \
+               UNION SELECT one.root, p.id FROM one JOIN patient p ON p.merged_into = one.id) \
+               SELECT DISTINCT one.root, i.identifier FROM one \
+               JOIN patient_identifier i ON i.patient = one.id ORDER BY one.root, i.identifier",
+};
 const RELEASED_TESTS: Sql = Sql::same(
-    "SELECT DISTINCT test FROM result WHERE specimen = $1 AND state = 'released' \
-     AND test IS NOT NULL",
+    "SELECT DISTINCT test FROM result \
+     WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
+     AND state = 'released' AND test IS NOT NULL",
 );
 const OPEN_SPECIMENS: Sql = Sql::same(
     "SELECT DISTINCT s.barcode FROM order_item i JOIN specimen s ON s.id = i.specimen \
@@ -47,11 +79,12 @@ const IS_TOLD: Sql = Sql::same("SELECT 1 FROM order_told WHERE order_item = $1 A
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
-    &BY_BARCODE,
+    &BY_BARCODES,
+    &BY_IDS,
     &BY_ID,
     &ITEMS,
     &TESTS,
-    &PATIENT,
+    &PATIENTS,
     &IDENTIFIERS,
     &RELEASED_TESTS,
     &OPEN_SPECIMENS,
@@ -101,6 +134,8 @@ pub struct BookItem {
     pub orc: Fields,
     /// OBR fields as ordered.
     pub obr: Fields,
+    /// When it was ordered, microseconds UTC.
+    pub created_at: i64,
 }
 
 /// A patient in the book.
@@ -125,8 +160,25 @@ pub fn specimens_with_barcode(
     barcode: &str,
     since: i64,
 ) -> Result<Vec<BookSpecimen>, StoreError> {
-    let rows = db.rows(&BY_BARCODE, &[barcode.into(), since.into()])?;
-    rows.iter().map(|row| specimen(db, row)).collect()
+    specimens_with_barcodes(db, &[barcode], since)
+}
+
+/// The same for many barcodes, by one statement; those of a barcode by generation.
+///
+/// # Errors
+/// The store's.
+pub fn specimens_with_barcodes(
+    db: &mut dyn Db,
+    barcodes: &[&str],
+    since: i64,
+) -> Result<Vec<BookSpecimen>, StoreError> {
+    let rows = db.rows(&BY_BARCODES, &[json(&barcodes)?.into(), since.into()])?;
+    let mut specimens = rows
+        .iter()
+        .map(specimen_unresolved)
+        .collect::<Result<Vec<_>, _>>()?;
+    resolve_owners(db, &mut specimens)?;
+    Ok(specimens)
 }
 
 /// One tube.
@@ -142,12 +194,50 @@ pub fn specimen_by_id(db: &mut dyn Db, id: i64) -> Result<BookSpecimen, StoreErr
     }
 }
 
+/// Tubes by id, by few statements.
+///
+/// # Errors
+/// The store's.
+pub fn specimens_by_ids(
+    db: &mut dyn Db,
+    ids: &[i64],
+) -> Result<BTreeMap<i64, BookSpecimen>, StoreError> {
+    let rows = db.rows(&BY_IDS, &[json(&ids)?.into()])?;
+    let mut specimens = rows
+        .iter()
+        .map(specimen_unresolved)
+        .collect::<Result<Vec<_>, _>>()?;
+    resolve_owners(db, &mut specimens)?;
+    Ok(specimens.into_iter().map(|tube| (tube.id, tube)).collect())
+}
+
+fn resolve_owners(db: &mut dyn Db, specimens: &mut [BookSpecimen]) -> Result<(), StoreError> {
+    let owners: BTreeSet<i64> = specimens.iter().map(|tube| tube.patient).collect();
+    let survivors = patient::resolve_all(db, &owners)?;
+    for tube in specimens {
+        tube.patient = survivors
+            .get(&tube.patient)
+            .copied()
+            .unwrap_or(tube.patient);
+    }
+    Ok(())
+}
+
 fn specimen(db: &mut dyn Db, row: &Row) -> Result<BookSpecimen, StoreError> {
+    let unresolved = specimen_unresolved(row)?;
+    Ok(BookSpecimen {
+        patient: patient::resolve(db, unresolved.patient)?,
+        ..unresolved
+    })
+}
+
+/// Its patient may have been merged into another.
+fn specimen_unresolved(row: &Row) -> Result<BookSpecimen, StoreError> {
     Ok(BookSpecimen {
         id: row.int(0)?,
         host: row.text(1)?.to_owned(),
         barcode: row.text(2)?.to_owned(),
-        patient: patient::resolve(db, row.int(3)?)?,
+        patient: row.int(3)?,
         fields: unjson(row.text(4)?)?,
         collected_at: row.opt_int(5)?,
         ordered_at: row.int(6)?,
@@ -159,8 +249,23 @@ fn specimen(db: &mut dyn Db, row: &Row) -> Result<BookSpecimen, StoreError> {
 /// # Errors
 /// The store's.
 pub fn open_items(db: &mut dyn Db, specimen: i64) -> Result<Vec<BookItem>, StoreError> {
-    let rows = db.rows(&ITEMS, &[specimen.into()])?;
-    rows.iter().map(item).collect()
+    let mut items = items_of(db, &[specimen])?;
+    Ok(items.remove(&specimen).unwrap_or_default())
+}
+
+/// The same for many tubes, by one statement.
+///
+/// # Errors
+/// The store's.
+pub fn items_of(
+    db: &mut dyn Db,
+    specimens: &[i64],
+) -> Result<BTreeMap<i64, Vec<BookItem>>, StoreError> {
+    let mut items: BTreeMap<i64, Vec<BookItem>> = BTreeMap::new();
+    for row in db.rows(&ITEMS, &[json(&specimens)?.into()])? {
+        items.entry(row.int(8)?).or_default().push(item(&row)?);
+    }
+    Ok(items)
 }
 
 fn item(row: &Row) -> Result<BookItem, StoreError> {
@@ -177,6 +282,7 @@ fn item(row: &Row) -> Result<BookItem, StoreError> {
         tests: content.tests,
         orc: content.orc,
         obr: content.obr,
+        created_at: row.int(9)?,
     })
 }
 
@@ -196,19 +302,37 @@ pub fn tests_of(db: &mut dyn Db, item: i64) -> Result<Vec<String>, StoreError> {
 /// # Errors
 /// The store's; `OurBug` when there is none with that id.
 pub fn patient_of(db: &mut dyn Db, id: i64) -> Result<BookPatient, StoreError> {
-    let row = db
-        .row_opt(&PATIENT, &[id.into()])?
-        .ok_or_else(|| StoreError::value("a row names a patient that is not there"))?;
-    let identifiers = db.rows(&IDENTIFIERS, &[id.into()])?;
-    Ok(BookPatient {
-        fields: Private::new(unjson(row.text(0)?)?),
-        birth: Private::new(row.text(1)?.to_owned()),
-        sex: Sex::from_code(row.text(2)?),
-        identifiers: identifiers
-            .iter()
-            .map(|row| row.text(0).map(|id| Private::new(id.to_owned())))
-            .collect::<Result<_, _>>()?,
-    })
+    patients_of(db, &BTreeSet::from([id]))?
+        .remove(&id)
+        .ok_or_else(|| StoreError::value("a row names a patient that is not there"))
+}
+
+/// The same for many, by two statements; one that is not there is left out.
+///
+/// # Errors
+/// The store's.
+pub fn patients_of(
+    db: &mut dyn Db,
+    ids: &BTreeSet<i64>,
+) -> Result<BTreeMap<i64, BookPatient>, StoreError> {
+    let list = json(&ids)?;
+    let mut identifiers: BTreeMap<i64, Vec<Private<String>>> = BTreeMap::new();
+    for row in db.rows(&IDENTIFIERS, &[list.as_str().into()])? {
+        let known = identifiers.entry(row.int(0)?).or_default();
+        known.push(Private::new(row.text(1)?.to_owned()));
+    }
+    let mut patients = BTreeMap::new();
+    for row in db.rows(&PATIENTS, &[list.into()])? {
+        let id = row.int(0)?;
+        let patient = BookPatient {
+            fields: Private::new(unjson(row.text(1)?)?),
+            birth: Private::new(row.text(2)?.to_owned()),
+            sex: Sex::from_code(row.text(3)?),
+            identifiers: identifiers.remove(&id).unwrap_or_default(),
+        };
+        patients.insert(id, patient);
+    }
+    Ok(patients)
 }
 
 /// What a device that can measure `measures` should be told about a barcode: the tube and, per

@@ -16,12 +16,13 @@ pub(crate) use self::{
 pub use self::{
     change::{
         AnsweredMessage, Applied, BookContext, Outcome, apply, find_answered, keep_answer, merge,
-        set_status, unordered_specimen, update_patient,
+        set_statuses, unordered_specimen, update_patient,
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{
-        BookItem, BookPatient, BookSpecimen, note_told, open_items, patient_of, specimen_by_id,
-        specimens_with_barcode, tests_of, told_items, waiting_for_device,
+        BookItem, BookPatient, BookSpecimen, items_of, note_told, open_items, patient_of,
+        patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
+        specimens_with_barcodes, tests_of, told_items, waiting_for_device,
     },
     patient::resolve,
 };

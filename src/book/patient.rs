@@ -1,5 +1,7 @@
 //! Who a patient is: found by the first identifier, followed through merges.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::store::{Db, Param, Row, Sql, StoreError};
 
 use super::{Fields, Identifier, PatientEntry};
@@ -15,6 +17,13 @@ const BY_KEY_ALONE: Sql = Sql::same(
 );
 const STORED: Sql = Sql::same("SELECT fields, birth, sex FROM patient WHERE id = $1");
 const MERGED_INTO: Sql = Sql::same("SELECT merged_into FROM patient WHERE id = $1");
+const MERGED: Sql = Sql {
+    sqlite: "SELECT id FROM patient WHERE id IN (SELECT value FROM json_each($1)) \
+             AND merged_into IS NOT NULL",
+    postgres: "SELECT id FROM patient WHERE id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               AND merged_into IS NOT NULL",
+};
 const INSERT: Sql = Sql::same(
     "INSERT INTO patient (merged_into, fields, birth, sex, updated_at) \
      VALUES (NULL, $1, $2, $3, $4) RETURNING id",
@@ -39,6 +48,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &BY_KEY_ALONE,
     &STORED,
     &MERGED_INTO,
+    &MERGED,
     &INSERT,
     &UPDATE,
     &ADD_IDENTIFIER,
@@ -59,6 +69,26 @@ pub fn resolve(db: &mut dyn Db, patient: i64) -> Result<i64, StoreError> {
         }
     }
     Err(StoreError::value("patient merges form a loop"))
+}
+
+/// The surviving patient of each of these that was merged into another.
+///
+/// # Errors
+/// As [`resolve`].
+pub(super) fn resolve_all(
+    db: &mut dyn Db,
+    patients: &BTreeSet<i64>,
+) -> Result<BTreeMap<i64, i64>, StoreError> {
+    if patients.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let list = super::change::json(patients)?;
+    let mut survivors = BTreeMap::new();
+    for row in db.rows(&MERGED, &[list.into()])? {
+        let id = row.int(0)?;
+        survivors.insert(id, resolve(db, id)?);
+    }
+    Ok(survivors)
 }
 
 /// The surviving patient that a key identifier names, if any.

@@ -30,7 +30,7 @@ use super::{
 /// Messages handed to the workers and not yet settled. A full hand-off becomes a late ACK.
 const HANDED_MAX: usize = 1_024;
 /// Messages that one transaction settles: enough to share its cost, few enough to stay short.
-const BATCH_MAX: usize = 32;
+const BATCH_MAX: usize = 64;
 /// A row that broke the parser so often is held.
 const ATTEMPTS_MAX: u64 = 2;
 
@@ -164,6 +164,42 @@ struct Done {
     answers: Vec<Vec<u8>>,
 }
 
+impl Work {
+    /// It was read, and asks nothing.
+    const fn only_tells(&self) -> bool {
+        self.decoded.is_ok() && self.queries.is_empty()
+    }
+
+    /// For settling, if it could be read.
+    fn message<'a>(&'a self, site: &'a Site, now: i64) -> Option<settle::Message<'a>> {
+        let items = &self.decoded.as_ref().ok()?.items;
+        let context = SettleContext {
+            message: self.message,
+            line: &self.line.id,
+            received_at: self.received_at,
+            now,
+            specimen_age_max: site.laboratory.specimen_age_max,
+            digest_input: &self.digest_input,
+            site,
+        };
+        Some(settle::Message { context, items })
+    }
+}
+
+impl Done {
+    /// Of a message that could not be read.
+    fn faulty() -> Self {
+        let settled = Settled {
+            held: 1,
+            ..Settled::default()
+        };
+        Self {
+            settled,
+            answers: Vec::new(),
+        }
+    }
+}
+
 impl Shared {
     /// Works until stopped, and then what is left.
     fn work(&self, jobs: &Receiver<Job>, stopped: &Receiver<()>) {
@@ -216,9 +252,7 @@ impl Shared {
         let turn = if asks { Turn::Reply } else { Turn::Canonical };
         self.store.transact_blocking(turn, move |db| {
             let own = works.get(range).unwrap_or_default();
-            own.iter()
-                .map(|work| settle_one(db, &site, work, now, &run))
-                .collect()
+            settle_works(db, &site, own, now, &run)
         })
     }
 
@@ -314,41 +348,67 @@ fn queries_of(decoded: &Decoded) -> Vec<Query> {
     decoded.items.iter().filter_map(query).collect()
 }
 
-fn settle_one(
+/// Settles messages in their order: those that only tell together, one that asks by itself, because
+/// its answer needs what came before it in the store.
+fn settle_works(
+    db: &mut dyn Db,
+    site: &Site,
+    works: &[Work],
+    now: i64,
+    run: &str,
+) -> Result<Vec<Done>, StoreError> {
+    let mut done = Vec::with_capacity(works.len());
+    for group in works.chunk_by(|one, next| one.only_tells() && next.only_tells()) {
+        done.extend(settle_group(db, site, group, now, run)?);
+    }
+    Ok(done)
+}
+
+fn settle_group(
+    db: &mut dyn Db,
+    site: &Site,
+    group: &[Work],
+    now: i64,
+    run: &str,
+) -> Result<Vec<Done>, StoreError> {
+    let messages: Vec<settle::Message<'_>> = group
+        .iter()
+        .filter_map(|work| work.message(site, now))
+        .collect();
+    let mut settled = settle::settle_all(db, &messages)?.into_iter();
+    let mut outcomes = Vec::with_capacity(messages.len());
+    let mut all_done = Vec::with_capacity(group.len());
+    for work in group {
+        let Ok(decoded) = &work.decoded else {
+            journal::mark(db, work.message, journal::MessageState::Held, Some(FAULT))?;
+            all_done.push(Done::faulty());
+            continue;
+        };
+        let settled = settled.next().unwrap_or_default();
+        let answers = answer_queries(db, site, work, now, run)?;
+        let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
+        let outcome = serde_json::json!({ "settled": settled, "notes": notes });
+        outcomes.push((work.message, outcome.to_string()));
+        all_done.push(Done { settled, answers });
+    }
+    journal::mark_parsed(db, &outcomes)?;
+    Ok(all_done)
+}
+
+fn answer_queries(
     db: &mut dyn Db,
     site: &Site,
     work: &Work,
     now: i64,
     run: &str,
-) -> Result<Done, StoreError> {
-    let Ok(decoded) = &work.decoded else {
-        journal::mark(db, work.message, journal::MessageState::Held, Some(FAULT))?;
-        let settled = Settled {
-            held: 1,
-            ..Settled::default()
-        };
-        return Ok(Done {
-            settled,
-            answers: Vec::new(),
-        });
-    };
-    let specimen_age_max = site.laboratory.specimen_age_max;
-    let context = SettleContext {
-        message: work.message,
-        line: &work.line.id,
-        received_at: work.received_at,
-        now,
-        specimen_age_max,
-        digest_input: &work.digest_input,
-        site,
-    };
-    let settled = settle::settle(db, &context, &decoded.items)?;
+) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut answers = Vec::new();
     for (index, query) in work.queries.iter().enumerate() {
         if query.action == QueryAction::Cancel {
             continue;
         }
-        let (orders, items) = orders::for_query(db, &work.line, query, now - specimen_age_max)?;
+        let since = now - site.laboratory.specimen_age_max;
+        let (orders, items) = orders::for_query(db, &work.line, query, since)?;
         let stamp = Stamp {
             now: orders::wall(&work.line, now),
             control_id: format!("{run}Q{}-{index}", work.message),
@@ -361,27 +421,13 @@ fn settle_one(
             Err(error) => {
                 let subject = format!("message:{}", work.message);
                 let actor = format!("line:{}", work.line.id);
-                crate::audit::write(
-                    db,
-                    now,
-                    &actor,
-                    "not-answered",
-                    &subject,
-                    &error.to_string(),
-                )?;
+                let detail = error.to_string();
+                crate::audit::write(db, now, &actor, "not-answered", &subject, &detail)?;
                 tracing::warn!(line = work.line.id, %error, "a query was not answered");
             }
         }
     }
-    let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
-    let outcome = serde_json::json!({ "settled": settled, "notes": notes }).to_string();
-    journal::mark(
-        db,
-        work.message,
-        journal::MessageState::Parsed,
-        Some(&outcome),
-    )?;
-    Ok(Done { settled, answers })
+    Ok(answers)
 }
 
 /// Reads what the last run left unparsed, before any line opens: in batches at first; a row that
@@ -470,9 +516,7 @@ async fn replay_batch(
         .collect();
     store
         .transact(Turn::Canonical, move |db| {
-            works
-                .iter()
-                .try_for_each(|work| settle_one(db, &site, work, now, &run).map(drop))
+            settle_works(db, &site, &works, now, &run).map(drop)
         })
         .await
 }

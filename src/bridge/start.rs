@@ -25,7 +25,6 @@ use crate::{
     },
     profile::{Library, Protocol},
     queue::{self, Backoff},
-    settle,
     store::{Store, StoreError, StoreOptions, Turn, journal},
 };
 
@@ -82,8 +81,6 @@ pub struct Running {
     workers: Workers,
 }
 
-/// Between two rounds of housekeeping.
-const HOUSEKEEPING: std::time::Duration = std::time::Duration::from_secs(3_600);
 /// Host connections that send orders at once; more are refused, visibly.
 const HOST_CONNECTIONS_MAX: usize = 16;
 
@@ -357,30 +354,7 @@ impl Starter {
             .push(tokio::spawn(courier.run(self.stop.clone())));
     }
 
-    /// Forgets now and then what no longer matters.
-    fn housekeeping(&mut self) {
-        let (store, clock, stop) = (
-            self.store.clone(),
-            Arc::clone(&self.clock),
-            self.stop.clone(),
-        );
-        self.couriers.push(tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(HOUSEKEEPING) => {}
-                }
-                let now = clock.utc_micros();
-                let forget = move |db: &mut dyn crate::store::Db| settle::forget_old_keys(db, now);
-                if let Err(error) = store.transact(Turn::Background, forget).await {
-                    tracing::warn!(%error, "housekeeping failed; it is tried again later");
-                }
-            }
-        }));
-    }
-
-    fn finish(mut self) -> Running {
-        self.housekeeping();
+    fn finish(self) -> Running {
         Running {
             lines: self.lines,
             store: self.store,

@@ -1,21 +1,31 @@
 //! Results on their way to a host.
 
+use std::collections::BTreeMap;
+
 use crate::{
+    book::json,
     model::Priority,
     store::{Db, Insert, Param, Sql, StoreError},
 };
 
-/// A waiting row that was never tried takes further results of its tube, so that a host that was
-/// away for hours gets one message a tube and not one a test.
-const OPEN_ROW: Sql = Sql::same(
-    "SELECT id FROM queue WHERE specimen = $1 AND destination = $2 AND state = 'waiting' \
-     AND attempts = 0 AND body IS NULL ORDER BY id DESC LIMIT 1",
-);
-const INSERT: Sql = Sql::same(
-    "INSERT INTO queue (destination, kind, specimen, priority, state, attempts, due_at, reason, \
-     created_at, closed_by, answer) \
-     VALUES ($1, 'result', $2, $3, 'waiting', 0, $4, $5, $4, '', '') RETURNING id",
-);
+/// Waiting rows that were never tried. Two terms about the state: the first is the index's.
+const OPEN_ROWS: Sql = Sql {
+    sqlite: "SELECT specimen, destination, id FROM queue \
+             WHERE specimen IN (SELECT value FROM json_each($1)) \
+             AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
+             AND attempts = 0 AND body IS NULL ORDER BY id",
+    postgres: "SELECT specimen, destination, id FROM queue WHERE specimen IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
+               AND attempts = 0 AND body IS NULL ORDER BY id",
+};
+const NEXT_ID: Sql = Sql::same("SELECT coalesce(max(id), 0) + 1 FROM queue");
+const INSERT: Insert = Insert {
+    into: "INSERT INTO queue (id, destination, kind, specimen, priority, state, attempts, due_at, \
+           reason, created_at, closed_by, answer)",
+    columns: 12,
+    tail: "",
+};
 const RAISE: Sql = Sql::same("UPDATE queue SET priority = $2 WHERE id = $1 AND priority > $2");
 const ADD: Insert = Insert {
     into: "INSERT INTO queue_result (queue, result)",
@@ -23,12 +33,12 @@ const ADD: Insert = Insert {
     tail: "ON CONFLICT (queue, result) DO NOTHING",
 };
 const TAKE_OUT: Sql = Sql::same(
-    "DELETE FROM queue_result WHERE result = $1 AND queue IN (SELECT id FROM queue \
-     WHERE state = 'waiting' AND attempts = 0 AND body IS NULL)",
+    "DELETE FROM queue_result WHERE result = $1 AND (SELECT q.state = 'waiting' \
+     AND q.attempts = 0 AND q.body IS NULL FROM queue q WHERE q.id = queue_result.queue)",
 );
 const SUPERSEDE_EMPTY: Sql = Sql::same(
     "UPDATE queue SET state = 'superseded', closed_at = $2 WHERE specimen = $1 AND kind = 'result' \
-     AND state = 'waiting' AND attempts = 0 AND body IS NULL \
+     AND state IN ('waiting', 'leased') AND state = 'waiting' AND attempts = 0 AND body IS NULL \
      AND NOT EXISTS (SELECT 1 FROM queue_result q WHERE q.queue = queue.id)",
 );
 const TRIED: Sql = Sql::same(
@@ -43,8 +53,8 @@ const COPY_RESULTS: Sql = Sql::same(
 
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
-    &OPEN_ROW,
-    &INSERT,
+    &OPEN_ROWS,
+    &NEXT_ID,
     &RAISE,
     &TAKE_OUT,
     &SUPERSEDE_EMPTY,
@@ -52,52 +62,81 @@ pub(super) const ALL: &[&Sql] = &[
     &COPY_RESULTS,
 ];
 
-/// Queues released result versions of one tube for one host.
+/// Released result versions of one tube for one host.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// The host's id.
+    pub host: String,
+    /// The tube.
+    pub specimen: i64,
+    /// Of the tube's most urgent order.
+    pub priority: Priority,
+    /// The versions.
+    pub results: Vec<i64>,
+}
+
+/// Queues news, by the same few statements however many there are; each tube and host at most once.
+///
+/// A waiting row that was never tried takes further results of its tube, so that a host that was
+/// away for hours gets one message a tube and not one a test.
 ///
 /// # Errors
 /// The store's.
-pub fn enqueue_results(
-    db: &mut dyn Db,
-    host: &str,
-    specimen: i64,
-    priority: Priority,
-    results: &[i64],
-    now: i64,
-) -> Result<i64, StoreError> {
-    let destination = format!("host:{host}");
-    let open = db.row_opt(&OPEN_ROW, &[specimen.into(), destination.as_str().into()])?;
-    let id = match open {
-        Some(row) => {
-            let id = row.int(0)?;
-            db.exec(&RAISE, &[id.into(), priority.rank().into()])?;
-            id
-        }
-        None => insert(db, &destination, specimen, priority.rank(), "", now)?,
-    };
-    let rows = results
-        .iter()
-        .map(|result| vec![id.into(), (*result).into()])
-        .collect();
-    db.insert_rows(&ADD, rows)?;
-    Ok(id)
+pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<(), StoreError> {
+    if news.is_empty() {
+        return Ok(());
+    }
+    let tubes: Vec<i64> = news.iter().map(|one| one.specimen).collect();
+    let mut open = BTreeMap::new();
+    for row in db.rows(&OPEN_ROWS, &[json(&tubes)?.into()])? {
+        // The newest comes last, and stays.
+        open.insert((row.int(0)?, row.text(1)?.to_owned()), row.int(2)?);
+    }
+    let mut next_id = db.row(&NEXT_ID, &[])?.int(0)?;
+    let mut rows = Vec::new();
+    let mut links = Vec::new();
+    for one in news {
+        let destination = format!("host:{}", one.host);
+        let key = (one.specimen, destination);
+        let rank = one.priority.rank();
+        let id = if let Some(id) = open.get(&key) {
+            db.exec(&RAISE, &[(*id).into(), rank.into()])?;
+            *id
+        } else {
+            rows.push(row(next_id, &key.1, one.specimen, rank, "", now));
+            next_id += 1;
+            next_id - 1
+        };
+        links.extend(one.results.iter().map(|result| vec![id.into(), (*result).into()]));
+    }
+    db.insert_rows(&INSERT, rows)?;
+    db.insert_rows(&ADD, links)?;
+    Ok(())
 }
 
-fn insert(
-    db: &mut dyn Db,
+/// A row that waits and was never tried.
+fn row(
+    id: i64,
     destination: &str,
     specimen: i64,
     priority: i64,
     reason: &str,
     now: i64,
-) -> Result<i64, StoreError> {
-    let params: [Param; 5] = [
+) -> Vec<Param> {
+    vec![
+        id.into(),
         destination.into(),
+        "result".into(),
         specimen.into(),
         priority.into(),
+        "waiting".into(),
+        0.into(),
         now.into(),
         reason.into(),
-    ];
-    db.insert(&INSERT, &params)
+        now.into(),
+        "".into(),
+        "".into(),
+    ]
 }
 
 /// Takes a replaced version out of every row that was never tried. Returns whether it was in one,
@@ -131,7 +170,9 @@ pub fn follow_tried(
 ) -> Result<(), StoreError> {
     for row in db.rows(&TRIED, &[specimen.into()])? {
         let destination = row.text(1)?.to_owned();
-        let next = insert(db, &destination, specimen, row.int(2)?, reason, now)?;
+        let next = db.row(&NEXT_ID, &[])?.int(0)?;
+        let new = self::row(next, &destination, specimen, row.int(2)?, reason, now);
+        db.insert_rows(&INSERT, vec![new])?;
         db.exec(&COPY_RESULTS, &[row.int(0)?.into(), next.into()])?;
     }
     Ok(())

@@ -11,7 +11,7 @@ mod list;
 
 pub use self::{
     download::{Download, DownloadKind, enqueue_download},
-    enqueue::{enqueue_results, follow_tried, withdraw_result},
+    enqueue::{News, enqueue_results, follow_tried, withdraw_result},
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,
         reclaim, settle_attempt, void_all_leases,

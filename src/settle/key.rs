@@ -1,30 +1,28 @@
 //! What makes a result the same result.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 use crate::model::Observation;
 
-use super::SettleContext;
-
 /// The key of an observation: line, tube, code with its qualifiers, run, completed time, value,
 /// unit, status. A result without a completed time is the same only in the same message.
+///
+/// `message` is the digest of the message that it came in.
 pub(super) fn of(
-    context: &SettleContext<'_>,
+    line: &str,
+    message: &[u8],
     observation: &Observation,
-    barcode: &str,
-    specimen: Option<i64>,
+    tube: Tube<'_>,
 ) -> String {
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
         hash.update(text.len().to_be_bytes());
         hash.update(text.as_bytes());
     };
-    part(context.line);
-    match specimen {
-        Some(id) => part(&id.to_string()),
-        None => part(&format!("barcode {barcode}")),
+    part(line);
+    match tube {
+        Tube::Known(id) => part(&id.to_string()),
+        Tube::Barcode(barcode) => part(&format!("barcode {barcode}")),
     }
     part(&observation.code);
     part(&observation.qualifiers.join("\u{1f}"));
@@ -34,16 +32,28 @@ pub(super) fn of(
     part(&observation.status_sent);
     match &observation.completed {
         Some(time) => part(&time.sent),
-        None => hash.update(Sha256::digest(context.digest_input)),
+        None => hash.update(message),
     }
     let digest = hash.finalize();
-    digest
-        .iter()
-        .take(16)
-        .fold(String::with_capacity(36), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-            text
-        })
+    let halves = |byte: &u8| [byte >> 4, byte & 0x0F];
+    let digits = digest.iter().take(16).flat_map(halves);
+    digits
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
+}
+
+/// What a result is of, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tube<'a> {
+    /// A row of the book.
+    Known(i64),
+    /// Nobody ordered on it yet.
+    Barcode(&'a str),
+}
+
+/// The digest of a message, without what differs when it is sent again.
+pub(super) fn digest(digest_input: &[u8]) -> [u8; 32] {
+    Sha256::digest(digest_input).into()
 }
 
 /// The key of the n-th identical result of one message (from 1): nothing is de-duplicated inside

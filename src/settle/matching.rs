@@ -1,12 +1,18 @@
 //! Which tube, which order, which patient.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
     book::{self, BookItem, BookPatient, BookSpecimen},
     model::{Observation, OrderStatus, PatientSeen, Priority, ResultState},
     store::{Db, StoreError},
 };
 
-use super::{decide::Decision, rows};
+use super::{
+    SettleContext,
+    decide::Decision,
+    rows::{self, Known},
+};
 
 /// What a barcode means now.
 #[derive(Debug)]
@@ -56,11 +62,101 @@ pub(super) struct Current {
     pub(super) is_incomplete: bool,
 }
 
-pub(super) fn find(db: &mut dyn Db, barcode: &str, since: i64) -> Result<TubeMatch, StoreError> {
+/// What some barcodes mean, and what has been stored under them.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) tubes: BTreeMap<String, TubeMatch>,
+    pub(super) known: Known,
+}
+
+/// Looks up many barcodes by a handful of statements, however many they are. Results as old as
+/// `repeats_since` can be repeated.
+pub(super) fn find(
+    db: &mut dyn Db,
+    barcodes: &BTreeSet<&str>,
+    context: &SettleContext<'_>,
+    repeats_since: i64,
+) -> Result<Found, StoreError> {
+    if barcodes.is_empty() {
+        return Ok(Found::default());
+    }
+    let list: Vec<&str> = barcodes.iter().copied().collect();
+    let age = context.specimen_age_max;
+    let since = context.now.saturating_sub(age);
+    let specimens = book::specimens_with_barcodes(db, &list, since)?;
+    let mut items = if specimens.is_empty() {
+        BTreeMap::new()
+    } else {
+        let ids: Vec<i64> = specimens.iter().map(|specimen| specimen.id).collect();
+        book::items_of(db, &ids)?
+    };
+    // A result may have come before its order, and waited as long as an order is matched.
+    let ordered = items.values().flatten().map(|item| item.created_at).min();
+    let oldest = ordered.map_or(repeats_since, |at| at.saturating_sub(age));
+    let stored = rows::of_barcodes(db, &list, repeats_since.min(oldest))?;
+    let mut of_barcode: BTreeMap<String, Vec<(BookSpecimen, Vec<BookItem>)>> = BTreeMap::new();
+    for specimen in specimens {
+        let own = items.remove(&specimen.id).unwrap_or_default();
+        let tubes = of_barcode.entry(specimen.barcode.clone()).or_default();
+        tubes.push((specimen, own));
+    }
+    let mut chosen: BTreeMap<&str, Choice> = BTreeMap::new();
+    for barcode in &list {
+        let tubes = of_barcode.remove(*barcode).unwrap_or_default();
+        chosen.insert(barcode, choose(tubes));
+    }
+    let owners: BTreeSet<i64> = chosen.values().filter_map(Choice::patient).collect();
+    let patients = if owners.is_empty() {
+        BTreeMap::new()
+    } else {
+        book::patients_of(db, &owners)?
+    };
+    let mut current = stored.current;
+    let mut tubes = BTreeMap::new();
+    for (barcode, choice) in chosen {
+        let tube = match choice {
+            Choice::None(tube) => tube,
+            Choice::One(specimen, items) => {
+                let patient = patients.get(&specimen.patient).cloned().ok_or_else(|| {
+                    StoreError::value("a tube names a patient that is not there")
+                })?;
+                TubeMatch::One(Box::new(Tube {
+                    current: current.remove(&specimen.id).unwrap_or_default(),
+                    specimen,
+                    patient,
+                    items,
+                    is_unordered: false,
+                }))
+            }
+        };
+        tubes.insert(barcode.to_owned(), tube);
+    }
+    Ok(Found {
+        tubes,
+        known: stored.known,
+    })
+}
+
+/// What the tubes of one barcode come to.
+enum Choice {
+    None(TubeMatch),
+    One(BookSpecimen, Vec<BookItem>),
+}
+
+impl Choice {
+    fn patient(&self) -> Option<i64> {
+        match self {
+            Self::None(_) => None,
+            Self::One(specimen, _) => Some(specimen.patient),
+        }
+    }
+}
+
+/// `tubes` by generation.
+fn choose(tubes: Vec<(BookSpecimen, Vec<BookItem>)>) -> Choice {
     let mut active: Vec<(BookSpecimen, Vec<BookItem>)> = Vec::new();
     let mut has_cancelled = false;
-    for specimen in book::specimens_with_barcode(db, barcode, since)? {
-        let items = book::open_items(db, specimen.id)?;
+    for (specimen, items) in tubes {
         if items
             .iter()
             .any(|item| item.status != OrderStatus::Cancelled)
@@ -70,32 +166,20 @@ pub(super) fn find(db: &mut dyn Db, barcode: &str, since: i64) -> Result<TubeMat
             has_cancelled |= !items.is_empty();
         }
     }
-    let Some((newest, _)) = active.last() else {
-        return Ok(if has_cancelled {
+    let Some((newest, items)) = active.pop() else {
+        return Choice::None(if has_cancelled {
             TubeMatch::Cancelled
         } else {
             TubeMatch::Unknown
         });
     };
-    let patient = newest.patient;
     if active
         .iter()
-        .any(|(specimen, _)| specimen.patient != patient)
+        .any(|(specimen, _)| specimen.patient != newest.patient)
     {
-        return Ok(TubeMatch::Ambiguous);
+        return Choice::None(TubeMatch::Ambiguous);
     }
-    let Some((specimen, items)) = active.pop() else {
-        return Ok(TubeMatch::Unknown);
-    };
-    let patient = book::patient_of(db, patient)?;
-    let current = rows::current_of(db, specimen.id)?;
-    Ok(TubeMatch::One(Box::new(Tube {
-        specimen,
-        patient,
-        items,
-        current,
-        is_unordered: false,
-    })))
+    Choice::One(newest, items)
 }
 
 impl Tube {

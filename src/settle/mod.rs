@@ -11,7 +11,7 @@ mod matching;
 mod rows;
 mod unordered;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     book,
@@ -25,11 +25,11 @@ use crate::{
 use self::{
     decide::{Decision, Held},
     matching::{Tube, TubeMatch},
-    rows::{Known, NewResult},
+    rows::{Known, NewResult, Sighting},
 };
 
 pub use self::rows::{
-    StoredResult, forget_old_keys, of_barcode, of_message, released_tests, result_by_id,
+    StoredResult, of_barcode, of_message, released_tests, result_by_id,
     results_by_ids, told_before, versions_before,
 };
 
@@ -103,6 +103,15 @@ pub struct Settled {
     pub queries: u32,
 }
 
+/// One message to be settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// What holds for all of it.
+    pub context: SettleContext<'a>,
+    /// What it says, in its order.
+    pub items: &'a [Item],
+}
+
 /// Settles every item of a message.
 ///
 /// # Errors
@@ -112,33 +121,34 @@ pub fn settle(
     context: &SettleContext<'_>,
     items: &[Item],
 ) -> Result<Settled, StoreError> {
-    let mut session = Session::new(context);
-    session.next_id = rows::next_id(db)?;
-    let keys = session.look_for_repeats(db, items)?;
-    for (item, keys) in items.iter().zip(keys) {
-        match item {
-            Item::Observation(observation) => {
-                session.keys_of_this = keys;
-                session.observe(db, observation)?;
-            }
-            Item::Query(_) => session.settled.queries += 1,
-            Item::Device(event) => {
-                rows::insert_event(
-                    db,
-                    context,
-                    &event.code,
-                    &event.text,
-                    event.specimen.as_deref(),
-                )?;
-                session.settled.events += 1;
-            }
-            Item::Incomplete(part) => {
-                rows::insert_event(db, context, "unreadable", &part.why, None)?;
-                session.settled.events += 1;
-            }
-        }
+    let message = Message {
+        context: *context,
+        items,
+    };
+    let settled = settle_all(db, &[message])?;
+    Ok(settled.into_iter().next().unwrap_or_default())
+}
+
+/// Settles messages one after the other, as [`settle`] would each, with the same few statements
+/// for all of them. They share `now` and `specimen_age_max`.
+///
+/// # Errors
+/// The store's; then nothing of any of them is settled.
+pub fn settle_all(
+    db: &mut dyn Db,
+    messages: &[Message<'_>],
+) -> Result<Vec<Settled>, StoreError> {
+    let Some(first) = messages.first() else {
+        return Ok(Vec::new());
+    };
+    let mut session = Session::new(first.context);
+    session.look_up_all(db, messages)?;
+    let mut settled = Vec::with_capacity(messages.len());
+    for message in messages {
+        settled.push(session.message(db, message)?);
     }
-    session.finish(db)
+    session.finish(db)?;
+    Ok(settled)
 }
 
 /// Lets the results that waited for an order on this barcode go on, in order of arrival: those of
@@ -151,12 +161,15 @@ pub fn resume(
     context: &SettleContext<'_>,
     barcode: &str,
 ) -> Result<Settled, StoreError> {
-    let mut session = Session::new(context);
     let since = context.now - context.specimen_age_max;
-    for stored in rows::waiting(db, barcode, since)? {
+    let waiting = rows::waiting(db, barcode, since)?;
+    let mut session = Session::new(*context);
+    for stored in waiting {
         session.resume(db, stored)?;
     }
-    session.finish(db)
+    let settled = session.settled;
+    session.finish(db)?;
+    Ok(settled)
 }
 
 /// What an observation is recognised by when it comes again.
@@ -167,70 +180,136 @@ struct Keys {
     early: Option<String>,
 }
 
-impl Keys {
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        [Some(&self.own), self.early.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-    }
-}
-
 /// One settling transaction: what was read once, what is to be written once.
 struct Session<'a> {
-    context: &'a SettleContext<'a>,
+    /// Of the message that is being settled.
+    context: SettleContext<'a>,
     tubes: BTreeMap<String, TubeMatch>,
-    /// Keys of this message that came before, with their results.
-    known: BTreeMap<String, Known>,
-    /// Keys of the observation that is being placed.
-    keys_of_this: Option<Keys>,
+    /// What results are recognised by, stored ones and those of earlier messages here.
+    known: Known,
+    /// Of this message: known from the next one on, because nothing repeats inside one.
+    fresh: Vec<(String, Sighting)>,
     new_rows: Vec<NewResult>,
-    keys: Vec<(String, i64)>,
     to_queue: BTreeMap<(String, i64), (Priority, Vec<i64>)>,
     next_id: i64,
     settled: Settled,
 }
 
 impl<'a> Session<'a> {
-    fn new(context: &'a SettleContext<'a>) -> Self {
+    fn new(context: SettleContext<'a>) -> Self {
         Self {
             context,
             tubes: BTreeMap::new(),
-            known: BTreeMap::new(),
-            keys_of_this: None,
+            known: Known::default(),
+            fresh: Vec::new(),
             new_rows: Vec::new(),
-            keys: Vec::new(),
             to_queue: BTreeMap::new(),
             next_id: 1,
             settled: Settled::default(),
         }
     }
 
-    fn observe(&mut self, db: &mut dyn Db, observation: &Observation) -> Result<(), StoreError> {
+    /// Reads at once what the messages will ask for.
+    fn look_up_all(
+        &mut self,
+        db: &mut dyn Db,
+        messages: &[Message<'_>],
+    ) -> Result<(), StoreError> {
+        self.next_id = rows::next_id(db)?;
+        let items = messages.iter().flat_map(|message| message.items);
+        let barcodes: BTreeSet<&str> = items.filter_map(patient_barcode).collect();
+        let received = messages.iter().map(|message| message.context.received_at);
+        let oldest = received.min().unwrap_or(self.context.received_at);
+        let repeats_since = oldest.saturating_sub(rows::REPEAT_WINDOW);
+        let found = matching::find(db, &barcodes, &self.context, repeats_since)?;
+        self.tubes = found.tubes;
+        self.known = found.known;
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        db: &mut dyn Db,
+        message: &Message<'a>,
+    ) -> Result<Settled, StoreError> {
+        self.context = message.context;
+        self.settled = Settled::default();
+        let keys = self.keys_of_all(db, message.items)?;
+        for (item, keys) in message.items.iter().zip(keys) {
+            match item {
+                Item::Observation(observation) => self.observe(db, observation, keys)?,
+                Item::Query(_) => self.settled.queries += 1,
+                Item::Device(event) => {
+                    let specimen = event.specimen.as_deref();
+                    rows::insert_event(db, &self.context, &event.code, &event.text, specimen)?;
+                    self.settled.events += 1;
+                }
+                Item::Incomplete(part) => {
+                    rows::insert_event(db, &self.context, "unreadable", &part.why, None)?;
+                    self.settled.events += 1;
+                }
+            }
+        }
+        for (key, sighting) in self.fresh.drain(..) {
+            self.known.add(key, sighting);
+        }
+        Ok(self.settled)
+    }
+
+    fn observe(
+        &mut self,
+        db: &mut dyn Db,
+        observation: &Observation,
+        keys: Option<Keys>,
+    ) -> Result<(), StoreError> {
         let id = self.next_id;
         self.next_id += 1;
-        if observation.kind != ObservationKind::Patient {
-            self.settled.controls += 1;
-            let decision = Decision::plain(ResultState::Control);
-            self.new_rows.push(NewResult::new(
-                self.context,
-                id,
-                observation,
-                None,
-                decision,
-            )?);
-            return Ok(());
+        let (specimen, decision, key) = if observation.kind == ObservationKind::Patient {
+            self.place_new(db, id, observation, keys)?
+        } else {
+            (None, Decision::plain(ResultState::Control), None)
+        };
+        self.count(decision.state);
+        if let Some(key) = &key {
+            let at = self.context.received_at;
+            let sighting = Sighting { id, specimen, at };
+            self.fresh.push((key.clone(), sighting));
+        }
+        let row = NewResult::new(&self.context, id, observation, specimen, decision, key)?;
+        self.new_rows.push(row);
+        Ok(())
+    }
+
+    /// Decides about an observation of this message; the key is its own where it is the first that
+    /// has it.
+    fn place_new(
+        &mut self,
+        db: &mut dyn Db,
+        id: i64,
+        observation: &Observation,
+        keys: Option<Keys>,
+    ) -> Result<(Option<i64>, Decision, Option<String>), StoreError> {
+        if let (Some(keys), Some(barcode)) = (&keys, barcode_of(observation))
+            && let Some(first) = self.seen_before(keys, self.specimen_of(barcode))
+        {
+            let specimen = self.tube_of(db, observation, &observation.holds)?;
+            return Ok((specimen, Decision::repeat_of(first), None));
         }
         let (specimen, decision) = self.place(db, id, observation, None, &observation.holds)?;
-        self.count(decision.state);
-        self.new_rows.push(NewResult::new(
-            self.context,
-            id,
-            observation,
-            specimen,
-            decision,
-        )?);
-        Ok(())
+        Ok((specimen, decision, keys.map(|keys| keys.own)))
+    }
+
+    /// The tube that an observation goes to.
+    fn tube_of(
+        &mut self,
+        db: &mut dyn Db,
+        observation: &Observation,
+        holds: &[Hold],
+    ) -> Result<Option<i64>, StoreError> {
+        let barcode = barcode_of(observation).unwrap_or_default();
+        let context = self.context;
+        let tube = self.tube_key(db, &context, barcode, (observation, holds))?;
+        Ok(self.specimen_of(&tube))
     }
 
     fn resume(&mut self, db: &mut dyn Db, stored: StoredResult) -> Result<(), StoreError> {
@@ -263,7 +342,7 @@ impl<'a> Session<'a> {
     /// the barcode alone may mean another patient's tube by now.
     fn is_wanted(&mut self, db: &mut dyn Db, stored: &StoredResult) -> Result<bool, StoreError> {
         let barcode = stored.barcode.as_str();
-        self.look_up(db, self.context, barcode)?;
+        self.look_up(db, barcode)?;
         let Some(TubeMatch::One(tube)) = self.tubes.get(barcode) else {
             return Ok(false);
         };
@@ -282,28 +361,18 @@ impl<'a> Session<'a> {
         waited: Option<(&str, i64)>,
         holds: &[Hold],
     ) -> Result<(Option<i64>, Decision), StoreError> {
-        let barcode = observation
-            .specimen
-            .as_ref()
-            .map_or("", |tube| tube.id.as_str())
-            .to_owned();
-        if barcode.is_empty() {
+        let Some(barcode) = barcode_of(observation) else {
             let held = Held::with(holds, Hold::new(HoldReason::NoSpecimen, ""));
             return Ok((None, held.decision()));
-        }
+        };
         let (line, received_at) = waited.unwrap_or((self.context.line, self.context.received_at));
         let context = &SettleContext {
             line,
             received_at,
-            ..*self.context
+            ..self.context
         };
-        let tube = self.tube_key(db, context, &barcode, (observation, holds))?;
-        let specimen = self.tubes.get(&tube).and_then(TubeMatch::specimen);
-        if waited.is_none()
-            && let Some(first) = self.seen_before(id, self.specimen_of(&barcode))
-        {
-            return Ok((specimen, Decision::repeat_of(first)));
-        }
+        let tube = self.tube_key(db, context, barcode, (observation, holds))?;
+        let specimen = self.specimen_of(&tube);
         let Some(found) = self.tubes.get_mut(&tube) else {
             return Err(StoreError::value("a tube was looked up and is gone"));
         };
@@ -325,7 +394,7 @@ impl<'a> Session<'a> {
         barcode: &str,
         (observation, holds): (&Observation, &[Hold]),
     ) -> Result<String, StoreError> {
-        self.look_up(db, context, barcode)?;
+        self.look_up(db, barcode)?;
         let is_unknown = matches!(self.tubes.get(barcode), Some(TubeMatch::Unknown));
         let as_seen = is_unknown
             .then(|| unordered::Seen::of(context, observation, holds))
@@ -342,16 +411,11 @@ impl<'a> Session<'a> {
         Ok(key)
     }
 
-    fn look_up(
-        &mut self,
-        db: &mut dyn Db,
-        context: &SettleContext<'_>,
-        barcode: &str,
-    ) -> Result<(), StoreError> {
+    fn look_up(&mut self, db: &mut dyn Db, barcode: &str) -> Result<(), StoreError> {
         if !self.tubes.contains_key(barcode) {
-            let since = context.now - context.specimen_age_max;
-            let found = matching::find(db, barcode, since)?;
-            self.tubes.insert(barcode.to_owned(), found);
+            let one = BTreeSet::from([barcode]);
+            let found = matching::find(db, &one, &self.context, self.context.now)?;
+            self.tubes.extend(found.tubes);
         }
         Ok(())
     }
@@ -393,71 +457,73 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Makes the keys of every observation that can be a repeat, and looks for all of them at once.
+    /// What every observation that can be a repeat is recognised by.
     ///
     /// A result that came before its order has the barcode in its key and not the tube; it is
     /// still the same result as long as it went to this tube, or waits.
-    fn look_for_repeats(
+    fn keys_of_all(
         &mut self,
         db: &mut dyn Db,
         items: &[Item],
     ) -> Result<Vec<Option<Keys>>, StoreError> {
+        let message = key::digest(self.context.digest_input);
         let mut occurrences: BTreeMap<String, u32> = BTreeMap::new();
         let mut all = Vec::with_capacity(items.len());
         for item in items {
-            all.push(match item {
-                Item::Observation(observation) => self.keys(db, observation, &mut occurrences)?,
-                Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
-            });
+            let (Some(barcode), Item::Observation(observation)) = (patient_barcode(item), item)
+            else {
+                all.push(None);
+                continue;
+            };
+            if decide::is_incomplete(&observation.holds) {
+                all.push(None);
+                continue;
+            }
+            self.look_up(db, barcode)?;
+            all.push(Some(self.keys(
+                &message,
+                observation,
+                barcode,
+                &mut occurrences,
+            )));
         }
-        let wanted: Vec<&str> = all.iter().flatten().flat_map(Keys::iter).collect();
-        self.known = rows::find_keys(db, self.context.received_at, &wanted)?;
         Ok(all)
     }
 
     fn keys(
-        &mut self,
-        db: &mut dyn Db,
+        &self,
+        message: &[u8],
         observation: &Observation,
+        barcode: &str,
         occurrences: &mut BTreeMap<String, u32>,
-    ) -> Result<Option<Keys>, StoreError> {
-        let barcode = observation
-            .specimen
-            .as_ref()
-            .map_or("", |tube| tube.id.as_str());
-        let is_patient = observation.kind == ObservationKind::Patient;
-        if barcode.is_empty() || !is_patient || decide::is_incomplete(&observation.holds) {
-            return Ok(None);
-        }
-        self.look_up(db, self.context, barcode)?;
+    ) -> Keys {
+        let line = self.context.line;
+        let of = |tube| key::of(line, message, observation, tube);
+        let by_barcode = key::Tube::Barcode(barcode);
         let specimen = self.specimen_of(barcode);
-        let plain = key::of(self.context, observation, barcode, specimen);
-        let count = occurrences.entry(plain.clone()).or_insert(0);
-        *count += 1;
-        let nth = *count;
-        let early = specimen
-            .is_some()
-            .then(|| key::nth(&key::of(self.context, observation, barcode, None), nth));
-        Ok(Some(Keys {
-            own: key::nth(&plain, nth),
-            early,
-        }))
+        let plain = of(specimen.map_or(by_barcode, key::Tube::Known));
+        let nth = occurrences.entry(plain.clone()).or_insert(0);
+        *nth += 1;
+        // Without anything known there is nothing to compare with.
+        let has_early = specimen.is_some() && !self.known.is_empty();
+        Keys {
+            own: key::nth(&plain, *nth),
+            early: has_early.then(|| key::nth(&of(by_barcode), *nth)),
+        }
     }
 
-    /// The stored result that this one repeats; else remembers its key.
-    fn seen_before(&mut self, id: i64, specimen: Option<i64>) -> Option<i64> {
-        let keys = self.keys_of_this.take()?;
-        if let Some((first, _)) = self.known.get(&keys.own) {
-            return Some(*first);
+    /// The result that this one repeats.
+    fn seen_before(&self, keys: &Keys, specimen: Option<i64>) -> Option<i64> {
+        let since = self
+            .context
+            .received_at
+            .saturating_sub(rows::REPEAT_WINDOW);
+        if let Some(first) = self.known.earliest(&keys.own, since) {
+            return Some(first.id);
         }
-        let early = keys.early.as_ref().and_then(|early| self.known.get(early));
-        if let Some((first, went_to)) = early
-            && (went_to.is_none() || *went_to == specimen)
-        {
-            return Some(*first);
-        }
-        self.keys.push((keys.own, id));
-        None
+        let early = self.known.earliest(keys.early.as_ref()?, since)?;
+        let is_of_this = early.specimen.is_none() || early.specimen == specimen;
+        is_of_this.then_some(early.id)
     }
 
     const fn count(&mut self, state: ResultState) {
@@ -474,26 +540,51 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn finish(self, db: &mut dyn Db) -> Result<Settled, StoreError> {
+    fn finish(self, db: &mut dyn Db) -> Result<(), StoreError> {
         let now = self.context.now;
         rows::insert(db, self.new_rows)?;
-        rows::insert_keys(db, self.context.received_at, &self.keys)?;
-        for ((host, specimen), (priority, results)) in &self.to_queue {
-            if !results.is_empty() {
-                queue::enqueue_results(db, host, *specimen, *priority, results, now)?;
-            }
-        }
-        for tube in self.tubes.values() {
-            if let TubeMatch::One(tube) = tube {
-                update_order_status(db, tube, now)?;
-            }
-        }
-        Ok(self.settled)
+        let to_queue = self.to_queue.into_iter();
+        let news: Vec<queue::News> = to_queue
+            .filter(|(_, (_, results))| !results.is_empty())
+            .map(|((host, specimen), (priority, results))| queue::News {
+                host,
+                specimen,
+                priority,
+                results,
+            })
+            .collect();
+        queue::enqueue_results(db, &news, now)?;
+        let tubes = self.tubes.values();
+        let changed: Vec<(i64, OrderStatus)> = tubes
+            .filter_map(|tube| match tube {
+                TubeMatch::One(tube) => Some(tube),
+                TubeMatch::Unknown | TubeMatch::Ambiguous | TubeMatch::Cancelled => None,
+            })
+            .flat_map(|tube| changed_statuses(tube))
+            .collect();
+        book::set_statuses(db, &changed, now)
     }
 }
 
-fn update_order_status(db: &mut dyn Db, tube: &Tube, now: i64) -> Result<(), StoreError> {
-    for item in &tube.items {
+/// The tube id of an observation, if it has one.
+fn barcode_of(observation: &Observation) -> Option<&str> {
+    let tube = observation.specimen.as_ref()?;
+    (!tube.id.is_empty()).then_some(tube.id.as_str())
+}
+
+/// The same of an item that is about a patient.
+fn patient_barcode(item: &Item) -> Option<&str> {
+    match item {
+        Item::Observation(observation) if observation.kind == ObservationKind::Patient => {
+            barcode_of(observation)
+        }
+        Item::Observation(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+    }
+}
+
+/// Items of a tube whose status is another one now.
+fn changed_statuses(tube: &Tube) -> impl Iterator<Item = (i64, OrderStatus)> {
+    tube.items.iter().filter_map(|item| {
         let done = item
             .tests
             .iter()
@@ -505,11 +596,8 @@ fn update_order_status(db: &mut dyn Db, tube: &Tube, now: i64) -> Result<(), Sto
             (_, done) if done == item.tests.len() => OrderStatus::Complete,
             _ => OrderStatus::Partial,
         };
-        if status != item.status {
-            book::set_status(db, item.id, status, now)?;
-        }
-    }
-    Ok(())
+        (status != item.status).then_some((item.id, status))
+    })
 }
 
 /// Whether a completion time can be told to anyone: whole, and not in another year.

@@ -1,6 +1,6 @@
 //! Results as rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     book::{json, unjson},
@@ -17,31 +17,23 @@ use super::{
 const NEXT_ID: Sql = Sql::same("SELECT coalesce(max(id), 0) + 1 FROM result");
 const INSERT: Insert = Insert {
     into: "INSERT INTO result (id, message, line, kind, barcode, specimen, test, state, version, \
-           supersedes, holds, detail, received_at, decided_at)",
-    columns: 14,
+           supersedes, holds, detail, same_key, received_at, decided_at)",
+    columns: 15,
     tail: "",
 };
-const INSERT_KEYS: Insert = Insert {
-    into: "INSERT INTO result_key (day, key, result, at)",
-    columns: 4,
-    tail: "ON CONFLICT (day, key) DO NOTHING",
+const OF_BARCODES: Sql = Sql {
+    sqlite: "SELECT id, specimen, test, state, version, holds, detail, same_key, received_at \
+             FROM result WHERE barcode IN (SELECT value FROM json_each($1)) \
+             AND received_at >= $2 ORDER BY id",
+    postgres: "SELECT id, specimen, test, state, version, holds, detail, same_key, received_at \
+               FROM result WHERE barcode IN \
+               (SELECT value FROM json_array_elements_text($1::json) AS t(value)) \
+               AND received_at >= $2 ORDER BY id",
 };
-const FIND_KEYS: Sql = Sql {
-    sqlite: "SELECT k.key, k.result, r.specimen FROM result_key k \
-             JOIN result r ON r.id = k.result \
-             WHERE k.day IN ($1, $1 - 1, $1 - 2, $1 - 3) \
-             AND k.key IN (SELECT value FROM json_each($2)) AND k.at >= $3 \
-             ORDER BY k.at DESC",
-    postgres: "SELECT k.key, k.result, r.specimen FROM result_key k \
-               JOIN result r ON r.id = k.result \
-               WHERE k.day IN ($1, $1 - 1, $1 - 2, $1 - 3) \
-               AND k.key IN (SELECT value FROM json_array_elements_text($2::json) AS t(value)) \
-               AND k.at >= $3 ORDER BY k.at DESC",
-};
-const FORGET_KEYS: Sql = Sql::same("DELETE FROM result_key WHERE day < $1");
 const CURRENT: Sql = Sql::same(
-    "SELECT id, test, state, version, holds, detail FROM result \
-     WHERE specimen = $1 AND test IS NOT NULL AND state IN ('released', 'held') ORDER BY id",
+    "SELECT id, specimen, test, state, version, holds, detail FROM result \
+     WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
+     AND test IS NOT NULL AND state IN ('released', 'held') ORDER BY id",
 );
 const WAITING: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
@@ -83,16 +75,16 @@ const TRIED: Sql = Sql::same(
      WHERE r.result = $1 AND q.body IS NOT NULL LIMIT 1",
 );
 const RELEASED_TESTS: Sql = Sql::same(
-    "SELECT DISTINCT test FROM result WHERE specimen = $1 AND test IS NOT NULL \
-     AND state = 'released'",
+    "SELECT DISTINCT test FROM result \
+     WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
+     AND test IS NOT NULL AND state = 'released'",
 );
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &NEXT_ID,
-    &FIND_KEYS,
-    &FORGET_KEYS,
+    &OF_BARCODES,
     &CURRENT,
     &WAITING,
     &BY_ID,
@@ -107,8 +99,7 @@ pub(super) const ALL: &[&Sql] = &[
 ];
 
 /// Retransmissions are recognised within 72 h.
-const REPEAT_WINDOW: i64 = 72 * 3_600 * 1_000_000;
-const DAY: i64 = 24 * 3_600 * 1_000_000;
+pub(super) const REPEAT_WINDOW: i64 = 72 * 3_600 * 1_000_000;
 
 /// A result about to be stored.
 #[derive(Debug)]
@@ -128,17 +119,20 @@ impl NewResult {
         observation: &Observation,
         specimen: Option<i64>,
         decision: Decision,
+        same_key: Option<String>,
     ) -> Result<Self, StoreError> {
         let kind = match observation.kind {
             ObservationKind::Patient => "patient",
             ObservationKind::Control => "control",
             ObservationKind::Calibration => "calibration",
         };
-        let mut detail = observation.clone();
-        detail.holds.clear();
-        if decision.has_clock_note {
-            detail.notes.push("clock".to_owned());
-        }
+        let detail = if decision.has_clock_note {
+            let mut noted = observation.clone();
+            noted.notes.push("clock".to_owned());
+            json(&noted)?
+        } else {
+            json(observation)?
+        };
         let is_decided = !matches!(decision.state, ResultState::Held | ResultState::Waiting);
         let params = vec![
             id.into(),
@@ -156,7 +150,8 @@ impl NewResult {
             decision.version.into(),
             decision.supersedes.into(),
             json(&decision.holds)?.into(),
-            json(&detail)?.into(),
+            detail.into(),
+            same_key.into(),
             context.received_at.into(),
             is_decided.then_some(context.now).into(),
         ];
@@ -197,13 +192,15 @@ pub struct StoredResult {
     pub supersedes: Option<i64>,
     /// Why it is held.
     pub holds: Vec<Hold>,
-    /// As decoded (holds and all the rest live in the row).
+    /// As decoded, without holds: those that count are in `holds`.
     pub observation: Observation,
     /// Microseconds UTC.
     pub received_at: i64,
 }
 
 fn read(row: &Row) -> Result<StoredResult, StoreError> {
+    let mut observation: Observation = unjson(row.text(9)?)?;
+    observation.holds.clear();
     Ok(StoredResult {
         id: row.int(0)?,
         message: row.int(1)?,
@@ -214,7 +211,7 @@ fn read(row: &Row) -> Result<StoredResult, StoreError> {
         version: row.int(6)?,
         supersedes: row.opt_int(7)?,
         holds: unjson(row.text(8)?)?,
-        observation: unjson(row.text(9)?)?,
+        observation,
         received_at: row.int(10)?,
     })
 }
@@ -337,22 +334,60 @@ pub(super) fn waiting(
 /// Versions of a tube that count.
 pub(super) fn current_of(db: &mut dyn Db, specimen: i64) -> Result<Vec<Current>, StoreError> {
     let rows = db.rows(&CURRENT, &[specimen.into()])?;
-    rows.iter()
-        .map(|row| {
-            let holds: Vec<Hold> = unjson(row.text(4)?)?;
-            let observation: Observation = unjson(row.text(5)?)?;
-            Ok(Current {
-                id: row.int(0)?,
-                test: row.text(1)?.to_owned(),
-                state: state(row.text(2)?)?,
-                version: row.int(3)?,
-                text: observation.text,
-                unit: observation.unit,
-                is_weak: is_weak(&holds),
-                is_incomplete: is_incomplete(&holds),
-            })
-        })
-        .collect()
+    rows.iter().map(current).collect()
+}
+
+/// From the columns id, specimen, test, state, version, holds, detail.
+fn current(row: &Row) -> Result<Current, StoreError> {
+    let holds: Vec<Hold> = unjson(row.text(5)?)?;
+    let observation: Observation = unjson(row.text(6)?)?;
+    Ok(Current {
+        id: row.int(0)?,
+        test: row.text(2)?.to_owned(),
+        state: state(row.text(3)?)?,
+        version: row.int(4)?,
+        text: observation.text,
+        unit: observation.unit,
+        is_weak: is_weak(&holds),
+        is_incomplete: is_incomplete(&holds),
+    })
+}
+
+/// What is stored under some barcodes.
+#[derive(Debug, Default)]
+pub(super) struct OnBarcodes {
+    /// Versions that count, by tube.
+    pub(super) current: BTreeMap<i64, Vec<Current>>,
+    /// What results are recognised by when they come again.
+    pub(super) known: Known,
+}
+
+/// What came under these barcodes since `since`, by one statement.
+pub(super) fn of_barcodes(
+    db: &mut dyn Db,
+    barcodes: &[&str],
+    since: i64,
+) -> Result<OnBarcodes, StoreError> {
+    let mut found = OnBarcodes::default();
+    for row in db.rows(&OF_BARCODES, &[json(&barcodes)?.into(), since.into()])? {
+        let (id, specimen) = (row.int(0)?, row.opt_int(1)?);
+        if let Some(key) = row.opt_text(7)? {
+            let at = row.int(8)?;
+            let sighting = Sighting { id, specimen, at };
+            found.known.add(key.to_owned(), sighting);
+        }
+        let counts = matches!(
+            state(row.text(3)?)?,
+            ResultState::Released | ResultState::Held
+        );
+        if let Some(specimen) = specimen.filter(|_| counts)
+            && row.opt_text(2)?.is_some()
+        {
+            let of_tube = found.current.entry(specimen).or_default();
+            of_tube.push(current(&row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The next free id. Ids are given here and not by the database, so that a message's results go
@@ -371,54 +406,33 @@ pub(super) fn insert(db: &mut dyn Db, results: Vec<NewResult>) -> Result<(), Sto
     Ok(())
 }
 
-pub(super) fn insert_keys(
-    db: &mut dyn Db,
-    received_at: i64,
-    keys: &[(String, i64)],
-) -> Result<(), StoreError> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let day = received_at.div_euclid(DAY);
-    let rows = keys
-        .iter()
-        .map(|(key, result)| vec![day.into(), key.into(), (*result).into(), received_at.into()])
-        .collect();
-    db.insert_rows(&INSERT_KEYS, rows)?;
-    Ok(())
+/// A result that is known by a key: the tube it went to, and when it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    pub(super) id: i64,
+    pub(super) specimen: Option<i64>,
+    pub(super) at: i64,
 }
 
-/// A result that is known by a key, and the tube it went to.
-pub(super) type Known = (i64, Option<i64>);
+/// Results by what they are recognised by.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<String, Vec<Sighting>>);
 
-/// The results with these keys within the window before `received_at`, the earliest of each: one
-/// statement a message.
-pub(super) fn find_keys(
-    db: &mut dyn Db,
-    received_at: i64,
-    keys: &[&str],
-) -> Result<BTreeMap<String, Known>, StoreError> {
-    if keys.is_empty() {
-        return Ok(BTreeMap::new());
+impl Known {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
-    let params: [Param; 3] = [
-        received_at.div_euclid(DAY).into(),
-        json(&keys)?.into(),
-        received_at.saturating_sub(REPEAT_WINDOW).into(),
-    ];
-    // The earliest comes last, and stays.
-    db.rows(&FIND_KEYS, &params)?
-        .iter()
-        .map(|row| Ok((row.text(0)?.to_owned(), (row.int(1)?, row.opt_int(2)?))))
-        .collect()
-}
 
-/// Forgets keys too old to matter; to be called now and then.
-///
-/// # Errors
-/// The store's.
-pub fn forget_old_keys(db: &mut dyn Db, now: i64) -> Result<u64, StoreError> {
-    db.exec(&FORGET_KEYS, &[(now.div_euclid(DAY) - 4).into()])
+    pub(super) fn add(&mut self, key: String, sighting: Sighting) {
+        self.0.entry(key).or_default().push(sighting);
+    }
+
+    /// The earliest that came at `since` or later.
+    pub(super) fn earliest(&self, key: &str, since: i64) -> Option<Sighting> {
+        let sightings = self.0.get(key)?.iter();
+        let in_time = sightings.filter(|sighting| sighting.at >= since);
+        in_time.min_by_key(|sighting| sighting.at).copied()
+    }
 }
 
 pub(super) fn set_state(

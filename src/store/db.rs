@@ -254,7 +254,7 @@ pub struct Insert {
 
 impl Insert {
     /// Rows go in portions of these sizes, so that few different statements are prepared.
-    const PORTIONS: [usize; 4] = [64, 16, 4, 1];
+    const PORTIONS: [usize; 5] = [256, 64, 16, 4, 1];
 
     /// The size of the next portion when `rows` are left.
     pub(super) fn portion(rows: usize) -> usize {
@@ -264,14 +264,14 @@ impl Insert {
             .unwrap_or(1)
     }
 
-    /// The statement for `rows` rows.
+    /// The statement for `rows` rows, for SQLite: parameters without names, because binding one by
+    /// its name looks through all the names before it.
     pub(super) fn text(&self, rows: usize) -> String {
         let mut text = format!("{} VALUES ", self.into);
         for row in 0..rows {
             text.push_str(if row == 0 { "(" } else { ",(" });
             for column in 0..self.columns {
-                let comma = if column == 0 { "" } else { "," };
-                text.push_str(&format!("{comma}${}", row * self.columns + column + 1));
+                text.push_str(if column == 0 { "?" } else { ",?" });
             }
             text.push(')');
         }
@@ -401,9 +401,9 @@ mod tests {
         };
         assert_eq!(
             insert.text(2),
-            "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) RETURNING id"
+            "INSERT INTO t (a, b) VALUES (?,?),(?,?) RETURNING id"
         );
-        let portions: Vec<usize> = [200, 64, 63, 15, 3, 1].map(Insert::portion).into();
-        assert_eq!(portions, [64, 64, 16, 4, 1, 1]);
+        let portions: Vec<usize> = [500, 200, 64, 63, 15, 3, 1].map(Insert::portion).into();
+        assert_eq!(portions, [256, 64, 64, 16, 4, 1, 1]);
     }
 }

@@ -140,6 +140,7 @@ pub const ALL: &[&Sql] = &[
     &UNPARSED_LINES,
     &BEGIN_ATTEMPT,
     &MARK,
+    &MARK_PARSED,
     &META,
     &WHOLE,
     &SET_META,
@@ -230,6 +231,13 @@ const BEGIN_ATTEMPT: Sql =
     Sql::same("UPDATE message SET attempts = attempts + 1 WHERE id = $1 RETURNING attempts");
 
 const MARK: Sql = Sql::same("UPDATE message SET state = $2, outcome = $3 WHERE id = $1");
+
+const MARK_PARSED: Sql = Sql {
+    sqlite: "UPDATE message SET state = 'parsed', outcome = j.value ->> 1 FROM json_each($1) j \
+             WHERE message.id = j.value ->> 0",
+    postgres: "UPDATE message SET state = 'parsed', outcome = j.value ->> 1 \
+               FROM json_array_elements($1::json) j WHERE message.id = (j.value ->> 0)::bigint",
+};
 
 const META: Sql = Sql::same("SELECT value FROM meta WHERE key = $1");
 
@@ -609,6 +617,26 @@ pub fn mark(
         _ => Err(StoreError::value(
             "a message to mark that is not in the journal",
         )),
+    }
+}
+
+/// Says that these messages are parsed, each with its outcome as [`mark`] takes it, by one statement.
+///
+/// # Errors
+/// As [`mark`].
+pub fn mark_parsed(db: &mut dyn Db, outcomes: &[(i64, String)]) -> Result<(), StoreError> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let list = serde_json::to_string(outcomes)
+        .map_err(|_| StoreError::value("a list of outcomes that is not JSON"))?;
+    let changed = db.exec(&MARK_PARSED, &[list.into()])?;
+    if u64::try_from(outcomes.len()) == Ok(changed) {
+        Ok(())
+    } else {
+        Err(StoreError::value(
+            "a message to mark that is not in the journal",
+        ))
     }
 }
 

@@ -179,8 +179,13 @@ fn an_unusable_time_is_left_out_and_the_receipt_told() {
                 "UPDATE result SET state = 'released' WHERE state = 'held'",
             );
             if db.exec(&RELEASE, &[])? > 0 {
-                let priority = crate::model::Priority::Routine;
-                queue::enqueue_results(db, "his", 1, priority, &[1], MORNING)?;
+                let news = queue::News {
+                    host: "his".to_owned(),
+                    specimen: 1,
+                    priority: crate::model::Priority::Routine,
+                    results: vec![1],
+                };
+                queue::enqueue_results(db, &[news], MORNING)?;
             }
             Ok(())
         });

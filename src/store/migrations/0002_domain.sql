@@ -70,37 +70,29 @@ CREATE TABLE order_told (
   PRIMARY KEY (order_item, line)
 ) WITHOUT ROWID;
 
+-- same_key is what makes a result the same result when it comes again; only the first has one. It
+-- is looked for among the results of the barcode, which every other question about a tube needs too:
+-- one index by barcode and time serves them all, and grows by neighbours.
 CREATE TABLE result (
   id          INTEGER PRIMARY KEY,
   message     INTEGER NOT NULL,
   line        TEXT NOT NULL,
   kind        TEXT NOT NULL,              -- patient, control, calibration
   barcode     TEXT NOT NULL,
-  specimen    INTEGER REFERENCES specimen(id),
+  specimen    INTEGER REFERENCES specimen(id), -- a tube of this barcode
   test        TEXT,
   state       TEXT NOT NULL,
   version     INTEGER NOT NULL,
   supersedes  INTEGER REFERENCES result(id),
   holds       TEXT NOT NULL,              -- JSON list, empty when nothing holds it
   detail      TEXT NOT NULL,              -- the observation as decoded, JSON
+  same_key    TEXT,
   received_at INTEGER NOT NULL,
   decided_at  INTEGER
 );
 CREATE INDEX result_message ON result(message);
-CREATE INDEX result_specimen ON result(specimen, test) WHERE specimen IS NOT NULL;
-CREATE INDEX result_waiting ON result(barcode) WHERE state = 'waiting';
-CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
 CREATE INDEX result_barcode ON result(barcode, received_at);
-
--- What makes a result the same result. Led by day, so that looking for repeats touches only the
--- last few days however many years are stored.
-CREATE TABLE result_key (
-  day    INTEGER NOT NULL,
-  key    TEXT NOT NULL,
-  result INTEGER NOT NULL,
-  at     INTEGER NOT NULL,
-  PRIMARY KEY (day, key)
-) WITHOUT ROWID;
+CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
 
 CREATE TABLE device_event (
   id       INTEGER PRIMARY KEY,
