@@ -2,7 +2,7 @@
 //! became of them. A courier leases only while somebody is connected, so an outage costs nothing
 //! and counts no tries.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use labwire_drivers::{CommitResult, Connection};
@@ -11,7 +11,10 @@ use labwire_protocols::{
     hl7::{Message, ack::Answer},
     wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, SendFailure, SendOutcome},
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::desk::{Desk, Destination, LOOK_AGAIN, WRITE_AGAIN};
+use super::desk::{Desk, Destination, LOOK_AGAIN, Room, WRITE_AGAIN};
 
 /// What a courier hears from its lines.
 #[derive(Debug)]
@@ -38,6 +41,9 @@ pub(super) struct Courier {
     pub(super) finished: mpsc::UnboundedReceiver<Finished>,
     pub(super) queue_changed: Arc<Notify>,
     pub(super) refusals_shown: i64,
+    /// Rows leased beyond those that the lines carry, so that no line waits for the disk. A line
+    /// carries one message at a time all the same: what is urgent goes before what was leased.
+    pub(super) ahead_max: usize,
 }
 
 /// A row on its way.
@@ -47,128 +53,222 @@ struct Trip {
     line: usize,
 }
 
+/// What a courier has in hand.
+#[derive(Default)]
+struct Load {
+    trips: BTreeMap<OutId, Trip>,
+    /// Leased and not sent yet: by priority, then by age.
+    ahead: BTreeMap<(i64, i64), Leased>,
+    /// To be written down.
+    ended: Vec<(i64, Verdict)>,
+    /// After an error nobody knows what was written; leases are then compared with what is in hand.
+    is_unsure: bool,
+}
+
+impl Load {
+    fn rows(&self) -> Vec<i64> {
+        let trips = self.trips.values().map(|trip| trip.row);
+        let ahead = self.ahead.values().map(|leased| leased.id);
+        trips.chain(ahead).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.trips.is_empty() && self.ahead.is_empty() && self.ended.is_empty()
+    }
+}
+
+/// How a turn at the desk ended.
+struct Turned {
+    /// What was to be written down.
+    ended: Vec<(i64, Verdict)>,
+    /// What was leased, and how long until there may be more.
+    outcome: Result<(Vec<Leased>, Duration), StoreError>,
+}
+
 impl Courier {
     /// Runs until stopped; then waits for the answers that are due, as long as the lines do.
+    ///
+    /// A turn at the desk (one transaction) goes on beside the sending, one at a time: what ends
+    /// meanwhile is written down by the next.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut trips: BTreeMap<OutId, Trip> = BTreeMap::new();
-        let mut ended: Vec<(i64, Verdict)> = Vec::new();
-        // After an error nobody knows what was written; leases are then compared with trips.
-        let mut is_unsure = false;
+        let news = Arc::clone(&self.queue_changed);
+        let mut changed = Box::pin(news.notified());
+        // From here on no wake-up is missed.
+        changed.as_mut().enable();
+        let mut load = Load::default();
+        let mut turn: Option<BoxFuture<'static, Turned>> = None;
+        let mut look_at = Instant::now();
+        let mut write_at = look_at;
+        let mut has_changed = false;
         loop {
-            let changed = Arc::clone(&self.queue_changed);
-            let changed = changed.notified();
-            tokio::pin!(changed);
-            // From here on no wake-up is missed while the queue is being read.
-            changed.as_mut().enable();
-            self.drain(&mut trips, &mut ended);
-            let free = if stop.is_cancelled() {
-                Vec::new()
-            } else {
-                self.free_lines(&trips)
-            };
-            let rest = if free.is_empty() {
-                LOOK_AGAIN
-            } else {
-                self.desk.until_due().await
-            };
-            let is_due = !free.is_empty() && rest.is_zero();
-            if is_due || !ended.is_empty() {
-                let room = if is_due { free.len() } else { 0 };
-                let under_way = is_unsure.then(|| trips.values().map(|trip| trip.row).collect());
-                match self.desk.turn(&ended, room, under_way).await {
-                    Ok(leased) => {
-                        is_unsure = false;
-                        ended.clear();
-                        let has_sent = !leased.is_empty();
-                        self.send(leased, &free, &mut trips, &mut ended).await;
-                        if has_sent || !is_due {
-                            continue;
-                        }
-                    }
-                    Err(StoreError::Closed) => return,
-                    Err(error) => {
-                        is_unsure = true;
-                        tracing::error!(queue = self.desk.name(), %error, "the queue cannot be written");
-                    }
-                }
+            while let Ok(news) = self.finished.try_recv() {
+                self.on_news(news, &mut load);
             }
-            if stop.is_cancelled() && trips.is_empty() && ended.is_empty() {
+            if stop.is_cancelled() {
+                give_back(&mut load);
+            } else {
+                self.send(&mut load).await;
+            }
+            let room = self.room(&load, has_changed && !stop.is_cancelled());
+            let room = if stop.is_cancelled() { Room::of(0) } else { room };
+            let now = Instant::now();
+            let has_ended = !load.ended.is_empty() && now >= write_at;
+            let is_due = room.rows > 0 && now >= look_at;
+            if turn.is_none() && (has_ended || is_due) {
+                has_changed = false;
+                turn = Some(self.turn(&mut load, room));
+            }
+            if stop.is_cancelled() && turn.is_none() && load.is_empty() {
                 return;
             }
-            // Rows that are due and were not leased wait for another message of their tube.
-            let rest = if is_due { LOOK_AGAIN } else { rest };
-            let rest = if ended.is_empty() { rest } else { WRITE_AGAIN };
+            let rest = match (load.ended.is_empty(), room.rows) {
+                (false, _) => write_at,
+                (true, 0) => now + LOOK_AGAIN,
+                (true, _) => look_at,
+            };
+            let rest = rest.clamp(now + SHORTEST_REST, now + LOOK_AGAIN);
             tokio::select! {
+                turned = poll(&mut turn) => {
+                    turn = None;
+                    let now = Instant::now();
+                    match self.on_turned(turned, &mut load) {
+                        Some(rest) if !has_changed => look_at = now + rest,
+                        Some(_) => look_at = now,
+                        None => return,
+                    }
+                    if load.is_unsure {
+                        write_at = now + WRITE_AGAIN;
+                        look_at = write_at;
+                    }
+                }
                 news = self.finished.recv() => match news {
-                    Some(news) => self.on_news(news, &mut trips, &mut ended),
+                    Some(news) => self.on_news(news, &mut load),
                     None => return,
                 },
-                () = changed => {}
-                () = tokio::time::sleep(rest) => {}
+                () = &mut changed => {
+                    changed.set(news.notified());
+                    changed.as_mut().enable();
+                    has_changed = true;
+                    look_at = Instant::now();
+                }
+                () = tokio::time::sleep_until(rest), if turn.is_none() => {}
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
     }
 
-    /// Lines that are connected and carry nothing.
-    fn free_lines(&self, trips: &BTreeMap<OutId, Trip>) -> Vec<usize> {
-        (0..self.lines.len())
-            .filter(|index| {
-                let is_idle = trips.values().all(|trip| trip.line != *index);
-                let handle = self.lines.get(*index);
-                is_idle && handle.is_some_and(|line| !line.status().connections.is_empty())
-            })
-            .collect()
+    /// Begins a turn: what ended is written down, what there is room for is leased.
+    fn turn(&self, load: &mut Load, room: Room) -> BoxFuture<'static, Turned> {
+        let desk = self.desk.clone();
+        let ended = std::mem::take(&mut load.ended);
+        let under_way = load.is_unsure.then(|| load.rows());
+        async move {
+            let outcome = match desk.turn(&ended, room, under_way).await {
+                Ok(leased) if leased.len() < room.rows => {
+                    // What is due and was not leased waits for another message of its tube.
+                    let rest = match desk.until_due().await {
+                        Duration::ZERO => LOOK_AGAIN,
+                        rest => rest,
+                    };
+                    Ok((leased, rest))
+                }
+                Ok(leased) => Ok((leased, Duration::ZERO)),
+                Err(error) => Err(error),
+            };
+            Turned { ended, outcome }
+        }
+        .boxed()
     }
 
-    async fn send(
-        &self,
-        leased: Vec<Leased>,
-        free: &[usize],
-        trips: &mut BTreeMap<OutId, Trip>,
-        ended: &mut Vec<(i64, Verdict)>,
-    ) {
-        for (row, line) in leased.into_iter().zip(free) {
+    /// How long to rest until the queue is to be looked at; `None` when the store is closed.
+    fn on_turned(&self, turned: Turned, load: &mut Load) -> Option<Duration> {
+        match turned.outcome {
+            Ok((leased, rest)) => {
+                load.is_unsure = false;
+                for row in leased {
+                    load.ahead.insert((row.priority, row.id), row);
+                }
+                Some(rest)
+            }
+            Err(StoreError::Closed) => None,
+            Err(error) => {
+                load.is_unsure = true;
+                load.ended.splice(0..0, turned.ended);
+                tracing::error!(queue = self.desk.name(), %error, "the queue cannot be written");
+                Some(WRITE_AGAIN)
+            }
+        }
+    }
+
+    /// What may be leased. With every place taken, only what is more urgent than what is in hand,
+    /// and only when there is news.
+    fn room(&self, load: &Load, has_news: bool) -> Room {
+        let connected = self.connected().count();
+        if connected == 0 {
+            return Room::of(0);
+        }
+        let all = connected + self.ahead_max;
+        let taken = load.trips.len() + load.ahead.len();
+        if taken < all {
+            return Room::of(all - taken);
+        }
+        match load.ahead.last_key_value() {
+            Some(((priority, _), _)) if has_news && taken < all + self.ahead_max => Room {
+                rows: connected,
+                more_urgent_than: *priority,
+            },
+            _ => Room::of(0),
+        }
+    }
+
+    fn connected(&self) -> impl Iterator<Item = (usize, &LineHandle)> {
+        let lines = self.lines.iter().enumerate();
+        lines.filter(|(_, line)| !line.status().connections.is_empty())
+    }
+
+    /// Gives every line that is connected and carries nothing the most urgent row in hand.
+    async fn send(&self, load: &mut Load) {
+        if load.ahead.is_empty() {
+            return;
+        }
+        let is_idle = |index: usize| load.trips.values().all(|trip| trip.line != index);
+        let free: Vec<usize> = self
+            .connected()
+            .map(|(index, _)| index)
+            .filter(|index| is_idle(*index))
+            .collect();
+        for index in free {
+            let Some(line) = self.lines.get(index) else {
+                continue;
+            };
+            let Some((_, row)) = load.ahead.pop_first() else {
+                return;
+            };
             let id = self.desk.ids.out();
             let outgoing = Outgoing {
                 payload: row.body.into(),
                 kind: OutgoingKind::Download,
                 expires_after: None,
             };
-            let Some(handle) = self.lines.get(*line) else {
-                continue;
-            };
-            if handle.send(id, outgoing).await.is_ok() {
-                trips.insert(
-                    id,
-                    Trip {
-                        row: row.id,
-                        attempt: row.attempt,
-                        line: *line,
-                    },
-                );
+            if line.send(id, outgoing).await.is_ok() {
+                let trip = Trip {
+                    row: row.id,
+                    attempt: row.attempt,
+                    line: index,
+                };
+                load.trips.insert(id, trip);
             } else {
-                ended.push((row.id, deferred("the line was stopped", "")));
+                let verdict = deferred("the line was stopped", "");
+                load.ended.push((row.id, verdict));
             }
         }
     }
 
-    fn drain(&mut self, trips: &mut BTreeMap<OutId, Trip>, ended: &mut Vec<(i64, Verdict)>) {
-        while let Ok(news) = self.finished.try_recv() {
-            self.on_news(news, trips, ended);
-        }
-    }
-
-    fn on_news(
-        &self,
-        news: Finished,
-        trips: &mut BTreeMap<OutId, Trip>,
-        ended: &mut Vec<(i64, Verdict)>,
-    ) {
+    fn on_news(&self, news: Finished, load: &mut Load) {
         let Finished::Sent(id, outcome) = news else {
             return;
         };
-        let Some(trip) = trips.remove(&id) else {
+        let Some(trip) = load.trips.remove(&id) else {
             return;
         };
         let verdict = self.verdict(outcome, trip.attempt);
@@ -181,7 +281,7 @@ impl Courier {
                 "not taken"
             );
         }
-        ended.push((trip.row, verdict));
+        load.ended.push((trip.row, verdict));
     }
 
     fn verdict(&self, outcome: SendOutcome, attempt: i64) -> Verdict {
@@ -215,6 +315,24 @@ impl Courier {
         }
         verdict
     }
+}
+
+/// A loop that has nothing to do yet rests so long at least.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+
+/// The end of the turn, if one has begun.
+async fn poll(turn: &mut Option<BoxFuture<'static, Turned>>) -> Turned {
+    match turn {
+        Some(turn) => turn.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What was leased and will not be sent any more goes back to the queue.
+fn give_back(load: &mut Load) {
+    let ahead = std::mem::take(&mut load.ahead).into_values();
+    let why = || deferred("the program stopped before it was sent", "");
+    load.ended.extend(ahead.map(|row| (row.id, why())));
 }
 
 fn deferred(reason: &str, answer: &str) -> Verdict {

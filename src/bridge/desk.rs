@@ -29,6 +29,24 @@ pub(super) enum Destination {
     Device(Arc<LineSite>),
 }
 
+/// How much a courier can take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) rows: usize,
+    /// Only rows with a lower priority rank.
+    pub(super) more_urgent_than: i64,
+}
+
+impl Room {
+    /// For so many rows of any priority.
+    pub(super) const fn of(rows: usize) -> Self {
+        Self {
+            rows,
+            more_urgent_than: LeaseTerms::ANY_PRIORITY,
+        }
+    }
+}
+
 /// One destination's desk.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
@@ -72,7 +90,7 @@ impl Desk {
     pub(super) async fn turn(
         &self,
         ended: &[(i64, Verdict)],
-        free: usize,
+        room: Room,
         under_way: Option<Vec<i64>>,
     ) -> Result<Vec<Leased>, StoreError> {
         let name = self.name();
@@ -80,11 +98,9 @@ impl Desk {
         let (now, backoff) = (self.clock.utc_micros(), self.backoff);
         let destination = self.destination.clone();
         let run = self.ids.run().to_owned();
-        let count_max = i64::try_from(free).unwrap_or(0);
+        let count_max = i64::try_from(room.rows).unwrap_or(0);
         let work = move |db: &mut dyn Db| {
-            for (row, verdict) in &ended {
-                queue::settle_attempt(db, *row, &run, verdict, backoff, now)?;
-            }
+            queue::settle_attempts(db, &ended, &run, backoff, now)?;
             if let Some(under_way) = &under_way {
                 queue::reclaim(db, &name, under_way, now)?;
             }
@@ -97,6 +113,7 @@ impl Desk {
                 now,
                 until: now + LEASE,
                 count_max,
+                more_urgent_than: room.more_urgent_than,
             };
             let mut renderer: Box<dyn Render> = match &destination {
                 Destination::Host(site) => Box::new(ResultRenderer {

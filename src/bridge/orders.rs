@@ -144,7 +144,17 @@ pub(super) struct DownloadRenderer<'a> {
 }
 
 impl Render for DownloadRenderer<'_> {
-    fn render(&mut self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
+    fn render(
+        &mut self,
+        db: &mut dyn Db,
+        pending: &[Pending],
+    ) -> Result<Vec<Rendered>, StoreError> {
+        pending.iter().map(|row| self.rendered(db, row)).collect()
+    }
+}
+
+impl DownloadRenderer<'_> {
+    fn rendered(&self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
         let is_cancel = pending.kind == crate::queue::DownloadKind::Cancel.code();
         let specimen = book::specimen_by_id(db, pending.specimen)?;
         let patient = book::patient_of(db, specimen.patient)?;

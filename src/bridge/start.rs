@@ -84,6 +84,10 @@ pub struct Running {
 /// Host connections that send orders at once; more are refused, visibly.
 const HOST_CONNECTIONS_MAX: usize = 16;
 
+/// Messages for a host that are leased before a connection is free: what a host takes while one
+/// transaction goes to disk.
+const HOST_AHEAD_MAX: usize = 128;
+
 /// Opens the store, finishes what the last run left, and opens every line.
 ///
 /// # Errors
@@ -343,8 +347,14 @@ impl Starter {
             ids: Arc::clone(&self.ids),
             backoff,
         };
+        let ahead_max = match &desk.destination {
+            Destination::Host(_) => HOST_AHEAD_MAX,
+            // A device is told as late as possible: an order may be cancelled until then.
+            Destination::Http(_) | Destination::Device(_) => 0,
+        };
         let courier = Courier {
             desk,
+            ahead_max,
             lines,
             finished,
             queue_changed,

@@ -51,12 +51,25 @@ pub struct JsonRenderer<'a> {
 }
 
 impl Render for JsonRenderer<'_> {
-    fn render(&mut self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
-        let Some(report) = Report::read(db, self.site, pending, self.now)? else {
-            return Ok(Rendered::Nothing);
-        };
-        let control_id = format!("{}-{}", self.run, pending.id);
-        let document = document(&report, &control_id, self.now);
+    fn render(
+        &mut self,
+        db: &mut dyn Db,
+        pending: &[Pending],
+    ) -> Result<Vec<Rendered>, StoreError> {
+        let reports = Report::read_all(db, self.site, pending, self.now)?;
+        let rows = pending.iter().zip(reports);
+        rows.map(|(row, report)| match report {
+            Some(report) => self.rendered(row, &report),
+            None => Ok(Rendered::Nothing),
+        })
+        .collect()
+    }
+}
+
+impl JsonRenderer<'_> {
+    fn rendered(&self, row: &Pending, report: &Report<'_>) -> Result<Rendered, StoreError> {
+        let control_id = format!("{}-{}", self.run, row.id);
+        let document = document(report, &control_id, self.now);
         let body =
             serde_json::to_vec(&document).map_err(|error| StoreError::value(error.to_string()))?;
         Ok(Rendered::Message { control_id, body })

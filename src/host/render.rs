@@ -27,11 +27,24 @@ pub struct ResultRenderer<'a> {
 }
 
 impl Render for ResultRenderer<'_> {
-    fn render(&mut self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
-        let Some(report) = Report::read(db, self.site, pending, self.now)? else {
-            return Ok(Rendered::Nothing);
-        };
-        let control_id = format!("{}-{}", self.run, pending.id);
+    fn render(
+        &mut self,
+        db: &mut dyn Db,
+        pending: &[Pending],
+    ) -> Result<Vec<Rendered>, StoreError> {
+        let reports = Report::read_all(db, self.site, pending, self.now)?;
+        let rows = pending.iter().zip(reports);
+        rows.map(|(row, report)| match report {
+            Some(report) => self.rendered(row, &report),
+            None => Ok(Rendered::Nothing),
+        })
+        .collect()
+    }
+}
+
+impl ResultRenderer<'_> {
+    fn rendered(&self, row: &Pending, report: &Report<'_>) -> Result<Rendered, StoreError> {
+        let control_id = format!("{}-{}", self.run, row.id);
         let text = report.message(&control_id);
         let text = text.map_err(|error| StoreError::value(error.to_string()))?;
         match self.site.charset.encode(&text) {

@@ -1,6 +1,8 @@
 //! What one message to a host tells, whatever its form: the order's patient, the tube, each ordered
 //! item that has news, the result versions.
 
+use std::collections::BTreeMap;
+
 use labwire_protocols::hl7::Message;
 
 use crate::{
@@ -95,39 +97,79 @@ impl Part<'_> {
     }
 }
 
+/// What several messages tell, each thing read once.
+struct Read {
+    results: BTreeMap<i64, StoredResult>,
+    tubes: BTreeMap<i64, BookSpecimen>,
+    items: BTreeMap<i64, Vec<BookItem>>,
+    done: BTreeMap<i64, Vec<String>>,
+    patients: BTreeMap<i64, BookPatient>,
+}
+
+fn missing() -> StoreError {
+    StoreError::value("the queue names a row that is not there")
+}
+
 impl<'a> Report<'a> {
-    /// Reads what a queue row tells; `None` when all of it was replaced meanwhile.
-    pub(super) fn read(
+    /// Reads what queue rows tell, by the same few statements however many they are; `None` for
+    /// a row of which all was replaced meanwhile.
+    pub(super) fn read_all(
+        db: &mut dyn Db,
+        site: &'a HostSite,
+        pending: &[Pending],
+        now: i64,
+    ) -> Result<Vec<Option<Self>>, StoreError> {
+        let ids: Vec<i64> = pending.iter().flat_map(|row| &row.results).copied().collect();
+        let tubes: Vec<i64> = pending.iter().map(|row| row.specimen).collect();
+        let mut read = Read {
+            results: settle::results_by_ids(db, &ids)?,
+            tubes: book::specimens_by_ids(db, &tubes)?,
+            items: book::items_of(db, &tubes)?,
+            done: settle::released_tests_of(db, &tubes)?,
+            patients: BTreeMap::new(),
+        };
+        let owners = read.tubes.values().map(|tube| tube.patient).collect();
+        read.patients = book::patients_of(db, &owners)?;
+        pending
+            .iter()
+            .map(|row| Self::of(db, site, row, now, &read))
+            .collect()
+    }
+
+    fn of(
         db: &mut dyn Db,
         site: &'a HostSite,
         pending: &Pending,
         now: i64,
+        read: &Read,
     ) -> Result<Option<Self>, StoreError> {
         let mut results = Vec::new();
-        for stored in settle::results_by_ids(db, &pending.results)? {
+        for id in &pending.results {
+            let stored = read.results.get(id).ok_or_else(missing)?;
             if stored.state == ResultState::Released {
-                let before = settle::told_before(db, &stored)?;
-                let first = settle::versions_before(db, &stored)?
+                let before = settle::told_before(db, stored)?;
+                let first = settle::versions_before(db, stored)?
                     .last()
                     .map_or(stored.id, |first| first.id);
                 results.push(Told {
-                    status: Status::of(&stored, before.as_ref()),
+                    status: Status::of(stored, before.as_ref()),
                     first,
-                    stored,
+                    stored: stored.clone(),
                 });
             }
         }
         if results.is_empty() {
             return Ok(None);
         }
-        let tube = book::specimen_by_id(db, pending.specimen)?;
+        let tube = read.tubes.get(&pending.specimen).ok_or_else(missing)?;
+        let patient = read.patients.get(&tube.patient).ok_or_else(missing)?;
         Ok(Some(Self {
             site,
             time: site.laboratory.hl7_time(now),
-            patient: book::patient_of(db, tube.patient)?,
-            items: book::open_items(db, tube.id)?,
-            done: settle::released_tests(db, tube.id)?,
-            tube,
+            patient: patient.clone(),
+            items: read.items.get(&tube.id).cloned().unwrap_or_default(),
+            done: read.done.get(&tube.id).cloned().unwrap_or_default(),
+            tube: tube.clone(),
             results,
         }))
     }

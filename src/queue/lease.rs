@@ -1,48 +1,74 @@
 //! Leasing rows to workers, and what became of each try.
 
+use std::collections::BTreeMap;
+
 use crate::{
+    book::json,
     model::{QueueEvent, QueueState},
-    store::{Db, Param, Row, Sql, StoreError},
+    store::{Db, Insert, Param, Row, Sql, StoreError},
 };
 
-/// Rows that may go now: due, and no earlier open row of the same tube to the same destination.
+/// Rows that may go now: due, more urgent than `$4`, no earlier open row of the same tube to the same
+/// destination, and no earlier version of their results set aside (asked only while anything is).
 const CANDIDATES: Sql = Sql::same(
-    "SELECT q.id, q.kind, q.specimen, q.attempts, q.control_id, q.body FROM queue q \
-     WHERE q.destination = $1 AND q.state = 'waiting' AND q.due_at <= $2 \
+    "SELECT q.id, q.kind, q.specimen, q.attempts, q.control_id, q.body, q.priority FROM queue q \
+     WHERE q.destination = $1 AND q.state = 'waiting' AND q.due_at <= $2 AND q.priority < $4 \
      AND NOT EXISTS (SELECT 1 FROM queue e WHERE e.specimen = q.specimen \
        AND e.destination = q.destination AND e.id < q.id AND e.state IN ('waiting', 'leased')) \
-     AND NOT EXISTS (SELECT 1 FROM queue_result own \
-       JOIN result mine ON mine.id = own.result \
-       JOIN queue_result other ON other.result = mine.supersedes \
-       JOIN queue aside ON aside.id = other.queue AND aside.state = 'set-aside' \
-       WHERE own.queue = q.id) \
+     AND (NOT EXISTS (SELECT 1 FROM queue WHERE state = 'set-aside') \
+       OR NOT EXISTS (SELECT 1 FROM queue_result own \
+         JOIN result mine ON mine.id = own.result \
+         JOIN queue_result other ON other.result = mine.supersedes \
+         JOIN queue aside ON aside.id = other.queue AND aside.state = 'set-aside' \
+         WHERE own.queue = q.id)) \
      ORDER BY q.priority, q.id LIMIT $3",
 );
-const TAKE: Sql = Sql::same(
-    "UPDATE queue SET state = 'leased', lease_owner = $2, lease_until = $3, \
-     attempts = attempts + 1, tried_at = coalesce(tried_at, $4) \
-     WHERE id = $1 AND state = 'waiting'",
-);
-const KEEP_BODY: Sql =
-    Sql::same("UPDATE queue SET control_id = $2, body = $3 WHERE id = $1 AND body IS NULL");
-const CLOSE: Sql = Sql::same(
-    "UPDATE queue SET state = $2, closed_at = $3, reason = $4, answer = $5, closed_by = $6, \
-     lease_owner = NULL, lease_until = NULL WHERE id = $1",
-);
+/// Row, owner, end of the lease, now, control id, body: the last two stay what they are where they
+/// are.
+const TAKE: Insert = Insert {
+    into: "UPDATE queue SET state = 'leased', lease_owner = v.column2, lease_until = v.column3, \
+           attempts = attempts + 1, tried_at = coalesce(tried_at, v.column4), \
+           control_id = coalesce(control_id, v.column5), body = coalesce(body, v.column6) FROM (",
+    columns: 6,
+    tail: ") AS v WHERE queue.id = v.column1 AND queue.state = 'waiting'",
+};
+/// Row, state, now, reason, answer, by whom.
+const CLOSE: Insert = Insert {
+    into: "UPDATE queue SET state = v.column2, closed_at = v.column3, reason = v.column4, \
+           answer = v.column5, closed_by = v.column6, lease_owner = NULL, lease_until = NULL FROM (",
+    columns: 6,
+    tail: ") AS v WHERE queue.id = v.column1",
+};
 const DEFER: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', due_at = $2, reason = $3, answer = $4, \
      lease_owner = NULL, lease_until = NULL WHERE id = $1",
 );
 const LEASED: Sql =
     Sql::same("SELECT id FROM queue WHERE state = 'leased' AND destination = $1 ORDER BY id");
-const STATE: Sql = Sql::same("SELECT state, attempts, lease_owner FROM queue WHERE id = $1");
+const STATES: Sql = Sql {
+    sqlite: "SELECT id, state, attempts, lease_owner FROM queue \
+             WHERE id IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT id, state, attempts, lease_owner FROM queue WHERE id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value))",
+};
 const VOID: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', lease_owner = NULL, lease_until = NULL, \
      reason = 'the program stopped while this was on its way' WHERE state = 'leased'",
 );
-const RESULTS: Sql = Sql::same("SELECT result FROM queue_result WHERE queue = $1 ORDER BY result");
-const ITEMS: Sql =
-    Sql::same("SELECT order_item FROM queue_order WHERE queue = $1 ORDER BY order_item");
+const RESULTS: Sql = Sql {
+    sqlite: "SELECT queue, result FROM queue_result \
+             WHERE queue IN (SELECT value FROM json_each($1)) ORDER BY queue, result",
+    postgres: "SELECT queue, result FROM queue_result WHERE queue IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               ORDER BY queue, result",
+};
+const ITEMS: Sql = Sql {
+    sqlite: "SELECT queue, order_item FROM queue_order \
+             WHERE queue IN (SELECT value FROM json_each($1)) ORDER BY queue, order_item",
+    postgres: "SELECT queue, order_item FROM queue_order WHERE queue IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               ORDER BY queue, order_item",
+};
 const EARLIEST_DUE: Sql =
     Sql::same("SELECT min(due_at) FROM queue WHERE destination = $1 AND state = 'waiting'");
 
@@ -52,11 +78,8 @@ const RESULT: &str = "result";
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &CANDIDATES,
-    &TAKE,
-    &KEEP_BODY,
-    &CLOSE,
     &DEFER,
-    &STATE,
+    &STATES,
     &LEASED,
     &VOID,
     &RESULTS,
@@ -79,13 +102,18 @@ pub struct Pending {
     pub items: Vec<i64>,
 }
 
-/// Turns a pending row into bytes, inside the leasing transaction.
+/// Turns pending rows into bytes, inside the leasing transaction.
 pub trait Render: Send {
-    /// The message, or `None` when nothing is left to say (everything in it was replaced).
+    /// One message a row, in the order of the rows. What has a permanent reason not to be said is
+    /// [`Rendered::Impossible`] and no error.
     ///
     /// # Errors
-    /// The store's. `Err` with a permanent reason is given as [`Rendered::Impossible`].
-    fn render(&mut self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError>;
+    /// The store's.
+    fn render(
+        &mut self,
+        db: &mut dyn Db,
+        pending: &[Pending],
+    ) -> Result<Vec<Rendered>, StoreError>;
 }
 
 /// What rendering gave.
@@ -113,6 +141,8 @@ pub struct Leased {
     pub kind: String,
     /// The tube.
     pub specimen: i64,
+    /// [`crate::model::Priority::rank`] of the row.
+    pub priority: i64,
     /// This try counts as number … from 1.
     pub attempt: i64,
     /// The control id of every try.
@@ -143,6 +173,16 @@ pub enum Verdict {
         /// The peer's answer.
         answer: String,
     },
+}
+
+impl Verdict {
+    const fn event(&self) -> QueueEvent {
+        match self {
+            Self::Accepted { .. } => QueueEvent::Accepted,
+            Self::Deferred { .. } => QueueEvent::Deferred,
+            Self::Refused { .. } => QueueEvent::Refused,
+        }
+    }
 }
 
 /// Bounded exponential backoff between tries.
@@ -186,6 +226,13 @@ pub struct LeaseTerms<'a> {
     pub until: i64,
     /// At most so many rows.
     pub count_max: i64,
+    /// Only rows with a lower priority rank than this.
+    pub more_urgent_than: i64,
+}
+
+impl LeaseTerms<'_> {
+    /// For [`LeaseTerms::more_urgent_than`]: every row.
+    pub const ANY_PRIORITY: i64 = i64::MAX;
 }
 
 /// Leases due rows, STAT first, then oldest; a row whose tube has an earlier open message waits.
@@ -197,123 +244,133 @@ pub fn lease(
     terms: &LeaseTerms<'_>,
     render: &mut dyn Render,
 ) -> Result<Vec<Leased>, StoreError> {
-    let params: [Param; 3] = [
+    let params: [Param; 4] = [
         terms.destination.into(),
         terms.now.into(),
         terms.count_max.into(),
+        terms.more_urgent_than.into(),
     ];
     let rows = db.rows(&CANDIDATES, &params)?;
-    let mut leased = Vec::with_capacity(rows.len());
-    for row in &rows {
-        leased.extend(lease_one(db, terms, row, render)?);
-    }
-    Ok(leased)
-}
-
-fn lease_one(
-    db: &mut dyn Db,
-    terms: &LeaseTerms<'_>,
-    row: &Row,
-    render: &mut dyn Render,
-) -> Result<Option<Leased>, StoreError> {
-    let id = row.int(0)?;
-    let (control_id, body) = match (
-        row.opt_text(4)?.map(str::to_owned),
-        row.opt_blob(5)?.map(<[u8]>::to_vec),
-    ) {
-        (Some(control_id), Some(body)) => (control_id, body),
-        _ => match first_body(db, terms, row, render)? {
-            Some(rendered) => rendered,
-            None => return Ok(None),
-        },
-    };
-    let params: [Param; 4] = [
-        id.into(),
-        terms.owner.into(),
-        terms.until.into(),
-        terms.now.into(),
-    ];
-    if db.exec(&TAKE, &params)? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(Leased {
-        id,
-        kind: row.text(1)?.to_owned(),
-        specimen: row.int(2)?,
-        attempt: row.int(3)? + 1,
-        control_id,
-        body,
-    }))
-}
-
-fn first_body(
-    db: &mut dyn Db,
-    terms: &LeaseTerms<'_>,
-    row: &Row,
-    render: &mut dyn Render,
-) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-    let id = row.int(0)?;
-    let pending = Pending {
-        id,
-        kind: row.text(1)?.to_owned(),
-        specimen: row.int(2)?,
-        results: ids(db, &RESULTS, id)?,
-        items: match row.text(1)? {
-            RESULT => Vec::new(),
-            _ => ids(db, &ITEMS, id)?,
-        },
-    };
-    match render.render(db, &pending)? {
-        Rendered::Message { control_id, body } => {
-            let params: [Param; 3] = [id.into(), control_id.as_str().into(), body.clone().into()];
-            db.exec(&KEEP_BODY, &params)?;
-            Ok(Some((control_id, body)))
-        }
-        Rendered::Nothing => {
-            close(
-                db,
-                id,
-                QueueState::Superseded,
-                terms.now,
-                ["nothing left to say", "", ""],
-            )?;
-            Ok(None)
-        }
-        Rendered::Impossible(reason) => {
-            close(db, id, QueueState::SetAside, terms.now, [&reason, "", ""])?;
-            Ok(None)
-        }
-    }
-}
-
-fn ids(db: &mut dyn Db, sql: &Sql, queue: i64) -> Result<Vec<i64>, StoreError> {
-    db.rows(sql, &[queue.into()])?
+    let fresh: Vec<&Row> = rows
         .iter()
-        .map(|row| row.int(0))
-        .collect()
+        .filter(|row| !matches!(row.opt_blob(5), Ok(Some(_))))
+        .collect();
+    let mut first = first_bodies(db, terms, &fresh, render)?;
+    let mut leased = Vec::with_capacity(rows.len());
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let id = row.int(0)?;
+        let (control_id, body) = match (row.opt_text(4)?, row.opt_blob(5)?) {
+            (Some(control_id), Some(body)) => (control_id.to_owned(), body.to_vec()),
+            _ => match first.remove(&id) {
+                Some(rendered) => rendered,
+                None => continue,
+            },
+        };
+        taken.push(vec![
+            id.into(),
+            terms.owner.into(),
+            terms.until.into(),
+            terms.now.into(),
+            control_id.as_str().into(),
+            body.as_slice().into(),
+        ]);
+        leased.push(Leased {
+            id,
+            kind: row.text(1)?.to_owned(),
+            specimen: row.int(2)?,
+            priority: row.int(6)?,
+            attempt: row.int(3)? + 1,
+            control_id,
+            body,
+        });
+    }
+    let count = u64::try_from(taken.len()).unwrap_or(u64::MAX);
+    match db.insert_rows(&TAKE, taken)?.0 {
+        changed if changed == count => Ok(leased),
+        _ => Err(StoreError::value("a row to lease that does not wait")),
+    }
 }
 
-fn close(
+/// Control ids and bodies of rows that were never tried, by row; one that has nothing to say is
+/// closed instead.
+fn first_bodies(
     db: &mut dyn Db,
-    id: i64,
-    state: QueueState,
-    now: i64,
-    [reason, answer, by]: [&str; 3],
-) -> Result<(), StoreError> {
-    let params: [Param; 6] = [
+    terms: &LeaseTerms<'_>,
+    rows: &[&Row],
+    render: &mut dyn Render,
+) -> Result<BTreeMap<i64, (String, Vec<u8>)>, StoreError> {
+    if rows.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut of_kind = [Vec::new(), Vec::new()];
+    for row in rows {
+        let [results, others] = &mut of_kind;
+        let is_result = row.text(1)? == RESULT;
+        (if is_result { results } else { others }).push(row.int(0)?);
+    }
+    let mut results = ids(db, &RESULTS, &of_kind[0])?;
+    let mut items = ids(db, &ITEMS, &of_kind[1])?;
+    let mut pending = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.int(0)?;
+        pending.push(Pending {
+            id,
+            kind: row.text(1)?.to_owned(),
+            specimen: row.int(2)?,
+            results: results.remove(&id).unwrap_or_default(),
+            items: items.remove(&id).unwrap_or_default(),
+        });
+    }
+    let rendered = render.render(db, &pending)?;
+    if rendered.len() != pending.len() {
+        return Err(StoreError::value("a row that was not rendered"));
+    }
+    let mut bodies = BTreeMap::new();
+    let mut closed = Vec::new();
+    for (row, rendered) in pending.iter().zip(rendered) {
+        match rendered {
+            Rendered::Message { control_id, body } => {
+                bodies.insert(row.id, (control_id, body));
+            }
+            Rendered::Nothing => {
+                let why = "nothing left to say";
+                closed.push(closing(row.id, QueueState::Superseded, terms.now, [why, ""]));
+            }
+            Rendered::Impossible(why) => {
+                closed.push(closing(row.id, QueueState::SetAside, terms.now, [&why, ""]));
+            }
+        }
+    }
+    db.insert_rows(&CLOSE, closed)?;
+    Ok(bodies)
+}
+
+/// What is linked to rows of the queue, by row.
+fn ids(db: &mut dyn Db, sql: &Sql, rows: &[i64]) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
+    let mut linked: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    if rows.is_empty() {
+        return Ok(linked);
+    }
+    for row in db.rows(sql, &[json(&rows)?.into()])? {
+        linked.entry(row.int(0)?).or_default().push(row.int(1)?);
+    }
+    Ok(linked)
+}
+
+/// A row of [`CLOSE`], closed by no person.
+fn closing(id: i64, state: QueueState, now: i64, [reason, answer]: [&str; 2]) -> Vec<Param> {
+    vec![
         id.into(),
         state.code().into(),
         now.into(),
         reason.into(),
         answer.into(),
-        by.into(),
-    ];
-    db.exec(&CLOSE, &params)?;
-    Ok(())
+        "".into(),
+    ]
 }
 
-/// Records how a try ended. A verdict about a row that this owner no longer leases changes
-/// nothing and returns false: a late answer never closes somebody else's try.
+/// Records how one try ended; see [`settle_attempts`].
 ///
 /// # Errors
 /// The store's.
@@ -325,36 +382,64 @@ pub fn settle_attempt(
     backoff: Backoff,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let Some(row) = db.row_opt(&STATE, &[id.into()])? else {
-        return Ok(false);
-    };
-    if row.opt_text(2)? != Some(owner) {
-        return Ok(false);
+    let one = [(id, verdict.clone())];
+    Ok(settle_attempts(db, &one, owner, backoff, now)? == 1)
+}
+
+/// Records how tries ended; returns of how many. A verdict about a row that this owner no longer
+/// leases changes nothing: a late answer never closes somebody else's try.
+///
+/// # Errors
+/// The store's.
+pub fn settle_attempts(
+    db: &mut dyn Db,
+    ended: &[(i64, Verdict)],
+    owner: &str,
+    backoff: Backoff,
+    now: i64,
+) -> Result<usize, StoreError> {
+    if ended.is_empty() {
+        return Ok(0);
     }
-    let state = QueueState::from_code(row.text(0)?);
-    let event = match verdict {
-        Verdict::Accepted { .. } => QueueEvent::Accepted,
-        Verdict::Deferred { .. } => QueueEvent::Deferred,
-        Verdict::Refused { .. } => QueueEvent::Refused,
-    };
-    let Some(next) = state.and_then(|state| state.on(event)) else {
-        return Ok(false);
-    };
-    match verdict {
-        Verdict::Accepted { answer } => close(db, id, next, now, ["", answer, ""])?,
-        Verdict::Refused { reason, answer } => close(db, id, next, now, [reason, answer, ""])?,
-        Verdict::Deferred { reason, answer } => {
-            let due = now.saturating_add(backoff.after(row.int(1)?));
-            let params: [Param; 4] = [
-                id.into(),
-                due.into(),
-                reason.as_str().into(),
-                answer.as_str().into(),
-            ];
-            db.exec(&DEFER, &params)?;
+    let list: Vec<i64> = ended.iter().map(|(id, _)| *id).collect();
+    let mut states = BTreeMap::new();
+    for row in db.rows(&STATES, &[json(&list)?.into()])? {
+        states.insert(row.int(0)?, row);
+    }
+    let mut count = 0;
+    let mut closed = Vec::new();
+    for (id, verdict) in ended {
+        // Taken out, so that a second verdict about one try finds nothing.
+        let Some(row) = states.remove(id) else {
+            continue;
+        };
+        if row.opt_text(3)? != Some(owner) {
+            continue;
+        }
+        let state = QueueState::from_code(row.text(1)?);
+        let Some(next) = state.and_then(|state| state.on(verdict.event())) else {
+            continue;
+        };
+        count += 1;
+        match verdict {
+            Verdict::Accepted { answer } => closed.push(closing(*id, next, now, ["", answer])),
+            Verdict::Refused { reason, answer } => {
+                closed.push(closing(*id, next, now, [reason, answer]));
+            }
+            Verdict::Deferred { reason, answer } => {
+                let due = now.saturating_add(backoff.after(row.int(2)?));
+                let params: [Param; 4] = [
+                    (*id).into(),
+                    due.into(),
+                    reason.as_str().into(),
+                    answer.as_str().into(),
+                ];
+                db.exec(&DEFER, &params)?;
+            }
         }
     }
-    Ok(true)
+    db.insert_rows(&CLOSE, closed)?;
+    Ok(count)
 }
 
 /// Gives back leases of a destination that nobody knows of: a lease may have been written although

@@ -29,7 +29,7 @@ use self::{
 };
 
 pub use self::rows::{
-    StoredResult, of_barcode, of_message, released_tests, result_by_id,
+    StoredResult, of_barcode, of_message, released_tests_of, result_by_id,
     results_by_ids, told_before, versions_before,
 };
 

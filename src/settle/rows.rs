@@ -74,11 +74,16 @@ const TRIED: Sql = Sql::same(
     "SELECT 1 FROM queue_result r JOIN queue q ON q.id = r.queue \
      WHERE r.result = $1 AND q.body IS NOT NULL LIMIT 1",
 );
-const RELEASED_TESTS: Sql = Sql::same(
-    "SELECT DISTINCT test FROM result \
-     WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
-     AND test IS NOT NULL AND state = 'released'",
-);
+const RELEASED_TESTS: Sql = Sql {
+    sqlite: "SELECT DISTINCT s.id, r.test FROM specimen s \
+             JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id \
+             WHERE s.id IN (SELECT value FROM json_each($1)) \
+             AND r.test IS NOT NULL AND r.state = 'released'",
+    postgres: "SELECT DISTINCT s.id, r.test FROM specimen s \
+               JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id WHERE s.id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               AND r.test IS NOT NULL AND r.state = 'released'",
+};
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
@@ -231,21 +236,18 @@ pub fn result_by_id(db: &mut dyn Db, id: i64) -> Result<Option<StoredResult>, St
         .transpose()
 }
 
-/// Result versions in the order of their ids, by one statement.
+/// Result versions by id, by one statement; one that is not there is left out.
 ///
 /// # Errors
-/// The store's; [`StoreError::Value`] when one is not there.
-pub fn results_by_ids(db: &mut dyn Db, ids: &[i64]) -> Result<Vec<StoredResult>, StoreError> {
-    let found: Vec<StoredResult> = db
-        .rows(&BY_IDS, &[json(&ids)?.into()])?
+/// The store's.
+pub fn results_by_ids(
+    db: &mut dyn Db,
+    ids: &[i64],
+) -> Result<BTreeMap<i64, StoredResult>, StoreError> {
+    db.rows(&BY_IDS, &[json(&ids)?.into()])?
         .iter()
-        .map(read)
-        .collect::<Result<_, _>>()?;
-    if found.len() == ids.len() {
-        Ok(found)
-    } else {
-        Err(StoreError::value("a result that is named is not stored"))
-    }
+        .map(|row| Ok((row.int(0)?, read(row)?)))
+        .collect()
 }
 
 /// Every result of a journalled message, in the message's order.
@@ -307,15 +309,20 @@ pub fn versions_before(
     Ok(versions)
 }
 
-/// The tests of a tube that have a released result.
+/// The tests of each of these tubes that have a released result, by one statement.
 ///
 /// # Errors
 /// The store's.
-pub fn released_tests(db: &mut dyn Db, specimen: i64) -> Result<Vec<String>, StoreError> {
-    db.rows(&RELEASED_TESTS, &[specimen.into()])?
-        .iter()
-        .map(|row| row.text(0).map(str::to_owned))
-        .collect()
+pub fn released_tests_of(
+    db: &mut dyn Db,
+    specimens: &[i64],
+) -> Result<BTreeMap<i64, Vec<String>>, StoreError> {
+    let mut tests: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for row in db.rows(&RELEASED_TESTS, &[json(&specimens)?.into()])? {
+        let of_tube = tests.entry(row.int(0)?).or_default();
+        of_tube.push(row.text(1)?.to_owned());
+    }
+    Ok(tests)
 }
 
 /// What an order on this barcode may let go on: results that came before any order on the tube,

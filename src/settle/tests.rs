@@ -196,6 +196,7 @@ impl Lab {
                 now,
                 until: now + MINUTE,
                 count_max: 10,
+                more_urgent_than: LeaseTerms::ANY_PRIORITY,
             };
             let leased = queue::lease(db, &terms, &mut Texts)?;
             Ok(leased
@@ -227,7 +228,17 @@ fn settle_context<'a>(
 struct Texts;
 
 impl Render for Texts {
-    fn render(&mut self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
+    fn render(
+        &mut self,
+        db: &mut dyn Db,
+        pending: &[Pending],
+    ) -> Result<Vec<Rendered>, StoreError> {
+        pending.iter().map(|row| Self::rendered(db, row)).collect()
+    }
+}
+
+impl Texts {
+    fn rendered(db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
         let tube = book::specimen_by_id(db, pending.specimen)?;
         let patient = book::patient_of(db, tube.patient)?;
         let who = patient.fields.expose().get(&3).cloned().unwrap_or_default();

@@ -241,12 +241,13 @@ impl Sql {
     }
 }
 
-/// An `INSERT` of many rows in one statement: `into` and `tail` around the `VALUES` lists.
+/// One statement over many rows: `into` and `tail` around the `VALUES` lists. An `INSERT`, or an
+/// `UPDATE … FROM (VALUES …) AS v`, whose columns are `v.column1`, `v.column2`, ….
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Insert {
     /// Up to and without `VALUES`, such as `INSERT INTO frame (line, text)`.
     pub into: &'static str,
-    /// How many columns `into` names.
+    /// How many values a row has.
     pub columns: usize,
     /// What follows, such as `ON CONFLICT DO NOTHING` or `RETURNING id`; may be empty.
     pub tail: &'static str,

@@ -94,15 +94,22 @@ impl SiteRules for Rules {
 struct Oru;
 
 impl Render for Oru {
-    fn render(&mut self, _: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
-        let control_id = format!("LW-{}", pending.id);
-        let body = format!(
-            "MSH|^~\\&|LABWIRE||HIS||20260310080000||ORU^R01^ORU_R01|{control_id}|P|2.5.1\r"
-        );
-        Ok(Rendered::Message {
-            control_id,
-            body: body.into_bytes(),
-        })
+    fn render(
+        &mut self,
+        _: &mut dyn Db,
+        pending: &[Pending],
+    ) -> Result<Vec<Rendered>, StoreError> {
+        let rendered = |row: &Pending| {
+            let control_id = format!("LW-{}", row.id);
+            let body = format!(
+                "MSH|^~\\&|LABWIRE||HIS||20260310080000||ORU^R01^ORU_R01|{control_id}|P|2.5.1\r"
+            );
+            Rendered::Message {
+                control_id,
+                body: body.into_bytes(),
+            }
+        };
+        Ok(pending.iter().map(rendered).collect())
     }
 }
 
@@ -259,6 +266,7 @@ impl Lab {
                 now,
                 until: now + SECOND,
                 count_max: 10,
+                more_urgent_than: LeaseTerms::ANY_PRIORITY,
             };
             for row in queue::lease(db, &terms, &mut Oru)? {
                 let verdict = match answer.as_str() {

@@ -268,6 +268,7 @@ impl Bench {
                 now,
                 until: now + MINUTE,
                 count_max: 10,
+                more_urgent_than: LeaseTerms::ANY_PRIORITY,
             };
             let mut leased = Ok(Vec::new());
             render(&mut |renderer| leased = queue::lease(db, &terms, renderer));

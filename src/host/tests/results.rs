@@ -255,7 +255,7 @@ fn nothing_is_rendered_of_results_that_were_all_replaced() {
             run: "RUN",
             now: MORNING,
         };
-        renderer.render(db, &pending)
+        renderer.render(db, &[pending])
     });
-    assert_eq!(rendered, Rendered::Nothing);
+    assert_eq!(rendered, [Rendered::Nothing]);
 }
