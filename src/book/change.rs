@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     model::OrderStatus,
     queue,
-    store::{Db, Param, Sql, StoreError},
+    store::{Db, Insert, Param, Sql, StoreError},
 };
 
 use super::{
@@ -40,10 +40,11 @@ const SET_STATUSES: Sql = Sql {
                FROM json_array_elements($1::json) j \
                WHERE order_item.id = (j.value ->> 0)::bigint",
 };
-const ADD_TEST: Sql = Sql::same(
-    "INSERT INTO order_test (order_item, test, position) VALUES ($1, $2, $3) \
-     ON CONFLICT (order_item, test) DO NOTHING",
-);
+const ADD_TESTS: Insert = Insert {
+    into: "INSERT INTO order_test (order_item, test, position)",
+    columns: 3,
+    tail: "ON CONFLICT (order_item, test) DO NOTHING",
+};
 const CLEAR_TESTS: Sql = Sql::same("DELETE FROM order_test WHERE order_item = $1");
 const NEWEST_SPECIMEN: Sql = Sql::same(
     "SELECT id, generation, patient, ordered_at FROM specimen WHERE barcode = $1 \
@@ -94,7 +95,6 @@ pub(crate) const ALL: &[&Sql] = &[
     &UPDATE_ITEM,
     &SET_STATUS,
     &SET_STATUSES,
-    &ADD_TEST,
     &CLEAR_TESTS,
     &NEWEST_SPECIMEN,
     &OWN_SPECIMEN,
@@ -245,13 +245,11 @@ fn insert_item(
 }
 
 fn add_tests(db: &mut dyn Db, item: i64, tests: &[String]) -> Result<(), StoreError> {
-    for (position, test) in (0_i64..).zip(tests) {
-        db.exec(
-            &ADD_TEST,
-            &[item.into(), test.as_str().into(), position.into()],
-        )?;
-    }
-    Ok(())
+    let rows = (0_i64..)
+        .zip(tests)
+        .map(|(position, test)| vec![item.into(), test.as_str().into(), position.into()])
+        .collect();
+    db.insert_rows(&ADD_TESTS, rows).map(|_| ())
 }
 
 /// The filler order number of an item: unique in this store, stable, short enough for any HIS.

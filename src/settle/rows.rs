@@ -44,14 +44,15 @@ const BY_ID: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
      received_at, kind FROM result WHERE id = $1",
 );
+/// All in one value: a row that crosses from the database costs more than what it holds.
 const BY_IDS: Sql = Sql {
-    sqlite: "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, \
-             detail, received_at, kind FROM result \
-             WHERE id IN (SELECT value FROM json_each($1)) ORDER BY id",
-    postgres: "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, \
-               detail, received_at, kind FROM result WHERE id IN \
-               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
-               ORDER BY id",
+    sqlite: "SELECT json_group_array(json_array(id, message, line, barcode, specimen, state, \
+             version, supersedes, holds, detail, received_at)) FROM result \
+             WHERE id IN (SELECT value FROM json_each($1))",
+    postgres: "SELECT coalesce(json_agg(json_build_array(id, message, line, barcode, specimen, \
+               state, version, supersedes, holds, detail, received_at)), '[]')::text FROM result \
+               WHERE id IN (SELECT value::bigint FROM json_array_elements_text($1::json) \
+               AS t(value))",
 };
 const BY_MESSAGE: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
@@ -75,14 +76,14 @@ const TRIED: Sql = Sql::same(
      WHERE r.result = $1 AND q.body IS NOT NULL LIMIT 1",
 );
 const RELEASED_TESTS: Sql = Sql {
-    sqlite: "SELECT DISTINCT s.id, r.test FROM specimen s \
+    sqlite: "SELECT s.id, json_group_array(DISTINCT r.test) FROM specimen s \
              JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id \
              WHERE s.id IN (SELECT value FROM json_each($1)) \
-             AND r.test IS NOT NULL AND r.state = 'released'",
-    postgres: "SELECT DISTINCT s.id, r.test FROM specimen s \
+             AND r.test IS NOT NULL AND r.state = 'released' GROUP BY s.id",
+    postgres: "SELECT s.id, json_agg(DISTINCT r.test)::text FROM specimen s \
                JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id WHERE s.id IN \
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
-               AND r.test IS NOT NULL AND r.state = 'released'",
+               AND r.test IS NOT NULL AND r.state = 'released' GROUP BY s.id",
 };
 
 /// Every statement of this module, for the test that prepares them all.
@@ -244,10 +245,42 @@ pub fn results_by_ids(
     db: &mut dyn Db,
     ids: &[i64],
 ) -> Result<BTreeMap<i64, StoredResult>, StoreError> {
-    db.rows(&BY_IDS, &[json(&ids)?.into()])?
-        .iter()
-        .map(|row| Ok((row.int(0)?, read(row)?)))
-        .collect()
+    type Columns = (
+        i64,
+        i64,
+        String,
+        String,
+        Option<i64>,
+        String,
+        i64,
+        Option<i64>,
+        String,
+        String,
+        i64,
+    );
+    let row = db.row(&BY_IDS, &[json(&ids)?.into()])?;
+    let found: Vec<Columns> = unjson(row.text(0)?)?;
+    let mut results = BTreeMap::new();
+    for (id, message, line, barcode, specimen, code, version, supersedes, holds, detail, at) in found
+    {
+        let mut observation: Observation = unjson(&detail)?;
+        observation.holds.clear();
+        let result = StoredResult {
+            id,
+            message,
+            line,
+            barcode,
+            specimen,
+            state: state(&code)?,
+            version,
+            supersedes,
+            holds: unjson(&holds)?,
+            observation,
+            received_at: at,
+        };
+        results.insert(id, result);
+    }
+    Ok(results)
 }
 
 /// Every result of a journalled message, in the message's order.
@@ -317,12 +350,10 @@ pub fn released_tests_of(
     db: &mut dyn Db,
     specimens: &[i64],
 ) -> Result<BTreeMap<i64, Vec<String>>, StoreError> {
-    let mut tests: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for row in db.rows(&RELEASED_TESTS, &[json(&specimens)?.into()])? {
-        let of_tube = tests.entry(row.int(0)?).or_default();
-        of_tube.push(row.text(1)?.to_owned());
-    }
-    Ok(tests)
+    db.rows(&RELEASED_TESTS, &[json(&specimens)?.into()])?
+        .iter()
+        .map(|row| Ok((row.int(0)?, unjson(row.text(1)?)?)))
+        .collect()
 }
 
 /// What an order on this barcode may let go on: results that came before any order on the tube,
