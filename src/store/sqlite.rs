@@ -175,6 +175,9 @@ pub(super) struct SqliteSession {
     access: Access,
     path: Arc<str>,
     failure: Option<StoreError>,
+    /// The present unit of work has a savepoint; the first of a transaction needs none, and saves
+    /// the copies of pages that a savepoint costs.
+    has_savepoint: bool,
 }
 
 impl SqliteSession {
@@ -197,6 +200,7 @@ impl SqliteSession {
             access,
             path,
             failure: None,
+            has_savepoint: false,
         })
     }
 
@@ -315,19 +319,31 @@ impl Db for SqliteSession {
 
 impl Session for SqliteSession {
     fn begin(&mut self) -> Result<(), StoreError> {
+        self.has_savepoint = false;
         // A transaction that only later turns into a write gets "database is locked" at once.
         self.control(match self.access {
-            Access::Write => "BEGIN IMMEDIATE; SAVEPOINT work",
+            Access::Write => "BEGIN IMMEDIATE",
             Access::Read => "BEGIN DEFERRED",
         })
     }
 
     fn next_work(&mut self) -> Result<(), StoreError> {
-        self.control("RELEASE work; SAVEPOINT work")
+        let text = if self.has_savepoint {
+            "RELEASE work; SAVEPOINT work"
+        } else {
+            "SAVEPOINT work"
+        };
+        self.has_savepoint = true;
+        self.control(text)
     }
 
     fn undo_work(&mut self) -> Result<(), StoreError> {
-        self.control("ROLLBACK TO work")
+        // The first work is the whole transaction so far.
+        self.control(if self.has_savepoint {
+            "ROLLBACK TO work"
+        } else {
+            "ROLLBACK; BEGIN IMMEDIATE"
+        })
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

@@ -46,6 +46,45 @@ const CANONICAL_LONG_MAX: usize = 256;
 /// … or after this long; somebody who comes in the meantime makes it a short one.
 const CANONICAL_LONG: Duration = Duration::from_millis(20);
 
+/// Peers wait their share: after a turn of parsed results that kept peers waiting, they have the
+/// writer to themselves for as long as that turn took, this at most …
+const REST_MAX: Duration = Duration::from_millis(20);
+/// … unless none of them comes for so long: a peer on a good network answers sooner.
+const REST_IDLE: Duration = Duration::from_millis(1);
+
+/// Peers are busy while one was served so shortly before a turn of results.
+const PEERS_BUSY: Duration = Duration::from_millis(5);
+
+/// When parsed results may have their next turn. Without it a burst goes in small groups, each
+/// peer's next message behind a turn of results; with it messages pile up and share a turn.
+#[derive(Debug, Default)]
+struct Pace {
+    rest_until: Option<Mono>,
+    /// When the last group began that a peer waited for.
+    peers_at: Option<Mono>,
+}
+
+impl Pace {
+    /// What is left of the rest.
+    fn rest(&self, now: Mono) -> Option<Duration> {
+        let left = self.rest_until?.since(now);
+        (left > Duration::ZERO).then_some(left)
+    }
+
+    /// After a group of so many peers, whose results took so long.
+    fn on_group(&mut self, [began, ended]: [Mono; 2], peers: usize, results: Duration) {
+        if peers > 0 {
+            self.peers_at = Some(began);
+        }
+        if results == Duration::ZERO {
+            return;
+        }
+        let since_peers = self.peers_at.map(|at| ended.since(at));
+        let are_busy = since_peers.is_some_and(|since| since <= results + PEERS_BUSY);
+        self.rest_until = are_busy.then(|| ended.after(results.min(REST_MAX)));
+    }
+}
+
 /// The receiving ends of the writer's queues.
 #[derive(Debug)]
 pub(super) struct Queues {
@@ -75,6 +114,16 @@ impl Queues {
         Turn::ALL
             .into_iter()
             .find_map(|turn| Some((turn, self.take(turn)?)))
+    }
+
+    /// Waits for work of peers, as long as results rest.
+    fn wait_for_peers(&self, rest: Duration) -> Option<(Turn, Work)> {
+        let (turn, ticket) = select! {
+            recv(self.journal) -> ticket => (Turn::Journal, ticket.ok()),
+            recv(self.reply) -> ticket => (Turn::Reply, ticket.ok()),
+            default(rest.min(REST_IDLE)) => return None,
+        };
+        Some((turn, ticket?.work))
     }
 
     /// Waits for work; `None` when the store is to end, once what is queued has been served.
@@ -115,34 +164,60 @@ impl Writer {
     /// unit of work opens it again.
     pub(super) fn run(self, session: Box<dyn Session>) {
         let mut session = Some(session);
-        while let Some(first) = self.queues.wait() {
-            self.serve_unless_panicking(first, &mut session);
+        let mut pace = Pace::default();
+        while let Some(first) = self.next(&mut pace) {
+            self.serve_unless_panicking(first, &mut session, &mut pace);
         }
         while let Some(first) = self.queues.take_first() {
-            self.serve_unless_panicking(first, &mut session);
+            self.serve_unless_panicking(first, &mut session, &mut pace);
         }
         drop(session);
         drop(self.lock);
     }
 
+    fn next(&self, pace: &mut Pace) -> Option<(Turn, Work)> {
+        if let Some(rest) = pace.rest(self.clock.mono()) {
+            let found = self.queues.wait_for_peers(rest);
+            if found.is_some() {
+                return found;
+            }
+            pace.rest_until = None;
+        }
+        self.queues.wait()
+    }
+
     /// A panic outside the work itself (in the drop of an answer, in a driver) costs its group:
     /// nothing is promised, whoever asked is told that the store is closed, the next group goes on.
-    fn serve_unless_panicking(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
+    fn serve_unless_panicking(
+        &self,
+        first: (Turn, Work),
+        slot: &mut Option<Box<dyn Session>>,
+        pace: &mut Pace,
+    ) {
         // The connection is the only thing shared with the next group, and it is given up.
-        if catch_unwind(AssertUnwindSafe(|| self.serve(first, slot))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.serve(first, slot, pace))).is_err() {
             self.board.failed(&StoreError::Panicked);
             *slot = None;
         }
     }
 
-    fn serve(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>) {
+    fn serve(
+        &self,
+        first: (Turn, Work),
+        slot: &mut Option<Box<dyn Session>>,
+        pace: &mut Pace,
+    ) {
         let started = self.clock.mono();
-        let mut group = Group::default();
+        let mut group = Group {
+            results_rest: pace.rest(started).is_some(),
+            ..Group::default()
+        };
         let outcome = self.transaction(first, slot, &mut group, started);
+        let ended = self.clock.mono();
         match &outcome {
             Ok(()) => {
-                let took = self.clock.mono().since(started);
-                self.board.committed(group.jobs.len(), took);
+                self.board.committed(group.jobs.len(), ended.since(started));
+                pace.on_group([started, ended], group.peers, group.results_took);
             }
             Err(error) => {
                 self.board.failed(error);
@@ -203,21 +278,33 @@ impl Writer {
             let Some(work) = next(Turn::Reply) else { break };
             group.run(session, work.into_job())?;
         }
-        let turn_started = self.clock.mono();
-        for count in 1.. {
-            let Some(work) = next(Turn::Canonical) else {
-                break;
-            };
-            group.run(session, work.into_job())?;
-            if self.turn_is_over(count, self.clock.mono().since(turn_started)) {
-                break;
-            }
+        group.peers = group.jobs.len();
+        if !group.results_rest {
+            self.fill_results(|| next(Turn::Canonical), session, group)?;
         }
         // One piece of housekeeping at most, and only in a group that has been quick so far.
         let is_quick = self.clock.mono().since(started) < CANONICAL_SHORT;
         let has_time = turn == Turn::Background || (is_quick && !self.queues.somebody_waits());
         if has_time && let Some(work) = next(Turn::Background) {
             group.run(session, work.into_job())?;
+        }
+        Ok(())
+    }
+
+    fn fill_results(
+        &self,
+        mut next: impl FnMut() -> Option<Work>,
+        session: &mut dyn Session,
+        group: &mut Group,
+    ) -> Result<(), StoreError> {
+        let began = self.clock.mono();
+        for count in 1.. {
+            let Some(work) = next() else { break };
+            group.run(session, work.into_job())?;
+            group.results_took = self.clock.mono().since(began);
+            if self.turn_is_over(count, group.results_took) {
+                break;
+            }
         }
         Ok(())
     }
@@ -258,6 +345,12 @@ fn give_up(slot: &mut Option<Box<dyn Session>>, error: &StoreError) {
 struct Group {
     jobs: Vec<(Box<dyn Job>, Result<(), StoreError>)>,
     works: usize,
+    /// Parsed results have no turn in it.
+    results_rest: bool,
+    /// How many of the jobs a peer waits for.
+    peers: usize,
+    /// How long the turn of parsed results took.
+    results_took: Duration,
 }
 
 impl Group {
