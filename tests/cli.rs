@@ -331,11 +331,11 @@ fn every_planted_inconsistency_of_messages_is_found() {
 #[test]
 fn every_planted_inconsistency_of_results_is_found() {
     check_planted(
-        &["DELETE FROM queue_result WHERE result = 2"],
+        &["UPDATE result SET queue = NULL WHERE id = 2"],
         &["LEDG-0201"],
     );
     check_planted(
-        &["DELETE FROM queue_result"],
+        &["UPDATE result SET queue = NULL"],
         &["LEDG-0201", "LEDG-0201", "LEDG-0307"],
     );
     check_planted(

@@ -19,8 +19,9 @@ const QUEUE: Sql = Sql::same(
      WHERE kind = 'result' AND state IN ('waiting', 'leased')",
 );
 const DELIVERED: Sql = Sql::same(
-    "SELECT count(DISTINCT l.result) FROM queue q JOIN queue_result l ON l.queue = q.id \
-     WHERE q.state = 'delivered'",
+    "SELECT count(*) FROM (SELECT r.id FROM queue q JOIN result r ON r.queue = q.id \
+     WHERE q.state = 'delivered' UNION SELECT l.result FROM queue q \
+     JOIN queue_result l ON l.queue = q.id WHERE q.state = 'delivered') AS told",
 );
 const MESSAGES: Sql = Sql::same(
     "SELECT count(*), coalesce(sum(CASE WHEN state = 'unparsed' THEN 1 ELSE 0 END), 0) FROM message",

@@ -26,7 +26,9 @@ const RESULTS: Sql = Sql::same(
      ORDER BY message, id",
 );
 const QUEUED: Sql = Sql::same(
-    "SELECT r.id, q.state, q.closed_by FROM result r \
+    "SELECT r.id, q.state, q.closed_by FROM result r JOIN queue q ON q.id = r.queue \
+     WHERE r.message BETWEEN $1 AND $2 \
+     UNION ALL SELECT r.id, q.state, q.closed_by FROM result r \
      JOIN queue_result l ON l.result = r.id JOIN queue q ON q.id = l.queue \
      WHERE r.message BETWEEN $1 AND $2",
 );

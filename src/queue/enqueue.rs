@@ -27,11 +27,11 @@ const INSERT: Insert = Insert {
     tail: "",
 };
 const RAISE: Sql = Sql::same("UPDATE queue SET priority = $2 WHERE id = $1 AND priority > $2");
-const ADD: Insert = Insert {
-    into: "INSERT INTO queue_result (queue, result)",
-    columns: 2,
-    tail: "ON CONFLICT (queue, result) DO NOTHING",
-};
+/// Rows that were never tried.
+const TAKE_OUT_FIRST: Sql = Sql::same(
+    "UPDATE result SET queue = NULL WHERE id = $1 AND (SELECT q.state = 'waiting' \
+     AND q.attempts = 0 AND q.body IS NULL FROM queue q WHERE q.id = result.queue)",
+);
 const TAKE_OUT: Sql = Sql::same(
     "DELETE FROM queue_result WHERE result = $1 AND (SELECT q.state = 'waiting' \
      AND q.attempts = 0 AND q.body IS NULL FROM queue q WHERE q.id = queue_result.queue)",
@@ -39,6 +39,7 @@ const TAKE_OUT: Sql = Sql::same(
 const SUPERSEDE_EMPTY: Sql = Sql::same(
     "UPDATE queue SET state = 'superseded', closed_at = $2 WHERE specimen = $1 AND kind = 'result' \
      AND state IN ('waiting', 'leased') AND state = 'waiting' AND attempts = 0 AND body IS NULL \
+     AND NOT EXISTS (SELECT 1 FROM result r WHERE r.queue = queue.id) \
      AND NOT EXISTS (SELECT 1 FROM queue_result q WHERE q.queue = queue.id)",
 );
 const TRIED: Sql = Sql::same(
@@ -47,8 +48,9 @@ const TRIED: Sql = Sql::same(
 );
 const COPY_RESULTS: Sql = Sql::same(
     "INSERT INTO queue_result (queue, result) \
-     SELECT $2, r.id FROM queue_result q JOIN result r ON r.id = q.result \
-     WHERE q.queue = $1 AND r.state = 'released' ON CONFLICT (queue, result) DO NOTHING",
+     SELECT $2, r.id FROM result r WHERE r.state = 'released' AND (r.queue = $1 \
+     OR r.id IN (SELECT q.result FROM queue_result q WHERE q.queue = $1)) \
+     ON CONFLICT (queue, result) DO NOTHING",
 );
 
 #[cfg(test)]
@@ -57,6 +59,7 @@ pub(super) const ALL: &[&Sql] = &[
     &NEXT_ID,
     &RAISE,
     &TAKE_OUT,
+    &TAKE_OUT_FIRST,
     &SUPERSEDE_EMPTY,
     &TRIED,
     &COPY_RESULTS,
@@ -71,20 +74,23 @@ pub struct News {
     pub specimen: i64,
     /// Of the tube's most urgent order.
     pub priority: Priority,
-    /// The versions.
-    pub results: Vec<i64>,
 }
 
 /// Queues news, by the same few statements however many there are; each tube and host at most once.
+/// Returns the queue row of each, in their order, for the caller to write into its results.
 ///
 /// A waiting row that was never tried takes further results of its tube, so that a host that was
 /// away for hours gets one message a tube and not one a test.
 ///
 /// # Errors
 /// The store's.
-pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<(), StoreError> {
+pub fn enqueue_results(
+    db: &mut dyn Db,
+    news: &[News],
+    now: i64,
+) -> Result<Vec<i64>, StoreError> {
     if news.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let tubes: Vec<i64> = news.iter().map(|one| one.specimen).collect();
     let mut open = BTreeMap::new();
@@ -94,7 +100,7 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<(), S
     }
     let mut next_id = db.row(&NEXT_ID, &[])?.int(0)?;
     let mut rows = Vec::new();
-    let mut links = Vec::new();
+    let mut ids = Vec::with_capacity(news.len());
     for one in news {
         let destination = format!("host:{}", one.host);
         let key = (one.specimen, destination);
@@ -107,11 +113,10 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<(), S
             next_id += 1;
             next_id - 1
         };
-        links.extend(one.results.iter().map(|result| vec![id.into(), (*result).into()]));
+        ids.push(id);
     }
     db.insert_rows(&INSERT, rows)?;
-    db.insert_rows(&ADD, links)?;
-    Ok(())
+    Ok(ids)
 }
 
 /// A row that waits and was never tried.
@@ -150,7 +155,8 @@ pub fn withdraw_result(
     result: i64,
     now: i64,
 ) -> Result<bool, StoreError> {
-    let taken = db.exec(&TAKE_OUT, &[result.into()])? > 0;
+    let taken = db.exec(&TAKE_OUT_FIRST, &[result.into()])?;
+    let taken = taken + db.exec(&TAKE_OUT, &[result.into()])? > 0;
     if taken {
         db.exec(&SUPERSEDE_EMPTY, &[specimen.into(), now.into()])?;
     }

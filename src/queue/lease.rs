@@ -16,11 +16,12 @@ const CANDIDATES: Sql = Sql::same(
      AND NOT EXISTS (SELECT 1 FROM queue e WHERE e.specimen = q.specimen \
        AND e.destination = q.destination AND e.id < q.id AND e.state IN ('waiting', 'leased')) \
      AND (NOT EXISTS (SELECT 1 FROM queue WHERE state = 'set-aside') \
-       OR NOT EXISTS (SELECT 1 FROM queue_result own \
-         JOIN result mine ON mine.id = own.result \
-         JOIN queue_result other ON other.result = mine.supersedes \
-         JOIN queue aside ON aside.id = other.queue AND aside.state = 'set-aside' \
-         WHERE own.queue = q.id)) \
+       OR NOT EXISTS (SELECT 1 FROM result mine \
+         JOIN result before ON before.id = mine.supersedes \
+         JOIN queue aside ON aside.state = 'set-aside' AND (aside.id = before.queue \
+           OR aside.id IN (SELECT f.queue FROM queue_result f WHERE f.result = before.id)) \
+         WHERE mine.queue = q.id \
+         OR mine.id IN (SELECT f.result FROM queue_result f WHERE f.queue = q.id))) \
      ORDER BY q.priority, q.id LIMIT $3",
 );
 /// Row, owner, end of the lease, now, control id, body: the last two stay what they are where they
@@ -56,11 +57,15 @@ const VOID: Sql = Sql::same(
      reason = 'the program stopped while this was on its way' WHERE state = 'leased'",
 );
 const RESULTS: Sql = Sql {
-    sqlite: "SELECT queue, result FROM queue_result \
-             WHERE queue IN (SELECT value FROM json_each($1)) ORDER BY queue, result",
-    postgres: "SELECT queue, result FROM queue_result WHERE queue IN \
+    sqlite: "SELECT queue, id FROM result \
+             WHERE queue IN (SELECT value FROM json_each($1)) \
+             UNION SELECT queue, result FROM queue_result \
+             WHERE queue IN (SELECT value FROM json_each($1)) ORDER BY 1, 2",
+    postgres: "SELECT queue, id FROM result WHERE queue IN \
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
-               ORDER BY queue, result",
+               UNION SELECT queue, result FROM queue_result WHERE queue IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               ORDER BY 1, 2",
 };
 const ITEMS: Sql = Sql {
     sqlite: "SELECT queue, order_item FROM queue_order \

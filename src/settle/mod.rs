@@ -526,6 +526,33 @@ impl<'a> Session<'a> {
         is_of_this.then_some(early.id)
     }
 
+    /// Queues what was released, and says of each result which row tells it.
+    fn enqueue(&mut self, db: &mut dyn Db) -> Result<(), StoreError> {
+        let mut to_queue = std::mem::take(&mut self.to_queue);
+        to_queue.retain(|_, (_, results)| !results.is_empty());
+        let news: Vec<queue::News> = to_queue
+            .iter()
+            .map(|((host, specimen), (priority, _))| queue::News {
+                host: host.clone(),
+                specimen: *specimen,
+                priority: *priority,
+            })
+            .collect();
+        let rows = queue::enqueue_results(db, &news, self.context.now)?;
+        let told = to_queue.into_values().zip(rows);
+        let mut told: BTreeMap<i64, i64> = told
+            .flat_map(|((_, results), row)| results.into_iter().map(move |result| (result, row)))
+            .collect();
+        for new in &mut self.new_rows {
+            if let Some(row) = told.remove(&new.id) {
+                new.tell_by(row);
+            }
+        }
+        // What is left was stored before.
+        let stored: Vec<(i64, i64)> = told.into_iter().collect();
+        rows::tell_by(db, &stored)
+    }
+
     const fn count(&mut self, state: ResultState) {
         match state {
             ResultState::Released => self.settled.released += 1,
@@ -540,20 +567,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn finish(self, db: &mut dyn Db) -> Result<(), StoreError> {
+    fn finish(mut self, db: &mut dyn Db) -> Result<(), StoreError> {
         let now = self.context.now;
+        self.enqueue(db)?;
         rows::insert(db, self.new_rows)?;
-        let to_queue = self.to_queue.into_iter();
-        let news: Vec<queue::News> = to_queue
-            .filter(|(_, (_, results))| !results.is_empty())
-            .map(|((host, specimen), (priority, results))| queue::News {
-                host,
-                specimen,
-                priority,
-                results,
-            })
-            .collect();
-        queue::enqueue_results(db, &news, now)?;
         let tubes = self.tubes.values();
         let changed: Vec<(i64, OrderStatus)> = tubes
             .filter_map(|tube| match tube {

@@ -17,8 +17,8 @@ use super::{
 const NEXT_ID: Sql = Sql::same("SELECT coalesce(max(id), 0) + 1 FROM result");
 const INSERT: Insert = Insert {
     into: "INSERT INTO result (id, message, line, kind, barcode, specimen, test, state, version, \
-           supersedes, holds, detail, same_key, received_at, decided_at)",
-    columns: 15,
+           supersedes, holds, detail, same_key, queue, received_at, decided_at)",
+    columns: 16,
     tail: "",
 };
 const OF_BARCODES: Sql = Sql {
@@ -67,13 +67,20 @@ const UPDATE: Sql = Sql::same(
     "UPDATE result SET specimen = $2, state = $3, version = $4, supersedes = $5, holds = $6, \
      decided_at = $7 WHERE id = $1",
 );
+const TELL_BY: Sql = Sql {
+    sqlite: "UPDATE result SET queue = j.value ->> 1 FROM json_each($1) j \
+             WHERE result.id = j.value ->> 0",
+    postgres: "UPDATE result SET queue = (j.value ->> 1)::bigint \
+               FROM json_array_elements($1::json) j WHERE result.id = (j.value ->> 0)::bigint",
+};
 const INSERT_EVENT: Sql = Sql::same(
     "INSERT INTO device_event (message, line, code, text, specimen, at) \
      VALUES ($1, $2, $3, $4, $5, $6)",
 );
 const TRIED: Sql = Sql::same(
-    "SELECT 1 FROM queue_result r JOIN queue q ON q.id = r.queue \
-     WHERE r.result = $1 AND q.body IS NOT NULL LIMIT 1",
+    "SELECT 1 FROM queue q WHERE q.body IS NOT NULL AND (\
+     q.id = (SELECT r.queue FROM result r WHERE r.id = $1) \
+     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = $1)) LIMIT 1",
 );
 const RELEASED_TESTS: Sql = Sql {
     sqlite: "SELECT s.id, json_group_array(DISTINCT r.test) FROM specimen s \
@@ -99,6 +106,7 @@ pub(super) const ALL: &[&Sql] = &[
     &BY_BARCODE,
     &SET_STATE,
     &UPDATE,
+    &TELL_BY,
     &INSERT_EVENT,
     &TRIED,
     &RELEASED_TESTS,
@@ -117,6 +125,8 @@ pub(super) struct NewResult {
 
 /// Where the state stands among the parameters of [`INSERT`].
 const STATE_COLUMN: usize = 7;
+/// Where the queue row stands among them.
+const QUEUE_COLUMN: usize = 13;
 
 impl NewResult {
     pub(super) fn new(
@@ -158,6 +168,7 @@ impl NewResult {
             json(&decision.holds)?.into(),
             detail.into(),
             same_key.into(),
+            Param::Null,
             context.received_at.into(),
             is_decided.then_some(context.now).into(),
         ];
@@ -168,7 +179,14 @@ impl NewResult {
         })
     }
 
-    /// A later result of the same message took its place before it was stored.
+    /// The queue row that tells it.
+    pub(super) fn tell_by(&mut self, queue: i64) {
+        if let Some(column) = self.params.get_mut(QUEUE_COLUMN) {
+            *column = queue.into();
+        }
+    }
+
+    /// A later result took its place before it was stored.
     pub(super) fn replace(&mut self) {
         self.state = ResultState::Replaced;
         if let Some(state) = self.params.get_mut(STATE_COLUMN) {
@@ -471,6 +489,14 @@ impl Known {
         let in_time = sightings.filter(|sighting| sighting.at >= since);
         in_time.min_by_key(|sighting| sighting.at).copied()
     }
+}
+
+/// Says of stored results, by which queue row each is told: pairs of result and row.
+pub(super) fn tell_by(db: &mut dyn Db, told: &[(i64, i64)]) -> Result<(), StoreError> {
+    if !told.is_empty() {
+        db.exec(&TELL_BY, &[json(&told)?.into()])?;
+    }
+    Ok(())
 }
 
 pub(super) fn set_state(

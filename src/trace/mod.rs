@@ -35,8 +35,10 @@ const ITEMS: Sql = Sql::same(
 );
 const TOLD: Sql = Sql::same("SELECT line, at FROM order_told WHERE order_item = $1 ORDER BY at");
 const DECIDED: Sql = Sql::same("SELECT decided_at FROM result WHERE id = $1");
-const ROWS_OF_RESULT: Sql =
-    Sql::same("SELECT queue FROM queue_result WHERE result = $1 ORDER BY queue");
+const ROWS_OF_RESULT: Sql = Sql::same(
+    "SELECT queue FROM result WHERE id = $1 AND queue IS NOT NULL \
+     UNION SELECT queue FROM queue_result WHERE result = $1 ORDER BY 1",
+);
 const ROWS_OF_TUBE: Sql = Sql::same(
     "SELECT DISTINCT queue FROM queue_order WHERE order_item IN \
      (SELECT id FROM order_item WHERE specimen = $1) ORDER BY queue",
@@ -172,8 +174,10 @@ fn versions(db: &mut dyn Db, id: i64) -> Result<(String, Vec<StoredResult>), Sto
 
 /// The results that a queue row carries.
 fn sent(db: &mut dyn Db, row: i64) -> Result<(String, Vec<StoredResult>), StoreError> {
-    const RESULTS: Sql =
-        Sql::same("SELECT result FROM queue_result WHERE queue = $1 ORDER BY result");
+    const RESULTS: Sql = Sql::same(
+        "SELECT id FROM result WHERE queue = $1 \
+         UNION SELECT result FROM queue_result WHERE queue = $1 ORDER BY 1",
+    );
     let mut results = Vec::new();
     for id in ids(db, &RESULTS, row)? {
         results.extend(settle::result_by_id(db, id)?);

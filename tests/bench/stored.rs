@@ -79,12 +79,6 @@ pub async fn fill(database: &Path, past: Past) -> anyhow::Result<()> {
              printf('T%02d', (i - 1) % {results} + 1), 'released', 1, '[]', '{DETAIL}', \
              {now} - ({all} - i) * {step}, {now} FROM n"
         ),
-        // Keys live for four days.
-        format!(
-            "INSERT INTO result_key (day, key, result, at) \
-             SELECT ({now} - ({all} - i) * {step}) / 86400000000, lower(hex(randomblob(16))), i, \
-             {now} - ({all} - i) * {step} FROM n WHERE ({all} - i) * {step} < 4 * 86400000000"
-        ),
     ];
     if past.is_queued {
         statements.push(format!(
@@ -93,8 +87,7 @@ pub async fn fill(database: &Path, past: Past) -> anyhow::Result<()> {
              0, {now} - ({messages} - i), '', {now}, '', '' FROM n WHERE i <= {messages}"
         ));
         statements.push(format!(
-            "INSERT INTO queue_result (queue, result) \
-             SELECT i, (i - 1) * {results} + 1 FROM n WHERE i <= {messages}"
+            "UPDATE result SET queue = (id - 1) / {results} + 1 WHERE id % {results} = 1 OR {results} = 1"
         ));
     }
     statements.push("COMMIT".to_owned());

@@ -183,9 +183,11 @@ fn an_unusable_time_is_left_out_and_the_receipt_told() {
                     host: "his".to_owned(),
                     specimen: 1,
                     priority: crate::model::Priority::Routine,
-                    results: vec![1],
                 };
-                queue::enqueue_results(db, &[news], MORNING)?;
+                let row = queue::enqueue_results(db, &[news], MORNING)?[0];
+                const TELL: crate::store::Sql =
+                    crate::store::Sql::same("UPDATE result SET queue = $1 WHERE id = 1");
+                db.exec(&TELL, &[row.into()])?;
             }
             Ok(())
         });

@@ -87,11 +87,13 @@ CREATE TABLE result (
   holds       TEXT NOT NULL,              -- JSON list, empty when nothing holds it
   detail      TEXT NOT NULL,              -- the observation as decoded, JSON
   same_key    TEXT,
+  queue       INTEGER REFERENCES queue(id), -- the message that tells it to its host
   received_at INTEGER NOT NULL,
   decided_at  INTEGER
 );
 CREATE INDEX result_message ON result(message);
 CREATE INDEX result_barcode ON result(barcode, received_at);
+CREATE INDEX result_queue ON result(queue) WHERE queue IS NOT NULL;
 CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
 
 CREATE TABLE device_event (
@@ -132,6 +134,8 @@ CREATE INDEX queue_leased ON queue(id) WHERE state = 'leased';
 CREATE INDEX queue_specimen ON queue(specimen, destination, id) WHERE state IN ('waiting', 'leased');
 CREATE INDEX queue_aside ON queue(id) WHERE state = 'set-aside';
 
+-- Further messages that tell a result: each follows one that was tried and may not change. The first
+-- stands in result.queue, because nearly every result is told once.
 CREATE TABLE queue_result (
   queue  INTEGER NOT NULL REFERENCES queue(id),
   result INTEGER NOT NULL REFERENCES result(id),
