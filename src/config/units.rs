@@ -179,6 +179,7 @@ const CONVENTIONAL: &[(&str, &[&str])] = &[
     ("mm Hg", &["mm[Hg]"]),
     ("mm/hr", &["mm/h"]),
     ("mm/1h", &["mm/h"]),
+    ("S", &["s"]),
     ("sec", &["s"]),
     ("sec.", &["s"]),
     ("secs", &["s"]),
@@ -229,7 +230,7 @@ pub fn ucum_for(spelling: &str) -> Option<String> {
 fn meanings(sent: &str) -> Vec<Unit> {
     let plain = plainly(sent);
     let listed = |spelling: &str| {
-        let same_text = |listed: &str| listed == spelling || listed.replace("/L", "/l") == spelling;
+        let same_text = |listed: &str| listed == spelling || listed.replace('L', "l") == spelling;
         CONVENTIONAL.iter().find(|(listed, _)| same_text(listed))
     };
     if let Some((_, codes)) = listed(sent).or_else(|| listed(&plain)) {
@@ -326,6 +327,9 @@ mod tests {
         check("mg/dl", "mmol/L", "other");
         check("µmol/L", "umol/L", "proven");
         check("IU/mL", "[iU]/mL", "proven");
+        check("µIU/ml", "u[iU]/mL", "proven");
+        check("S", "s", "proven");
+        check("mIU/ml", "[iU]/mL", "0.001");
         check("uIU/mL", "m[iU]/L", "proven");
         check("mIU/L", "m[iU]/L", "proven");
         check("IU/L", "U/L", "proven");

@@ -42,6 +42,8 @@ pub struct Profile {
     pub result: ResultRules,
     /// What the device's status codes mean.
     pub statuses: BTreeMap<String, ResultStatus>,
+    /// As sent = UCUM, for codes whose own entry does not know the unit.
+    pub units: BTreeMap<String, String>,
     /// Flags that hold nothing.
     pub normal_flags: BTreeSet<String>,
     /// Texts in the flag field that are no flags.
@@ -199,10 +201,16 @@ pub struct PatientRules {
 pub struct ResultRules {
     /// Test code.
     pub code: Vec<FieldPath>,
-    /// The code ends before the first of these characters (`10/2`).
+    /// The code's text is cut into pieces at each of these characters (`10/2`).
     pub cut_at: String,
-    /// What stands between the first and the second of them is the dilution.
-    pub dilution_after_cut: bool,
+    /// Which piece is the code, from 1; a text with fewer pieces is the code as a whole.
+    pub code_piece: usize,
+    /// Which pieces are dilutions; of several the first that is one counts.
+    pub dilution_pieces: Vec<usize>,
+    /// What kind of result of its code this is: a value, its interpretation, its signal.
+    pub aspect: Vec<FieldPath>,
+    /// Aspects whose results have the bare code; any other is named with it, `TSH^RLU`.
+    pub plain_aspects: BTreeSet<String>,
     /// What tells results of one code apart.
     pub qualifiers: Vec<FieldPath>,
     /// The field kept to the byte.
@@ -243,6 +251,25 @@ pub struct ResultRules {
     pub absent: Vec<String>,
     /// Texts that mean beyond the range, without a number.
     pub over_range: Vec<String>,
+}
+
+/// Stands between a code and its aspect, in items and in what a site maps: `TSH^RLU`.
+pub(super) const ASPECT_MARK: char = '^';
+
+impl ResultRules {
+    /// Piece `number`, from 1, of a code's text.
+    pub(super) fn piece<'t>(&self, text: &'t str, number: usize) -> Option<&'t str> {
+        let mut pieces = text.split(|ch| self.cut_at.contains(ch));
+        pieces.nth(number.checked_sub(1)?)
+    }
+
+    /// What is ordered to get a result of this code: a device measures all aspects at once.
+    pub(super) fn ordered<'c>(&self, code: &'c str) -> &'c str {
+        let aspect = code
+            .split_once(ASPECT_MARK)
+            .filter(|_| !self.aspect.is_empty());
+        aspect.map_or(code, |(bare, _)| bare)
+    }
 }
 
 /// When a result is of a kind.
@@ -408,6 +435,8 @@ pub struct Example {
     pub wire: String,
     /// What must come out, in order; keys that are left out are not compared.
     pub expect: Vec<toml::Table>,
+    /// Instrument code = catalogue test, as the line of a site would map them.
+    pub tests: BTreeMap<String, String>,
     /// Orders that exist when the device asks.
     pub orders: Vec<super::answer::OrderForDevice>,
     /// What the host must send, as `wire`, each message one line.

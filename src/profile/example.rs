@@ -23,12 +23,12 @@ const CONTROL_ID: &str = "LW1";
 /// outcome is not what the file says.
 pub fn run_examples(profile: &Arc<Profile>) -> Problems {
     let mut problems = Problems::default();
-    let settings = LineSettings {
-        line: "example".to_owned(),
-        ..LineSettings::default()
-    };
-    let line = profile.for_line(settings);
     for example in &profile.examples {
+        let line = profile.for_line(LineSettings {
+            line: "example".to_owned(),
+            tests: example.tests.clone(),
+            ..LineSettings::default()
+        });
         for difference in differences(&line, example) {
             problems.push(Problem {
                 code: "PROF-0210",

@@ -21,14 +21,35 @@ macro_rules! built_in {
 }
 
 built_in! {
+    "abbott/afinion",
+    "abbott/alinity",
+    "abbott/architect",
     "beckman/access2",
+    "beckman/dxi",
+    "biorad/d10",
     "cepheid/genexpert",
+    "erba/em200",
+    "erba/xl",
     "generic/astm",
     "generic/hl7",
     "horiba/yumizen-h500",
     "mindray/bc-5000",
+    "mindray/bs",
+    "mindray/cl",
+    "ortho/vitros",
+    "radiometer/abl",
+    "roche/cobas-6000",
+    "roche/cobas-c111",
+    "roche/cobas-c311",
     "roche/cobas-e411",
+    "siemens/atellica",
+    "siemens/centaur",
+    "siemens/dca-vantage",
+    "siemens/immulite",
+    "snibe/maglumi",
+    "stago/sta",
     "sysmex/xn",
+    "werfen/acl-top",
 }
 
 /// Every profile by name.

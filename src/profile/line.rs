@@ -144,14 +144,16 @@ impl LineProfile {
         let by_site = site
             .iter()
             .filter(|(_, own)| *own == test)
-            .map(|(code, _)| code.clone());
+            .map(|(code, _)| self.profile.result.ordered(code).to_owned());
         let by_profile = self
             .profile
             .tests
             .iter()
             .filter(|rule| rule.test == test && !site.contains_key(&rule.code));
-        let by_profile =
-            by_profile.map(|rule| rule.order.clone().unwrap_or_else(|| rule.code.clone()));
+        let by_profile = by_profile.map(|rule| {
+            let usual = || self.profile.result.ordered(&rule.code).to_owned();
+            rule.order.clone().unwrap_or_else(usual)
+        });
         let mut codes: Vec<String> = Vec::new();
         for code in by_site.chain(by_profile) {
             if !code.is_empty() && !codes.contains(&code) {

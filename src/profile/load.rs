@@ -150,6 +150,7 @@ impl Loader {
             },
             result: self.result(file.result),
             statuses: self.statuses(file.status),
+            units: self.units(file.units),
             normal_flags: file.flags.normal.into_iter().collect(),
             ignored_flags: file.flags.ignore.into_iter().collect(),
             qc: self.kind(file.qc),

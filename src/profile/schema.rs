@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) patient: Patient,
     pub(super) result: Result,
     pub(super) status: BTreeMap<String, Text>,
+    pub(super) units: BTreeMap<String, Text>,
     pub(super) flags: Flags,
     pub(super) qc: When,
     pub(super) calibration: When,
@@ -114,8 +115,12 @@ pub(super) struct Patient {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Result {
     pub(super) code: Paths,
-    pub(super) cut_at: String,
+    pub(super) cut_at: Option<Text>,
+    pub(super) code_piece: Option<Spanned<usize>>,
     pub(super) dilution_after_cut: bool,
+    pub(super) dilution_pieces: Vec<Spanned<usize>>,
+    pub(super) aspect: Paths,
+    pub(super) plain_aspects: Vec<Text>,
     pub(super) qualifiers: Paths,
     pub(super) text: Paths,
     pub(super) value: Paths,
@@ -240,6 +245,7 @@ pub(super) struct Example {
     pub(super) name: Option<Text>,
     pub(super) wire: Option<Text>,
     pub(super) expect: Option<Spanned<Vec<toml::Table>>>,
+    pub(super) tests: BTreeMap<String, String>,
     pub(super) orders: Vec<ExampleOrder>,
     pub(super) answer: Option<Text>,
 }

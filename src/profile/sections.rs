@@ -140,6 +140,11 @@ impl Loader {
     }
 
     pub(super) fn result(&mut self, raw: schema::Result) -> ResultRules {
+        self.check_pieces(&raw);
+        self.check_aspects(&raw);
+        // The usual device writes its dilution behind its code.
+        let usual_dilution = raw.dilution_after_cut.then_some(CODE_PIECE + 1);
+        let dilution_pieces = raw.dilution_pieces.into_iter().map(Spanned::into_inner);
         let value = self.paths(raw.value);
         let whole = value.first().map(|path| FieldPath {
             component: None,
@@ -149,8 +154,15 @@ impl Loader {
         });
         ResultRules {
             code: self.paths(raw.code),
-            cut_at: raw.cut_at,
-            dilution_after_cut: raw.dilution_after_cut,
+            cut_at: raw.cut_at.map(Spanned::into_inner).unwrap_or_default(),
+            code_piece: raw.code_piece.map_or(CODE_PIECE, Spanned::into_inner),
+            dilution_pieces: usual_dilution.into_iter().chain(dilution_pieces).collect(),
+            aspect: self.paths(raw.aspect),
+            plain_aspects: raw
+                .plain_aspects
+                .into_iter()
+                .map(Spanned::into_inner)
+                .collect(),
             qualifiers: self.paths(raw.qualifiers),
             text: self.paths(raw.text).into_iter().next().or(whole),
             value,
@@ -172,6 +184,57 @@ impl Loader {
             absent: raw.absent,
             over_range: raw.over_range.unwrap_or_else(|| vec!["++++".to_owned()]),
         }
+    }
+
+    /// Pieces are counted from 1, and there are none where nothing is cut.
+    fn check_pieces(&mut self, raw: &schema::Result) {
+        let code = raw.code_piece.iter();
+        for piece in code.chain(&raw.dilution_pieces) {
+            let label = if raw.cut_at.is_none() {
+                "there is no `cut_at`"
+            } else if *piece.get_ref() == 0 {
+                "counted from 1"
+            } else {
+                continue;
+            };
+            self.problem(
+                "PROF-0206",
+                Some(piece.span()),
+                Words {
+                    message: &format!("there is no piece {}", piece.get_ref()),
+                    label,
+                    help: "of `1.0000+950+1.0` with `cut_at = \"+\"` the code is piece 2, and pieces 1 \
+                           and 3 are dilutions",
+                },
+            );
+        }
+    }
+
+    fn check_aspects(&mut self, raw: &schema::Result) {
+        let first = raw.plain_aspects.first();
+        if let Some(aspect) = first.filter(|_| raw.aspect.0.is_empty()) {
+            self.problem(
+                "PROF-0203",
+                Some(aspect.span()),
+                Words {
+                    message: "`plain_aspects` without `aspect` would change nothing",
+                    label: "of which place?",
+                    help: "write where it stands: `aspect = \"R.3.8\"`",
+                },
+            );
+        }
+    }
+
+    /// Spellings of units for codes that only a site maps.
+    pub(super) fn units(
+        &mut self,
+        raw: BTreeMap<String, schema::Text>,
+    ) -> BTreeMap<String, String> {
+        for (sent, ucum) in &raw {
+            self.prove(sent, ucum);
+        }
+        let unit = |(sent, ucum): (String, schema::Text)| (sent, ucum.into_inner());
+        raw.into_iter().map(unit).collect()
     }
 
     pub(super) fn statuses(
@@ -429,6 +492,7 @@ impl Loader {
             wire_span: wire.span(),
             expect: raw.expect.map(Spanned::into_inner).unwrap_or_default(),
             expect_span,
+            tests: raw.tests,
             orders: raw.orders.into_iter().map(example_order).collect(),
             answer_span: raw
                 .answer
@@ -438,6 +502,9 @@ impl Loader {
         })
     }
 }
+
+/// The code is what stands before the first cut, unless the profile says otherwise.
+const CODE_PIECE: usize = 1;
 
 fn example_order(raw: schema::ExampleOrder) -> OrderForDevice {
     OrderForDevice {

@@ -16,6 +16,7 @@ use crate::{
     },
     profile::{
         FieldPath, IgnoreRule, TestRule, defaults,
+        definition::ASPECT_MARK,
         rows::{Row, is_undecodable, shorten, show},
         value::{self, Reading},
     },
@@ -42,27 +43,30 @@ impl Decoder<'_> {
         self.parent = Parent::Entry(self.entries.len().saturating_sub(1));
     }
 
-    /// The code up to where the profile cuts it.
+    /// The code, cut out of its field, with the aspect where that is not a plain one.
     fn code(&self) -> String {
         let rules = &self.line.profile.result;
-        let code = self.context.text(&rules.code, &rules.padding);
-        let cut = |ch| rules.cut_at.contains(ch);
-        code.split(cut).next().unwrap_or_default().to_owned()
+        let text = self.context.text(&rules.code, &rules.padding);
+        let code = rules.piece(&text, rules.code_piece).unwrap_or(&text);
+        let aspect = self.context.text(&rules.aspect, &rules.padding);
+        if aspect.is_empty() || rules.plain_aspects.contains(&aspect) {
+            return code.to_owned();
+        }
+        format!("{code}{ASPECT_MARK}{aspect}")
     }
 
     /// Dilution as sent, unless it is none.
     fn dilution(&self) -> Option<String> {
         let rules = &self.line.profile.result;
-        let own = || {
-            let code = self.context.text(&rules.code, &rules.padding);
-            let mut parts = code.split(|ch| rules.cut_at.contains(ch));
-            parts
-                .nth(1)
-                .filter(|_| rules.dilution_after_cut)
-                .map(str::to_owned)
-        };
-        let dilution = self.some(&rules.dilution).or_else(own);
-        dilution.filter(|text| !text.is_empty() && !self.is_no_dilution(text))
+        let text = self.context.text(&rules.code, &rules.padding);
+        // A text that is the code as a whole has no pieces beside it.
+        let is_cut = rules.piece(&text, rules.code_piece).is_some();
+        let pieces = rules.dilution_pieces.iter().filter(|_| is_cut);
+        let pieces = pieces.filter_map(|number| rules.piece(&text, *number).map(str::to_owned));
+        self.some(&rules.dilution)
+            .into_iter()
+            .chain(pieces)
+            .find(|text| !text.is_empty() && !self.is_no_dilution(text))
     }
 
     fn is_ignored(&self, rule: &IgnoreRule, code: &str) -> bool {
@@ -272,7 +276,8 @@ impl Decoder<'_> {
             own.filter(|own| *own == unit && !unit.is_empty())
                 .map(str::to_owned)
         };
-        by_rule.cloned().or_else(same)
+        let by_profile = || test.and_then(|_| self.line.profile.units.get(unit));
+        by_rule.or_else(by_profile).cloned().or_else(same)
     }
 
     fn value(

@@ -9,7 +9,7 @@ use std::{
 use super::{line, observations};
 use crate::{
     model::Item,
-    profile::{Decoded, decode_capture},
+    profile::{Decoded, decode_capture, json_lines},
 };
 
 fn captures() -> Option<PathBuf> {
@@ -117,6 +117,105 @@ fn every_result_of_every_capture_comes_out_as_sent() {
         total += expected.len();
     }
     assert!(total > 150, "only {total} results in all captures");
+}
+
+/// Captures of devices that have a profile, by how their path begins.
+const OWN: &[(&str, &str)] = &[
+    (
+        "nishishailesh__astm_general/astmbi_misc_data_3600",
+        "ortho/vitros",
+    ),
+    ("nishishailesh__astm_general/astmbi_misc_data__", "erba/xl"),
+    ("nishishailesh__astm_general/multisamplequery", "erba/xl"),
+    (
+        "nishishailesh__astm_general/2020-04-07",
+        "horiba/yumizen-h500",
+    ),
+    ("wordjelly__Ruby-ASTM/em", "erba/em200"),
+    (
+        "DIGI-UW__openelis-analyzer-bridge/bc5380",
+        "mindray/bc-5000",
+    ),
+];
+
+/// The code as a device's own profile names it, from the code as [`results`] finds it.
+fn named(code: &str) -> &str {
+    code.strip_prefix("1.0000+")
+        .and_then(|rest| rest.strip_suffix("+1.0"))
+        .unwrap_or(code)
+}
+
+/// Values of results and of what a profile makes an event of: code and value as sent.
+fn told(decoded: &[Decoded]) -> Vec<String> {
+    let items = decoded.iter().flat_map(|one| &one.items);
+    items
+        .filter_map(|item| match item {
+            Item::Observation(one) => Some(format!("{} {}", one.code, one.text)),
+            Item::Device(event) => Some(event.text.clone()),
+            Item::Query(_) | Item::Incomplete(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn every_result_of_a_capture_comes_out_as_sent_by_the_profile_of_its_device() {
+    let Some(captures) = captures() else { return };
+    let mut total = 0;
+    for (path, protocol) in index(&captures) {
+        let Some((_, profile)) = OWN.iter().find(|(start, _)| path.starts_with(start)) else {
+            continue;
+        };
+        let bytes = fs::read(captures.join(&path)).expect("a listed capture");
+        let told = told(&decode_capture(&line(profile), None, &bytes));
+        for (code, value) in results(&plain_lines(&bytes), protocol.starts_with("ASTM")) {
+            let as_sent = told.iter().any(|line| {
+                // Mindray names its codes in the second component, which the naive split leaves out.
+                let code_fits = protocol.starts_with("HL7") || line.starts_with(named(&code));
+                code_fits && line.ends_with(value.as_str())
+            });
+            assert!(as_sent, "{path}: {code} {value} is not among {told:?}");
+            total += 1;
+        }
+    }
+    assert!(
+        total > 50,
+        "only {total} results in captures of devices with a profile"
+    );
+}
+
+#[test]
+fn a_query_of_a_capture_names_its_tubes() {
+    let Some(captures) = captures() else { return };
+    for (path, profile, expected) in [
+        (
+            "nishishailesh__astm_general/multisamplequery",
+            "erba/xl",
+            &["1007149", "1007152", "1007151", "1007150", "1007148"][..],
+        ),
+        (
+            "wordjelly__Ruby-ASTM/em200_multiple_tube_query.txt",
+            "erba/em200",
+            &["0000000406", "00001001"],
+        ),
+        (
+            "wordjelly__Ruby-ASTM/em_200_query_sample.txt",
+            "erba/em200",
+            &["010520182"],
+        ),
+    ] {
+        let bytes = fs::read(captures.join(path)).expect("a listed capture");
+        let decoded = decode_capture(&line(profile), None, &bytes);
+        let lines: Vec<_> = decoded.iter().flat_map(json_lines).collect();
+        let asked: Vec<_> = lines
+            .iter()
+            .filter(|line| line.contains("\"kind\":\"query\""))
+            .collect();
+        let fits = asked
+            .iter()
+            .zip(expected)
+            .all(|(line, id)| line.contains(&format!("\"specimen\":\"{id}\"")));
+        assert!(fits && asked.len() == expected.len(), "{path}: {lines:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Mistakes in profile files: all of them told at once, each where it stands.
 
-use std::{fs, sync::Arc};
+use std::{collections::BTreeSet, fs, sync::Arc};
 
 use super::{line_of, profile};
 use crate::{
@@ -169,5 +169,43 @@ fn every_built_in_profile_says_where_it_comes_from() {
             "{name}"
         );
         assert!(profile(name).examples.len() >= 2, "{name}");
+    }
+}
+
+/// What a profile declares, key by key; not whose it is, how it is connected, its tests and examples.
+fn facts(text: &str) -> BTreeSet<String> {
+    fn walk(place: &str, value: &toml::Value, found: &mut BTreeSet<String>) {
+        match value.as_table() {
+            Some(table) => table
+                .iter()
+                .for_each(|(key, value)| walk(&format!("{place}.{key}"), value, found)),
+            None => {
+                found.insert(format!("{place} = {value}"));
+            }
+        }
+    }
+    let mut table: toml::Table = text.parse().expect("a profile is TOML");
+    for other in ["device", "transport", "test", "example"] {
+        table.remove(other);
+    }
+    let mut found = BTreeSet::new();
+    walk("", &toml::Value::Table(table), &mut found);
+    found
+}
+
+#[test]
+fn every_profile_declares_three_things_that_the_generic_ones_do_not() {
+    let text = |wanted: &str| BUILT_IN.iter().find(|(name, _)| *name == wanted);
+    let generic: BTreeSet<String> = ["generic/astm", "generic/hl7"]
+        .into_iter()
+        .flat_map(|name| facts(text(name).expect("built in").1))
+        .collect();
+    for (name, text) in BUILT_IN
+        .iter()
+        .filter(|(name, _)| !name.starts_with("generic/"))
+    {
+        let own = facts(text);
+        let own: Vec<_> = own.difference(&generic).collect();
+        assert!(own.len() >= 3, "{name}: {own:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod captures;
+mod codes;
 mod decoding;
 mod files;
 mod hostile;
