@@ -253,7 +253,7 @@ impl Work {
             if is_hl7 && received.is_complete && asks(&received.bytes) {
                 reply = self.answer(*message, received).await;
             } else {
-                self.submit(*message, received, None).await;
+                self.submit(*message, received, None);
                 if is_hl7 {
                     reply = self.acknowledge(&received.bytes, Outcome::Accepted);
                 }
@@ -262,7 +262,7 @@ impl Work {
         Ok(reply)
     }
 
-    async fn submit(
+    fn submit(
         &self,
         message: i64,
         received: &Received,
@@ -278,13 +278,13 @@ impl Work {
             reply,
             permit: None,
         };
-        self.parser.submit(job).await;
+        self.parser.submit(job);
     }
 
     /// The answer to an HL7 query is the reply to it; what else there is to say follows.
     async fn answer(&self, message: i64, received: &Received) -> Option<Bytes> {
         let (sender, receiver) = oneshot::channel();
-        self.submit(message, received, Some(sender)).await;
+        self.submit(message, received, Some(sender));
         let mut payloads = receiver.await.unwrap_or_default().into_iter();
         let Some(first) = payloads.next() else {
             return self.acknowledge(&received.bytes, Outcome::Accepted);

@@ -6,6 +6,7 @@
 //! devices. Data is handed on by row id; what a channel carries can be lost in a crash and is found
 //! again in the store.
 
+mod backlog;
 mod courier;
 mod desk;
 mod device;
@@ -16,6 +17,8 @@ mod parser;
 mod run;
 mod site;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     run::run,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded, select};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     book,
@@ -23,14 +23,18 @@ use crate::{
 };
 
 use super::{
+    backlog::{Hand, Reply, Ways},
     orders,
     site::{LineSite, Site},
 };
 
-/// Messages handed to the workers and not yet settled. A full hand-off becomes a late ACK.
+/// Messages handed to the workers and not yet settled, held in memory. What comes beyond stays in
+/// the journal alone, and a worker reads it there: no burst costs more memory than this.
 const HANDED_MAX: usize = 1_024;
 /// Messages that one transaction settles: enough to share its cost, few enough to stay short.
 const BATCH_MAX: usize = 64;
+/// The first pause when the store is away.
+const STORE_AWAY: std::time::Duration = std::time::Duration::from_millis(100);
 /// A row that broke the parser so often is held.
 const ATTEMPTS_MAX: u64 = 2;
 
@@ -45,7 +49,7 @@ pub(super) struct Job {
     /// The connection that asks, if it still does.
     pub(super) connection: Option<u64>,
     /// Where the answer to a query goes that is given as a reply (HL7).
-    pub(super) reply: Option<oneshot::Sender<Vec<Vec<u8>>>>,
+    pub(super) reply: Option<Reply>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -60,7 +64,7 @@ pub(super) trait Heard: Send + Sync + 'static {
 /// The workers, as those who hand over see them.
 #[derive(Clone, Debug)]
 pub(super) struct Parser {
-    workers: Vec<Sender<Job>>,
+    workers: Vec<Arc<Hand>>,
     room: Arc<Semaphore>,
 }
 
@@ -92,10 +96,28 @@ struct Shared {
     run: String,
 }
 
+/// How large a parser is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Threads.
+    pub(super) workers: usize,
+    /// [`HANDED_MAX`], or what a test wants.
+    pub(super) handed_max: usize,
+}
+
+impl Size {
+    pub(super) const fn of(workers: usize) -> Self {
+        Self {
+            workers,
+            handed_max: HANDED_MAX,
+        }
+    }
+}
+
 impl Parser {
-    /// Starts `count` workers.
+    /// Starts the workers.
     pub(super) fn start(
-        count: usize,
+        size: Size,
         store: &Store,
         site: &Arc<Site>,
         heard: Arc<dyn Heard>,
@@ -112,39 +134,33 @@ impl Parser {
         let (stop, stopped) = bounded::<()>(0);
         let mut workers = Vec::new();
         let mut threads = Vec::new();
-        for number in 0..count.max(1) {
-            let (sender, receiver) = bounded(HANDED_MAX);
-            let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-            let name = format!("parser-{number}");
-            let work = move || shared.work(&receiver, &stopped);
+        for number in 0..size.workers.max(1) {
+            let (hand, ways) = Hand::new(size.handed_max);
+            let hand = Arc::new(hand);
+            let (shared, own) = (Arc::clone(&shared), Arc::clone(&hand));
+            let (name, stopped) = (format!("parser-{number}"), stopped.clone());
+            let work = move || shared.work(&ways, &stopped, &own);
             threads.push(thread::Builder::new().name(name).spawn(work)?);
-            workers.push(sender);
+            workers.push(hand);
         }
-        let room = Arc::new(Semaphore::new(HANDED_MAX));
+        let room = Arc::new(Semaphore::new(size.handed_max));
         Ok((Self { workers, room }, Workers { stop, threads }))
     }
 
-    /// Hands a message over; waits while too many are under way.
-    pub(super) async fn submit(&self, mut job: Job) {
-        let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
-            return;
-        };
-        job.permit = Some(permit);
-        let Some(worker) = self.worker_of(&job.line.id) else {
-            return;
-        };
-        // There is room for every permit in every channel; a worker that has ended leaves the row
-        // unparsed in the journal, where the next start finds it.
-        if worker.try_send(job).is_err() {
-            tracing::warn!("a message stays unparsed until the next start: the parser has stopped");
+    /// Hands a message over, which is in the journal.
+    pub(super) fn submit(&self, job: Job) {
+        let permit = Arc::clone(&self.room).try_acquire_owned().ok();
+        if let Some(worker) = self.worker_of(&job.line.id) {
+            worker.submit(job, permit);
         }
     }
 
-    fn worker_of(&self, line: &str) -> Option<&Sender<Job>> {
+    fn worker_of(&self, line: &str) -> Option<&Hand> {
         let sum = line.bytes().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(byte))
         });
-        self.workers.get(sum % self.workers.len().max(1))
+        let worker = self.workers.get(sum % self.workers.len().max(1));
+        worker.map(Arc::as_ref)
     }
 }
 
@@ -201,18 +217,65 @@ impl Done {
 }
 
 impl Shared {
-    /// Works until stopped, and then what is left.
-    fn work(&self, jobs: &Receiver<Job>, stopped: &Receiver<()>) {
+    /// Works until stopped, and then what was handed over; what stayed in the journal is read at
+    /// the next start.
+    fn work(&self, ways: &Ways, stopped: &Receiver<()>, hand: &Hand) {
         loop {
-            let first = select! {
-                recv(jobs) -> job => job.ok(),
-                recv(stopped) -> _ => jobs.try_recv().ok(),
-            };
-            let Some(first) = first else { return };
-            let mut batch = vec![first];
-            batch.extend(jobs.try_iter().take(BATCH_MAX - 1));
-            self.batch(batch);
+            let mut batch: Vec<Job> = ways.jobs.try_iter().take(BATCH_MAX).collect();
+            if batch.is_empty() {
+                // Nothing is ever sent: the sender goes when the workers are to stop.
+                if matches!(stopped.try_recv(), Err(TryRecvError::Disconnected)) {
+                    return;
+                }
+                if !self.catch_up(hand) {
+                    select! {
+                        recv(ways.jobs) -> job => batch.extend(job),
+                        recv(ways.woken) -> _ => {}
+                        recv(stopped) -> _ => {}
+                    }
+                }
+            }
+            if !batch.is_empty() {
+                let lines: Vec<Arc<LineSite>> =
+                    batch.iter().map(|job| Arc::clone(&job.line)).collect();
+                self.batch(batch);
+                hand.settled(&lines);
+                // Lines that fell behind are not forgotten while others keep the worker busy.
+                self.catch_up(hand);
+            }
         }
+    }
+
+    /// Settles a batch of what one line left in the journal. False when no line is behind.
+    fn catch_up(&self, hand: &Hand) -> bool {
+        let Some(behind) = hand.behind() else {
+            return false;
+        };
+        let (line, after) = (Arc::clone(&behind.line), behind.after);
+        let id = line.id.clone();
+        let limit = u32::try_from(BATCH_MAX).unwrap_or(u32::MAX);
+        let read = move |db: &mut dyn Db| journal::unparsed(db, &id, after, limit);
+        let rows = match self.store.read_blocking(read) {
+            Ok(rows) => rows,
+            Err(StoreError::Closed) => return false,
+            Err(error) => {
+                tracing::warn!(line = line.id, %error, "reading the journal waits for the store");
+                thread::park_timeout(STORE_AWAY);
+                return true;
+            }
+        };
+        let Some(last) = rows.last().map(|row| row.id) else {
+            hand.has_caught_up(&behind);
+            return true;
+        };
+        let jobs = rows.into_iter().map(|row| Job {
+            connection: Some(row.connection),
+            reply: hand.reply_to(&line.id, row.id),
+            ..replayed(&line, row)
+        });
+        self.batch(jobs.collect());
+        hand.has_read(&line.id, last);
+        true
     }
 
     fn batch(&self, jobs: Vec<Job>) {
@@ -259,7 +322,7 @@ impl Shared {
     /// Settles one message, however long the store is away; a message that the store refuses for
     /// itself is held, so that it cannot stop those behind it.
     fn settle_alone(&self, works: &Arc<Vec<Work>>, index: usize) -> Vec<Done> {
-        let mut pause = std::time::Duration::from_millis(100);
+        let mut pause = STORE_AWAY;
         loop {
             match self.settle(works, index..index + 1) {
                 Ok(done) => return done,

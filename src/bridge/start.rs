@@ -34,7 +34,7 @@ use super::{
     device::{Answers, DeviceLine, Ids},
     host_line::HostLine,
     http_courier,
-    parser::{self, Parser, Workers},
+    parser::{self, Parser, Size, Workers},
     site::{LineSite, Site},
 };
 
@@ -185,7 +185,7 @@ impl Starter {
             .map_or(2, usize::from)
             .min(8);
         let (parser, workers) =
-            Parser::start(count, &store, &site, ears, Arc::clone(&clock), ids.run())?;
+            Parser::start(Size::of(count), &store, &site, ears, Arc::clone(&clock), ids.run())?;
         Ok(Self {
             store,
             site,

@@ -1,0 +1,209 @@
+//! The parser's workers and what they leave in the journal.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use labwire_drivers::SystemClock;
+use labwire_protocols::wire::{Commit, Received};
+use tokio::sync::Semaphore;
+
+use crate::{
+    config::{self, Seams},
+    profile::Library,
+    settle,
+    store::{JournalEntry, Sql, Store, StoreError, StoreOptions, Turn},
+};
+
+use super::{
+    backlog::Hand,
+    parser::{Heard, Job, Parser, Size, Workers},
+    site::{LineSite, Site},
+};
+
+/// Hears nothing.
+struct Deaf;
+
+impl Heard for Deaf {
+    fn queue_changed(&self) {}
+    fn answer(&self, _: &LineSite, _: u64, _: Vec<Vec<u8>>) {}
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+    store: Store,
+    site: Arc<Site>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let lab = r#"
+[lab]
+timezone = "Asia/Ho_Chi_Minh"
+
+[[instrument]]
+id = "one"
+profile = "generic/hl7"
+port = "mllp-listen://127.0.0.1:0"
+
+[[instrument]]
+id = "two"
+profile = "generic/hl7"
+port = "mllp-listen://127.0.0.1:0"
+"#;
+        let path = folder.path().join("lab.toml");
+        std::fs::write(&path, lab).expect("the folder is writable");
+        let (loaded, _) = config::load(&path, &Seams::default());
+        let loaded = loaded.expect("a configuration without problems");
+        let (library, _) = Library::load(None);
+        let site = Site::new(&loaded.lab, Arc::new(loaded.catalogue), &library);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
+        let clock = Arc::new(SystemClock::default());
+        let store = Store::open(&url, StoreOptions::default(), clock);
+        let store = runtime.block_on(store).expect("a new store");
+        Self {
+            folder,
+            store,
+            site: Arc::new(site),
+            runtime,
+        }
+    }
+
+    fn parser(&self, handed_max: usize) -> (Parser, Workers) {
+        let size = Size {
+            workers: 2,
+            handed_max,
+        };
+        let clock = Arc::new(SystemClock::default());
+        Parser::start(size, &self.store, &self.site, Arc::new(Deaf), clock, "RUN")
+            .expect("threads")
+    }
+
+    /// The `n`-th message of a line, in the journal and ready to be handed over.
+    fn job(&self, line: &str, n: u64) -> Job {
+        let raw = format!(
+            "MSH|^~\\&|A|B|||20260310090000||ORU^R01|{n}|P|2.5.1\rPID|1\rOBR|1||{line}|X\r\
+             OBX|1|NM|WBC||{n}|10*9/L|||||F\r"
+        );
+        let received = Received {
+            session: n,
+            bytes: raw.into_bytes().into(),
+            is_complete: true,
+        };
+        let entry = JournalEntry {
+            line: line.to_owned(),
+            connection: 1,
+            at: 1_773_000_000_000_000,
+            commit: Commit::Message(received.clone()),
+        };
+        let done = self.runtime.block_on(self.store.journal(entry));
+        let message = done.expect("the journal takes it").messages[0];
+        Job {
+            line: Arc::clone(&self.site.lines[line]),
+            message,
+            raw: received.bytes,
+            is_complete: true,
+            received_at: 1_773_000_000_000_000,
+            connection: Some(1),
+            reply: None,
+            permit: None,
+        }
+    }
+
+    /// Waits until every message is parsed.
+    fn until_parsed(&self) {
+        const LEFT: Sql = Sql::same("SELECT count(*) FROM message WHERE state = 'unparsed'");
+        let wait = async {
+            let left = || self.store.read(|db| db.row(&LEFT, &[])?.int(0));
+            while left().await.expect("the store works") > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let patience = Duration::from_secs(60);
+        let ended = self.runtime.block_on(async { tokio::time::timeout(patience, wait).await });
+        assert!(ended.is_ok(), "messages stay unparsed");
+    }
+
+    /// The values stored for a line's tube, in the order in which they were settled.
+    fn values(&self, line: &'static str) -> Vec<String> {
+        let read = self.store.read(move |db| settle::of_barcode(db, line));
+        let results = self.runtime.block_on(read).expect("the store works");
+        results.into_iter().map(|one| one.observation.text).collect()
+    }
+}
+
+#[test]
+fn a_later_message_does_not_overtake_one_that_was_left() {
+    let bench = Bench::new();
+    let (hand, ways) = Hand::new(2);
+    let room = Arc::new(Semaphore::new(2));
+    let permit = || Arc::clone(&room).try_acquire_owned().ok();
+    hand.submit(bench.job("one", 1), None);
+    hand.submit(bench.job("one", 2), permit());
+    hand.submit(bench.job("two", 1), permit());
+    let handed: Vec<String> = ways.jobs.try_iter().map(|job| job.line.id.clone()).collect();
+    assert_eq!(handed, ["two"]);
+    let behind = hand.behind().expect("a line is behind");
+    assert_eq!(behind.line.id, "one");
+    assert_eq!(behind.after, 0);
+    // What comes while the journal is read keeps the line behind.
+    hand.submit(bench.job("one", 3), permit());
+    hand.has_caught_up(&behind);
+    assert!(hand.behind().is_some());
+    let behind = hand.behind().expect("it still is");
+    hand.has_caught_up(&behind);
+    assert!(hand.behind().is_none());
+    hand.submit(bench.job("one", 4), permit());
+    assert_eq!(ways.jobs.try_iter().count(), 1);
+    bench.runtime.block_on(bench.store.close());
+}
+
+#[test]
+fn what_finds_no_room_is_read_from_the_journal_in_order_and_once() {
+    let bench = Bench::new();
+    let (parser, workers) = bench.parser(3);
+    let mut jobs = Vec::new();
+    for n in 0..150 {
+        jobs.push(bench.job("one", n));
+        jobs.push(bench.job("two", n));
+    }
+    // The writer is busy until half of them were handed over, so that there is a backlog; the
+    // others come while it is read.
+    let (open, gate) = mpsc::channel::<()>();
+    let store = bench.store.clone();
+    let busy = std::thread::spawn(move || {
+        store.transact_blocking(Turn::Reply, move |_| {
+            gate.recv().map_err(|_| StoreError::Closed)
+        })
+    });
+    let mut last = jobs.pop().expect("jobs");
+    let (reply, answered) = tokio::sync::oneshot::channel();
+    last.reply = Some(reply);
+    jobs.push(last);
+    let late = jobs.split_off(150);
+    jobs.into_iter().for_each(|job| parser.submit(job));
+    open.send(()).expect("the writer waits");
+    late.into_iter().for_each(|job| parser.submit(job));
+    busy.join().expect("no panic").expect("committed");
+    bench.until_parsed();
+    assert_eq!(bench.runtime.block_on(answered), Ok(Vec::new()));
+    let wanted: Vec<String> = (0..150).map(|n: u64| n.to_string()).collect();
+    for line in ["one", "two"] {
+        assert_eq!(bench.values(line), wanted, "{line}");
+    }
+    // With the backlog gone, messages are handed over again.
+    parser.submit(bench.job("one", 150));
+    bench.until_parsed();
+    assert_eq!(bench.values("one").len(), 151);
+    drop(parser);
+    workers.stop();
+    bench.runtime.block_on(bench.store.close());
+    drop(bench.folder);
+}
