@@ -12,6 +12,7 @@ use labwire_protocols::wire::{Commit, Received};
 use super::{
     db::{Db, Insert, Param, Row, Sql},
     error::StoreError,
+    session::Session,
 };
 
 /// Something a line asks to be made durable.
@@ -143,6 +144,7 @@ pub const ALL: &[&Sql] = &[
     &MARK_PARSED,
     &META,
     &WHOLE,
+    &FRAME_ALONE,
     &SET_META,
 ];
 
@@ -166,6 +168,24 @@ const WHOLE: Sql = Sql {
                (line, connection, session, frame_index, part, received_at, is_complete, raw) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
 };
+
+/// [`WHOLE`] as a transaction of its own.
+const WHOLE_ALONE: Sql = Sql {
+    sqlite: "BEGIN IMMEDIATE; \
+             INSERT INTO message \
+             (line, connection, session, frame_index, part, received_at, is_complete, raw) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id; \
+             DELETE FROM frame WHERE line = $1 AND connection = $2 AND session = $3; \
+             COMMIT",
+    postgres: WHOLE.postgres,
+};
+
+/// One frame as a transaction of its own; nothing is returned where one was there before.
+const FRAME_ALONE: Sql = Sql::same(
+    "INSERT INTO frame (line, connection, session, frame_index, received_at, text) \
+     VALUES ($1, $2, $3, $4, $5, $6) \
+     ON CONFLICT (line, connection, session, frame_index) DO NOTHING RETURNING 1",
+);
 
 const INSERT_FRAME: Insert = Insert {
     into: "INSERT INTO frame (line, connection, session, frame_index, received_at, text)",
@@ -262,6 +282,38 @@ pub fn append(db: &mut dyn Db, entries: &[&JournalEntry]) -> Result<Vec<Journall
     }
     batch.write(db, &mut answers)?;
     Ok(answers)
+}
+
+/// Writes one entry as a transaction of its own, by one crossing to the database: the usual case of
+/// a laboratory at rest, whose peer waits for every crossing. `None` when it takes more than that;
+/// then nothing was written.
+pub(super) fn append_alone(
+    session: &mut dyn Session,
+    entry: &JournalEntry,
+) -> Result<Option<Journalled>, StoreError> {
+    match &entry.commit {
+        Commit::Message(message) => {
+            let row = message_row(entry, message, None)?;
+            let messages = ids(&session.alone(&WHOLE_ALONE, &row)?)?;
+            Ok(Some(Journalled { messages }))
+        }
+        Commit::Frame {
+            session: number,
+            index,
+            text,
+            messages,
+        } if messages.is_empty() => {
+            let frame = Frame {
+                entry,
+                session: *number,
+                index: *index,
+                text,
+            };
+            let written = session.alone(&FRAME_ALONE, &frame.row(text)?)?;
+            Ok((!written.is_empty()).then(Journalled::default))
+        }
+        Commit::Frame { .. } => Ok(None),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

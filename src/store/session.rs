@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{db::Db, error::StoreError};
+use super::{
+    db::{Db, Param, Row, Sql},
+    error::StoreError,
+};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,9 @@ pub(super) trait Session: Db {
 
     /// Gives the transaction up, if there is one.
     fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// Runs one statement as a transaction of its own; when this returns, it is on disk.
+    fn alone(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError>;
 
     /// The first error of the present unit of work.
     fn failure(&self) -> Option<StoreError>;

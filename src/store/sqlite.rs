@@ -354,6 +354,12 @@ impl Session for SqliteSession {
         self.control("ROLLBACK")
     }
 
+    fn alone(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError> {
+        self.failure = None;
+        self.has_savepoint = false;
+        self.rows(sql, params)
+    }
+
     fn failure(&self) -> Option<StoreError> {
         self.failure.clone()
     }

@@ -19,7 +19,7 @@ use super::{
     fault::{Fault, FaultPoint, Faults},
     health::Board,
     job::{EntryTask, Job, Ticket, Work},
-    journal,
+    journal::{self, Journalled},
     lane::Turn,
     lock::Lock,
     session::{Access, Backend, Session},
@@ -141,6 +141,10 @@ impl Queues {
         Some((turn, ticket?.work))
     }
 
+    fn are_empty(&self) -> bool {
+        Turn::ALL.into_iter().all(|turn| self.of(turn).is_empty())
+    }
+
     fn somebody_waits(&self) -> bool {
         !self.journal.is_empty() || !self.reply.is_empty()
     }
@@ -234,6 +238,15 @@ impl Writer {
         group: &mut Group,
         started: Mono,
     ) -> Result<(), StoreError> {
+        let first = match first {
+            (Turn::Journal, Work::Entry(task)) if self.queues.are_empty() => {
+                match self.alone(task, slot, group) {
+                    Ok(outcome) => return outcome,
+                    Err(task) => (Turn::Journal, Work::Entry(task)),
+                }
+            }
+            first => first,
+        };
         let session = match self.begin(slot) {
             Ok(session) => session,
             Err(error) => {
@@ -245,6 +258,41 @@ impl Writer {
         self.fault(FaultPoint::Commit)?;
         session.commit()?;
         self.fault(FaultPoint::Committed)
+    }
+
+    /// Writes the only entry that waits; gives it back when it has to go the usual way.
+    fn alone(
+        &self,
+        mut task: EntryTask,
+        slot: &mut Option<Box<dyn Session>>,
+        group: &mut Group,
+    ) -> Result<Result<(), StoreError>, EntryTask> {
+        let written = self.append_alone(&task, slot);
+        let outcome = match written {
+            Ok(None) => return Err(task),
+            Ok(Some(written)) => {
+                task.output = Some(written);
+                self.fault(FaultPoint::Committed)
+            }
+            Err(error) => Err(error),
+        };
+        group.peers = 1;
+        group.jobs.push((Box::new(task), Ok(())));
+        Ok(outcome)
+    }
+
+    fn append_alone(
+        &self,
+        task: &EntryTask,
+        slot: &mut Option<Box<dyn Session>>,
+    ) -> Result<Option<Journalled>, StoreError> {
+        self.fault(FaultPoint::Begin)?;
+        let session = match slot {
+            Some(session) => session,
+            None => slot.insert(self.backend.connect(Access::Write)?),
+        };
+        self.fault(FaultPoint::Commit)?;
+        journal::append_alone(session.as_mut(), &task.entry)
     }
 
     fn begin<'s>(
