@@ -19,6 +19,7 @@ mod file;
 mod health;
 mod job;
 pub mod journal;
+mod keeper;
 mod lane;
 mod lock;
 mod migrate;

@@ -22,8 +22,17 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// Opens a connection. Called on the thread that will use it.
     fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError>;
 
+    /// What keeps it in shape, if anything has to. Called on the thread that will use it.
+    fn upkeep(&self) -> Result<Option<Box<dyn Upkeep>>, StoreError>;
+
     /// Writes a checked copy of the database to `path` while it is in use.
     fn backup(&self, path: &std::path::Path) -> Result<(), StoreError>;
+}
+
+/// What a database wants done now and then, beside the writer and without holding it up.
+pub(super) trait Upkeep {
+    /// Does it once. A failure costs nothing but space, and is tried again.
+    fn run(&mut self) -> Result<(), StoreError>;
 }
 
 /// One connection and its transaction.

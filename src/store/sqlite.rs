@@ -22,7 +22,7 @@ use super::{
     db::{Db, Insert, Param, Row, Sql},
     error::{Cause, StoreError},
     file::create_private,
-    session::{Access, Backend, Session},
+    session::{Access, Backend, Session, Upkeep},
 };
 
 /// `LWDB` in ASCII: the file says whose it is.
@@ -35,9 +35,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Two typical messages of 3 kB share a page; with 4 kB pages each would waste a quarter of one.
 const PAGE_BYTES: u32 = 8_192;
 
-/// Pages in the write-ahead log before it is copied into the file: 16 MB, so that copying is rare
-/// and a start after a crash still reads little.
-const CHECKPOINT_PAGES: u32 = 2_048;
+/// Pages in the write-ahead log before the writer itself copies it into the file: 64 MB. Upkeep has
+/// done so long before, unless the writer never rests; a start after a crash reads as much at most.
+const CHECKPOINT_PAGES: u32 = 8_192;
 
 /// The log file is cut back to this after a long reader let it grow.
 const LOG_BYTES_MAX: u32 = 64 * 1_024 * 1_024;
@@ -161,8 +161,24 @@ impl Backend for SqliteBackend {
         Ok(Box::new(session))
     }
 
+    fn upkeep(&self) -> Result<Option<Box<dyn Upkeep>>, StoreError> {
+        let options = self.options(Access::Write);
+        let session = SqliteSession::open(&options, Access::Write, Arc::clone(&self.shown))?;
+        Ok(Some(Box::new(Checkpoints(session))))
+    }
+
     fn backup(&self, path: &Path) -> Result<(), StoreError> {
         backup::copy(&self.options(Access::Read), &self.shown, path)
+    }
+}
+
+/// Copies the write-ahead log into the file from a connection of its own, so that no commit waits
+/// for it: a passive checkpoint copies what it can and stands in nobody's way.
+struct Checkpoints(SqliteSession);
+
+impl Upkeep for Checkpoints {
+    fn run(&mut self) -> Result<(), StoreError> {
+        self.0.control("PRAGMA wal_checkpoint(PASSIVE)")
     }
 }
 

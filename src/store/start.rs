@@ -18,6 +18,7 @@ use super::{
     error::StoreError,
     file::cannot_open,
     health::Board,
+    keeper::Keeper,
     lane::Lane,
     lock::Lock,
     migrate,
@@ -31,7 +32,7 @@ use super::{
 const READERS: usize = 3;
 
 /// All threads of a store.
-pub(super) const THREADS: usize = READERS + 1;
+pub(super) const THREADS: usize = READERS + 2;
 
 /// Reads that may wait before whoever asks has to wait too.
 const READS_WAITING_MAX: usize = 64;
@@ -50,6 +51,7 @@ pub(super) async fn open(
     let ended = Arc::new(Semaphore::new(0));
     let (lanes, queues) = lanes(&stopped);
     let (reads, read_queue) = Lane::new(READS_WAITING_MAX);
+    let (has_work, upkeep_due) = crossbeam_channel::bounded(1);
     let writer = Writer {
         backend: Arc::clone(&backend),
         clock,
@@ -57,9 +59,20 @@ pub(super) async fn open(
         board: Arc::clone(&board),
         path: shown,
         queues,
+        upkeep: has_work,
         lock: None,
     };
     start_writer(writer, database, &ended).await?;
+    let keeper = Keeper {
+        backend: Arc::clone(&backend),
+        due: upkeep_due,
+        stop: stopped.clone(),
+    };
+    let end = End(Arc::clone(&ended));
+    spawn("store-upkeep", move || {
+        keeper.run();
+        drop(end);
+    })?;
     for _ in 0..READERS {
         let end = End(Arc::clone(&ended));
         let reader = Reader {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, Sender, select};
 use labwire_protocols::wire::Mono;
 
 use super::{
@@ -55,6 +55,10 @@ const REST_IDLE: Duration = Duration::from_millis(1);
 /// Peers are busy while one was served so shortly before a turn of results.
 const PEERS_BUSY: Duration = Duration::from_millis(5);
 
+/// Groups between two rounds of upkeep: at the least some 4 MB of log, at the most what the log
+/// may hold before the writer has to see to it.
+const UPKEEP_COMMITS: u32 = 100;
+
 /// When parsed results may have their next turn. Without it a burst goes in small groups, each
 /// peer's next message behind a turn of results; with it messages pile up and share a turn.
 #[derive(Debug, Default)]
@@ -62,6 +66,8 @@ struct Pace {
     rest_until: Option<Mono>,
     /// When the last group began that a peer waited for.
     peers_at: Option<Mono>,
+    /// Since upkeep was last woken.
+    commits: u32,
 }
 
 impl Pace {
@@ -159,6 +165,8 @@ pub(super) struct Writer {
     pub(super) board: Arc<Board>,
     pub(super) path: Arc<str>,
     pub(super) queues: Queues,
+    /// Wakes upkeep.
+    pub(super) upkeep: Sender<()>,
     /// Released when the writer ends, so that no second one can begin before.
     pub(super) lock: Option<Lock>,
 }
@@ -222,6 +230,12 @@ impl Writer {
             Ok(()) => {
                 self.board.committed(group.jobs.len(), ended.since(started));
                 pace.on_group([started, ended], group.peers, group.results_took);
+                pace.commits += 1;
+                if pace.commits >= UPKEEP_COMMITS {
+                    pace.commits = 0;
+                    // A wake-up that is there already is enough.
+                    let _is_first = self.upkeep.try_send(()).is_ok();
+                }
             }
             Err(error) => {
                 self.board.failed(error);
