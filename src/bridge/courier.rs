@@ -110,7 +110,11 @@ impl Courier {
                 self.send(&mut load).await;
             }
             let room = self.room(&load, has_changed && !stop.is_cancelled());
-            let room = if stop.is_cancelled() { Room::of(0) } else { room };
+            let room = if stop.is_cancelled() {
+                Room::of(0)
+            } else {
+                room
+            };
             let now = Instant::now();
             let has_ended = !load.ended.is_empty() && now >= write_at;
             let is_due = room.rows > 0 && now >= look_at;

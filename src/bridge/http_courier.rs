@@ -161,9 +161,7 @@ impl Posting {
     /// Writes down what ended, and posts what is leased. True when something was.
     async fn turn(&mut self, desk: &Desk, room: usize) -> Result<bool, StoreError> {
         let under_way = self.is_unsure.then(|| self.rows.clone());
-        let leased = desk
-            .turn(&self.ended, Room::of(room), under_way)
-            .await?;
+        let leased = desk.turn(&self.ended, Room::of(room), under_way).await?;
         self.is_unsure = false;
         self.ended.clear();
         let has_sent = !leased.is_empty();

@@ -184,8 +184,14 @@ impl Starter {
         let count = thread::available_parallelism()
             .map_or(2, usize::from)
             .min(8);
-        let (parser, workers) =
-            Parser::start(Size::of(count), &store, &site, ears, Arc::clone(&clock), ids.run())?;
+        let (parser, workers) = Parser::start(
+            Size::of(count),
+            &store,
+            &site,
+            ears,
+            Arc::clone(&clock),
+            ids.run(),
+        )?;
         Ok(Self {
             store,
             site,

@@ -82,8 +82,7 @@ port = "mllp-listen://127.0.0.1:0"
             handed_max,
         };
         let clock = Arc::new(SystemClock::default());
-        Parser::start(size, &self.store, &self.site, Arc::new(Deaf), clock, "RUN")
-            .expect("threads")
+        Parser::start(size, &self.store, &self.site, Arc::new(Deaf), clock, "RUN").expect("threads")
     }
 
     /// The `n`-th message of a line, in the journal and ready to be handed over.
@@ -127,7 +126,9 @@ port = "mllp-listen://127.0.0.1:0"
             }
         };
         let patience = Duration::from_secs(60);
-        let ended = self.runtime.block_on(async { tokio::time::timeout(patience, wait).await });
+        let ended = self
+            .runtime
+            .block_on(async { tokio::time::timeout(patience, wait).await });
         assert!(ended.is_ok(), "messages stay unparsed");
     }
 
@@ -135,7 +136,10 @@ port = "mllp-listen://127.0.0.1:0"
     fn values(&self, line: &'static str) -> Vec<String> {
         let read = self.store.read(move |db| settle::of_barcode(db, line));
         let results = self.runtime.block_on(read).expect("the store works");
-        results.into_iter().map(|one| one.observation.text).collect()
+        results
+            .into_iter()
+            .map(|one| one.observation.text)
+            .collect()
     }
 }
 
@@ -148,7 +152,11 @@ fn a_later_message_does_not_overtake_one_that_was_left() {
     hand.submit(bench.job("one", 1), None);
     hand.submit(bench.job("one", 2), permit());
     hand.submit(bench.job("two", 1), permit());
-    let handed: Vec<String> = ways.jobs.try_iter().map(|job| job.line.id.clone()).collect();
+    let handed: Vec<String> = ways
+        .jobs
+        .try_iter()
+        .map(|job| job.line.id.clone())
+        .collect();
     assert_eq!(handed, ["two"]);
     let behind = hand.behind().expect("a line is behind");
     assert_eq!(behind.line.id, "one");

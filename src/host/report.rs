@@ -119,7 +119,11 @@ impl<'a> Report<'a> {
         pending: &[Pending],
         now: i64,
     ) -> Result<Vec<Option<Self>>, StoreError> {
-        let ids: Vec<i64> = pending.iter().flat_map(|row| &row.results).copied().collect();
+        let ids: Vec<i64> = pending
+            .iter()
+            .flat_map(|row| &row.results)
+            .copied()
+            .collect();
         let tubes: Vec<i64> = pending.iter().map(|row| row.specimen).collect();
         let mut read = Read {
             results: settle::results_by_ids(db, &ids)?,

@@ -84,11 +84,7 @@ pub struct News {
 ///
 /// # Errors
 /// The store's.
-pub fn enqueue_results(
-    db: &mut dyn Db,
-    news: &[News],
-    now: i64,
-) -> Result<Vec<i64>, StoreError> {
+pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<Vec<i64>, StoreError> {
     if news.is_empty() {
         return Ok(Vec::new());
     }

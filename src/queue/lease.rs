@@ -114,11 +114,8 @@ pub trait Render: Send {
     ///
     /// # Errors
     /// The store's.
-    fn render(
-        &mut self,
-        db: &mut dyn Db,
-        pending: &[Pending],
-    ) -> Result<Vec<Rendered>, StoreError>;
+    fn render(&mut self, db: &mut dyn Db, pending: &[Pending])
+    -> Result<Vec<Rendered>, StoreError>;
 }
 
 /// What rendering gave.
@@ -340,7 +337,12 @@ fn first_bodies(
             }
             Rendered::Nothing => {
                 let why = "nothing left to say";
-                closed.push(closing(row.id, QueueState::Superseded, terms.now, [why, ""]));
+                closed.push(closing(
+                    row.id,
+                    QueueState::Superseded,
+                    terms.now,
+                    [why, ""],
+                ));
             }
             Rendered::Impossible(why) => {
                 closed.push(closing(row.id, QueueState::SetAside, terms.now, [&why, ""]));

@@ -8,12 +8,7 @@ use crate::model::Observation;
 /// unit, status. A result without a completed time is the same only in the same message.
 ///
 /// `message` is the digest of the message that it came in.
-pub(super) fn of(
-    line: &str,
-    message: &[u8],
-    observation: &Observation,
-    tube: Tube<'_>,
-) -> String {
+pub(super) fn of(line: &str, message: &[u8], observation: &Observation, tube: Tube<'_>) -> String {
     let mut hash = Sha256::new();
     let mut part = |text: &str| {
         hash.update(text.len().to_be_bytes());

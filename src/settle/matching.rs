@@ -117,9 +117,10 @@ pub(super) fn find(
         let tube = match choice {
             Choice::None(tube) => tube,
             Choice::One(specimen, items) => {
-                let patient = patients.get(&specimen.patient).cloned().ok_or_else(|| {
-                    StoreError::value("a tube names a patient that is not there")
-                })?;
+                let patient = patients
+                    .get(&specimen.patient)
+                    .cloned()
+                    .ok_or_else(|| StoreError::value("a tube names a patient that is not there"))?;
                 TubeMatch::One(Box::new(Tube {
                     current: current.remove(&specimen.id).unwrap_or_default(),
                     specimen,

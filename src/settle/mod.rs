@@ -29,8 +29,8 @@ use self::{
 };
 
 pub use self::rows::{
-    StoredResult, of_barcode, of_message, released_tests_of, result_by_id,
-    results_by_ids, told_before, versions_before,
+    StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
+    told_before, versions_before,
 };
 
 /// Every statement of this module, for the test that prepares them all.
@@ -134,10 +134,7 @@ pub fn settle(
 ///
 /// # Errors
 /// The store's; then nothing of any of them is settled.
-pub fn settle_all(
-    db: &mut dyn Db,
-    messages: &[Message<'_>],
-) -> Result<Vec<Settled>, StoreError> {
+pub fn settle_all(db: &mut dyn Db, messages: &[Message<'_>]) -> Result<Vec<Settled>, StoreError> {
     let Some(first) = messages.first() else {
         return Ok(Vec::new());
     };
@@ -210,11 +207,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reads at once what the messages will ask for.
-    fn look_up_all(
-        &mut self,
-        db: &mut dyn Db,
-        messages: &[Message<'_>],
-    ) -> Result<(), StoreError> {
+    fn look_up_all(&mut self, db: &mut dyn Db, messages: &[Message<'_>]) -> Result<(), StoreError> {
         self.next_id = rows::next_id(db)?;
         let items = messages.iter().flat_map(|message| message.items);
         let barcodes: BTreeSet<&str> = items.filter_map(patient_barcode).collect();
@@ -227,11 +220,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn message(
-        &mut self,
-        db: &mut dyn Db,
-        message: &Message<'a>,
-    ) -> Result<Settled, StoreError> {
+    fn message(&mut self, db: &mut dyn Db, message: &Message<'a>) -> Result<Settled, StoreError> {
         self.context = message.context;
         self.settled = Settled::default();
         let keys = self.keys_of_all(db, message.items)?;
@@ -514,10 +503,7 @@ impl<'a> Session<'a> {
 
     /// The result that this one repeats.
     fn seen_before(&self, keys: &Keys, specimen: Option<i64>) -> Option<i64> {
-        let since = self
-            .context
-            .received_at
-            .saturating_sub(rows::REPEAT_WINDOW);
+        let since = self.context.received_at.saturating_sub(rows::REPEAT_WINDOW);
         if let Some(first) = self.known.earliest(&keys.own, since) {
             return Some(first.id);
         }
@@ -528,8 +514,10 @@ impl<'a> Session<'a> {
 
     /// Queues what was released, and says of each result which row tells it.
     fn enqueue(&mut self, db: &mut dyn Db) -> Result<(), StoreError> {
-        let mut to_queue = std::mem::take(&mut self.to_queue);
-        to_queue.retain(|_, (_, results)| !results.is_empty());
+        let mut to_queue: Vec<_> = std::mem::take(&mut self.to_queue).into_iter().collect();
+        to_queue.retain(|(_, (_, results))| !results.is_empty());
+        // Tubes in the order in which their results came.
+        to_queue.sort_by_key(|(_, (_, results))| results.iter().min().copied());
         let news: Vec<queue::News> = to_queue
             .iter()
             .map(|((host, specimen), (priority, _))| queue::News {
@@ -539,9 +527,11 @@ impl<'a> Session<'a> {
             })
             .collect();
         let rows = queue::enqueue_results(db, &news, self.context.now)?;
-        let told = to_queue.into_values().zip(rows);
+        let told = to_queue.into_iter().zip(rows);
         let mut told: BTreeMap<i64, i64> = told
-            .flat_map(|((_, results), row)| results.into_iter().map(move |result| (result, row)))
+            .flat_map(|((_, (_, results)), row)| {
+                results.into_iter().map(move |result| (result, row))
+            })
             .collect();
         for new in &mut self.new_rows {
             if let Some(row) = told.remove(&new.id) {

@@ -279,7 +279,8 @@ pub fn results_by_ids(
     let row = db.row(&BY_IDS, &[json(&ids)?.into()])?;
     let found: Vec<Columns> = unjson(row.text(0)?)?;
     let mut results = BTreeMap::new();
-    for (id, message, line, barcode, specimen, code, version, supersedes, holds, detail, at) in found
+    for (id, message, line, barcode, specimen, code, version, supersedes, holds, detail, at) in
+        found
     {
         let mut observation: Observation = unjson(&detail)?;
         observation.holds.clear();

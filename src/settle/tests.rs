@@ -1,5 +1,7 @@
 //! The deciding rules, one test each, on a real store.
 
+mod together;
+
 use std::{
     fmt::Write as _,
     sync::{Arc, Mutex},

@@ -94,11 +94,7 @@ impl SiteRules for Rules {
 struct Oru;
 
 impl Render for Oru {
-    fn render(
-        &mut self,
-        _: &mut dyn Db,
-        pending: &[Pending],
-    ) -> Result<Vec<Rendered>, StoreError> {
+    fn render(&mut self, _: &mut dyn Db, pending: &[Pending]) -> Result<Vec<Rendered>, StoreError> {
         let rendered = |row: &Pending| {
             let control_id = format!("LW-{}", row.id);
             let body = format!(
