@@ -104,9 +104,10 @@ fn a_mistake_in_a_profile_of_the_site_is_told_where_it_stands() {
 #[test]
 fn a_port_that_is_taken_is_found_and_a_device_that_is_off_is_a_warning() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let off = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound, so that nobody else gets the port, but not listening.
+    let off = tokio::net::TcpSocket::new_v4().unwrap();
+    off.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (at, gone) = (taken.local_addr().unwrap(), off.local_addr().unwrap());
-    drop(off);
     let folder = tempfile::tempdir().unwrap();
     let lab = |port: String| {
         format!("[[instrument]]\nid = \"one\"\nprofile = \"generic/astm\"\nport = \"{port}\"\n")

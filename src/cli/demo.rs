@@ -56,6 +56,7 @@ pub(super) fn run(args: &DemoArgs, out: &mut Out) -> Result<Verdict, Failure> {
         specimens: usize::try_from(args.specimens).unwrap_or(usize::MAX),
         speed: args.speed,
         length: args.length,
+        settle: demo::SETTLE,
         folder: folder.path(),
     };
     out.line("The web console is not part of this release yet: --listen opens nothing.")?;

@@ -44,11 +44,11 @@ pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
 
 /// How often whoever watches is told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long nothing may change, after the last tube, before the morning is over: what is held never
-/// reaches the HIS, and nobody is there to decide.
-const SETTLE: Duration = Duration::from_secs(4);
-/// How long what was acknowledged may take to be read, once the devices are silent.
-const READ_WITHIN: Duration = Duration::from_secs(20);
+/// [`Options::settle`] for whoever looks on.
+pub const SETTLE: Duration = Duration::from_secs(4);
+/// How long what was acknowledged may take to be read, once the devices are silent: a bound for a
+/// broken bridge, not a wait.
+const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// What is to be played.
 #[derive(Clone, Debug)]
@@ -61,6 +61,9 @@ pub struct Options {
     pub speed: f64,
     /// The end of the morning if it does not come by itself before, in real time.
     pub length: Option<Duration>,
+    /// How long nothing may change, after the last tube, before the morning is over although
+    /// something is not at the HIS: what is held never gets there, and nobody is there to decide.
+    pub settle: Duration,
     /// An empty folder for `lab.toml` and the store.
     pub folder: PathBuf,
 }
@@ -122,7 +125,7 @@ pub async fn run(
         options.seed,
         options.specimens,
         options.speed,
-        settings(options.seed),
+        settings(options),
     ));
     let addresses = hospital::plug(&running, results).await?;
     let playing = play(&morning, addresses, stop.clone());
@@ -133,10 +136,10 @@ pub async fn run(
 }
 
 /// A HIS of flesh and blood: now and then it is busy, or answers twice.
-fn settings(seed: u64) -> Settings {
+fn settings(options: &Options) -> Settings {
     Settings {
-        answering: Answering::by_chance([(5, Policy::Busy), (3, Policy::Twice)], seed),
-        settle: SETTLE,
+        answering: Answering::by_chance([(5, Policy::Busy), (3, Policy::Twice)], options.seed),
+        settle: options.settle,
         ..Settings::default()
     }
 }

@@ -67,7 +67,8 @@ fn tamper(file: &File, sql: &'static str) {
 
 #[test]
 fn every_statement_fits_the_schema() {
-    let store = File::new().try_open().unwrap();
+    let file = File::new();
+    let store = file.try_open().unwrap();
     for sql in super::statements() {
         let outcome = store.transact_blocking(Turn::Reply, move |db| db.prepare(sql));
         assert!(outcome.is_ok(), "{}\n{outcome:?}", sql.sqlite);

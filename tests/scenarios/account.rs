@@ -31,6 +31,35 @@ const POSTED: Sql = Sql::same(
 const DISTINCT: Sql =
     Sql::same("SELECT count(*), count(DISTINCT control_id) FROM queue WHERE body IS NOT NULL");
 
+/// The last of each; together what a person asks first when something did not come.
+const STORY: [(&str, Sql); 3] = [
+    (
+        "message",
+        Sql::same(
+            "SELECT id || ' on ' || line || ': ' || state || ', whole: ' || is_complete || ', ' \
+             || coalesce(outcome, 'not read') FROM message ORDER BY id DESC LIMIT 60",
+        ),
+    ),
+    (
+        "result",
+        Sql::same(
+            "SELECT id || ' of message ' || message || ': ' || barcode || ' ' \
+             || coalesce(test, '(no test)') || ' ' || state || ' ' || holds \
+             FROM result ORDER BY id DESC LIMIT 120",
+        ),
+    ),
+    (
+        "queue",
+        Sql::same(
+            "SELECT q.id || ' to ' || q.destination || ': ' || q.kind || ' of ' || s.barcode \
+             || ' ' || q.state || ', tried ' || q.attempts || ', ' || coalesce(q.control_id, \
+             'never rendered') || ', ' || q.reason || ', ' || q.answer || ', results ' \
+             || coalesce((SELECT group_concat(l.result) FROM queue_result l WHERE l.queue = q.id), \
+             'none') FROM queue q JOIN specimen s ON s.id = q.specimen ORDER BY q.id DESC LIMIT 60",
+        ),
+    ),
+];
+
 /// Runs `look` on the store beside whoever has it open.
 fn look<T: Send>(
     url: &str,
@@ -58,6 +87,20 @@ pub fn open_work(url: &str) -> Vec<String> {
             ));
         }
         Ok(open)
+    });
+    read.unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// What became of everything, a line each, newest first: for the words of a test that failed.
+pub fn story(url: &str) -> Vec<String> {
+    let read = look(url, |db| {
+        let mut lines = Vec::new();
+        for (what, sql) in &STORY {
+            for row in db.rows(sql, &[])? {
+                lines.push(format!("{what} {}", row.text(0)?));
+            }
+        }
+        Ok(lines)
     });
     read.unwrap_or_else(|error| vec![error.to_string()])
 }

@@ -14,10 +14,7 @@ use std::{
     time::Duration,
 };
 
-use labwire::{
-    bridge::Running,
-    store::{Fault, FaultPoint, Faults, StoreOptions},
-};
+use labwire::store::{Fault, FaultPoint, Faults, StoreOptions};
 use labwire_sims::{
     chance::Chance,
     clock::Clock,
@@ -27,13 +24,13 @@ use labwire_sims::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
-    hospital::{His, Site, ZONE, comes, until},
+    hospital::{Bridge, His, PATIENCE, Site, ZONE},
     scripted::Script,
 };
 
@@ -45,7 +42,7 @@ const NAK: u8 = 21;
 struct Lab {
     his: His,
     site: Site,
-    bridge: Running,
+    bridge: Bridge,
     astm: SocketAddr,
     hl7: SocketAddr,
     orders: SocketAddr,
@@ -133,7 +130,9 @@ impl Lab {
                 _ => oru(&barcode, &[("GLU", &text)]),
             });
             let what = format!("{line} is acknowledged");
-            until(&what, || script.acknowledged() == 1).await;
+            self.bridge
+                .until(&what, || script.acknowledged() == 1)
+                .await;
             self.arrives(&barcode, "GLU", &text).await;
         }
         unplug_astm.cancel();
@@ -145,20 +144,22 @@ impl Lab {
     async fn ordered(&mut self, barcode: &str, services: &[&str]) {
         let control = self.his.order(barcode, services);
         let orders = &self.his.orders;
-        until("the order is answered", || {
-            orders.answer(&control).is_some()
-        })
-        .await;
+        self.bridge
+            .until("the order is answered", || {
+                orders.answer(&control).is_some()
+            })
+            .await;
         let answer = orders.answer(&control).expect("it was answered");
         assert!(answer.is_accepted(), "{}", answer.text);
     }
 
     async fn arrives(&self, barcode: &str, code: &str, text: &str) {
         let what = format!("{barcode} {code} = {text} is at the HIS");
-        until(&what, || {
-            self.texts(barcode, code).contains(&text.to_owned())
-        })
-        .await;
+        self.bridge
+            .until(&what, || {
+                self.texts(barcode, code).contains(&text.to_owned())
+            })
+            .await;
     }
 
     /// What the HIS took for a test of a tube, in the order taken.
@@ -190,13 +191,30 @@ async fn throw(at: SocketAddr, bytes: &[u8]) -> Vec<u8> {
         let reading = async { drop(reader.read_to_end(&mut heard).await) };
         tokio::join!(writing, reading);
     };
-    let ended = tokio::time::timeout(Duration::from_secs(30), both).await;
+    let ended = tokio::time::timeout(PATIENCE, both).await;
     let begin = bytes.get(..20).unwrap_or(bytes).escape_ascii().to_string();
     assert!(
         ended.is_ok(),
         "the line keeps a peer that has hung up: {begin:?}"
     );
     heard
+}
+
+/// Says the whole of a message that was cut before, as a device does: again until it is told that
+/// the message is taken. A line whose commits are behind refuses a connection, or ends it without
+/// the answer.
+async fn bring(at: SocketAddr, bytes: &[u8], is_taken: impl Fn(&[u8]) -> bool) {
+    let bringing = async { while !is_taken(&throw(at, bytes).await) {} };
+    let brought = tokio::time::timeout(PATIENCE, bringing).await;
+    assert!(brought.is_ok(), "it is never taken");
+}
+
+/// [`bring`] for frames: ENQ is acknowledged, and every frame but the last, for whose answer the EOT
+/// behind it did not wait.
+async fn bring_frames(at: SocketAddr, frames: &[u8]) {
+    let count = frames.iter().filter(|byte| **byte == b'\n').count();
+    let acks = vec![ACK; count];
+    bring(at, frames, |heard| heard.starts_with(&acks)).await;
 }
 
 /// Says this and waits for so many bytes, or an end block.
@@ -211,13 +229,17 @@ async fn ask(stream: &mut TcpStream, bytes: &[u8], is_whole: impl Fn(&[u8]) -> b
             heard.extend_from_slice(&chunk[..length]);
         }
     };
-    let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+    let read = tokio::time::timeout(PATIENCE, reading).await;
     assert!(read.is_ok(), "no answer");
     heard
 }
 
 async fn ask_mllp(stream: &mut TcpStream, message: &str) -> String {
-    let heard = ask(stream, &block(message), |heard| heard.ends_with(b"\x1c\r")).await;
+    ask_block(stream, &block(message)).await
+}
+
+async fn ask_block(stream: &mut TcpStream, block: &[u8]) -> String {
+    let heard = ask(stream, block, |heard| heard.ends_with(b"\x1c\r")).await;
     String::from_utf8(heard).expect("a reply is UTF-8")
 }
 
@@ -364,12 +386,12 @@ async fn a_message_cut_anywhere_is_no_message_and_comes_whole_once() {
         .book
         .with_ledger(|ledger| ledger.observations().len());
     assert_eq!(taken, 0, "nothing of a cut message is told");
-    for (line, bytes) in [
-        (lab.astm, &by_astm),
-        (lab.hl7, &by_hl7),
-        (lab.orders, &order_block),
-    ] {
-        throw(line, bytes).await;
+    bring_frames(lab.astm, &by_astm).await;
+    for (line, bytes) in [(lab.hl7, &by_hl7), (lab.orders, &order_block)] {
+        bring(line, bytes, |heard| {
+            heard.windows(6).any(|part| part == b"MSA|AA")
+        })
+        .await;
     }
     for barcode in ["T1", "T2"] {
         for (code, text) in results {
@@ -397,7 +419,8 @@ async fn bytes_outside_the_character_set_are_held_or_refused_and_never_told() {
         .position(|byte| *byte == b'@')
         .expect("it is there");
     bytes[at] = 0xE9;
-    let heard = String::from_utf8(throw(lab.hl7, &bytes).await).expect("UTF-8");
+    let mut device = TcpStream::connect(lab.hl7).await.expect("it listens");
+    let heard = ask_block(&mut device, &bytes).await;
     assert!(heard.contains("MSA|AA"), "it is kept: {heard}");
     lab.arrives("T1", "GLU", "5.40").await;
     let shown = account::states(&lab.site.store(), "T1");
@@ -415,7 +438,8 @@ async fn bytes_outside_the_character_set_are_held_or_refused_and_never_told() {
         .position(|byte| *byte == b'@')
         .expect("it is there");
     bytes[at] = 0xE9;
-    let heard = String::from_utf8(throw(lab.orders, &bytes).await).expect("UTF-8");
+    let mut host = TcpStream::connect(lab.orders).await.expect("it listens");
+    let heard = ask_block(&mut host, &bytes).await;
     assert!(
         heard.contains("MSA|AE") && heard.contains("character set"),
         "{heard}"
@@ -478,7 +502,7 @@ async fn a_full_disk_promises_nothing_and_what_comes_again_is_taken() {
     assert_eq!(account::items(&lab.site.store(), "T3"), 0);
 
     disk.0.store(false, Ordering::SeqCst);
-    throw(lab.astm, &by_astm).await;
+    bring_frames(lab.astm, &by_astm).await;
     let heard = ask_mllp(&mut device, &message).await;
     assert!(heard.contains("MSA|AA|T2"), "{heard}");
     let heard = ask_mllp(&mut host, &text).await;
@@ -503,7 +527,7 @@ async fn a_port_in_use_is_tried_again_and_stops_no_other_line() {
     lab.works().await;
     drop(taken);
     let late = lab.bridge.lines["late"].clone();
-    let opened = tokio::time::timeout(Duration::from_secs(40), async {
+    let opened = tokio::time::timeout(PATIENCE, async {
         while late.local_addr().await.is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -530,11 +554,13 @@ async fn a_refused_message_is_set_aside_and_the_next_patients_goes_on() {
     device.say(oru("T2", &[("GLU", "5.41")]));
     lab.arrives("T2", "GLU", "5.41").await;
     let url = lab.site.store();
-    until("the refused one is set aside", || {
+    let is_aside = || {
         let open = account::open_work(&url);
         open.len() == 1 && open[0].starts_with("host:his: set-aside, tried 1")
-    })
-    .await;
+    };
+    lab.bridge
+        .until("the refused one is set aside", is_aside)
+        .await;
     assert!(lab.texts("T1", "GLU").is_empty());
     lab.close().await;
 }
@@ -585,15 +611,18 @@ async fn an_answer_to_another_message_closes_nothing_and_a_retry_is_the_same_mes
     .await;
     let mut his = His::open(Answering::good()).await;
     his.results = address;
-    let mut lab = Lab::with(his, "reply_timeout_s = 1", None).await;
+    // Long enough for an answer that is given at once on a machine that is busy: one that came too
+    // late would be a fourth try.
+    let mut lab = Lab::with(his, "reply_timeout_s = 5", None).await;
     lab.ordered("T1", &["GLU"]).await;
     let (device, _) = lab.hl7();
     device.say(oru("T1", &[("GLU", "5.40")]));
     let url = lab.site.store();
-    until("it is delivered", || {
-        device.acknowledged() == 1 && account::delivered(&url) == 1
-    })
-    .await;
+    lab.bridge
+        .until("it is delivered", || {
+            device.acknowledged() == 1 && account::delivered(&url) == 1
+        })
+        .await;
     let heard = heard.lock().expect("nobody panics with it").clone();
     assert_eq!(heard.len(), 3);
     assert!(
@@ -605,9 +634,11 @@ async fn an_answer_to_another_message_closes_nothing_and_a_retry_is_the_same_mes
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_while_the_his_is_down_arrives_when_it_is_up() {
-    let reserved = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = reserved.local_addr().expect("bound");
-    drop(reserved);
+    // Bound, so that nobody else gets the port, but not listening yet.
+    let down = TcpSocket::new_v4().expect("a socket");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    down.bind(any).expect("a free port");
+    let address = down.local_addr().expect("bound");
     let mut his = His::open(Answering::good()).await;
     let up = std::mem::replace(&mut his.results, format!("mllp://{address}"));
     let mut lab = Lab::with(his, "", None).await;
@@ -618,11 +649,13 @@ async fn what_waits_while_the_his_is_down_arrives_when_it_is_up() {
         device.say(oru(&barcode, &[("GLU", &format!("1.{number}"))]));
         device.say(oru(&barcode, &[("NA", &format!("2.{number}"))]));
     }
-    until("everything is acknowledged", || device.acknowledged() == 40).await;
+    lab.bridge
+        .until("everything is acknowledged", || device.acknowledged() == 40)
+        .await;
     let url = lab.site.store();
     assert_eq!(account::delivered(&url), 0);
     // The HIS comes up: what listens there leads to it.
-    let listener = TcpListener::bind(address).await.expect("nobody took it");
+    let listener = down.listen(16).expect("it is ours");
     let to = up.trim_start_matches("mllp://").to_owned();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
@@ -661,17 +694,17 @@ async fn several_connections_keep_the_order_of_each_tube() {
             device.say(message.replace("|||F\r", status));
         }
     }
-    until("everything is acknowledged", || device.acknowledged() == 48).await;
+    lab.bridge
+        .until("everything is acknowledged", || device.acknowledged() == 48)
+        .await;
     for barcode in &tubes {
         lab.arrives(barcode, "GLU", "5.5").await;
         let texts = lab.texts(barcode, "GLU");
         assert!(texts.is_sorted(), "{barcode}: {texts:?}");
     }
     let url = lab.site.store();
-    assert!(
-        comes(Duration::from_secs(10), || account::open_work(&url)
-            .is_empty())
-        .await
-    );
+    lab.bridge
+        .until_empty("still open", || account::open_work(&url))
+        .await;
     lab.close().await;
 }

@@ -28,7 +28,7 @@ use labwire_sims::{
 
 use crate::{
     account,
-    hospital::{His, Site, comes, until},
+    hospital::{His, PATIENCE, Site, comes},
     load::{Lines, Load},
 };
 
@@ -76,11 +76,11 @@ async fn crash_kill_9_at_any_moment_loses_doubles_and_changes_nothing() {
         } else {
             // While it starts: after so many lines of its log, from none at all.
             let aim = chance.index(9);
-            until("it starts", || {
+            let starts = comes(PATIENCE, || {
                 load.watch();
                 labwire.lines() >= aim
-            })
-            .await;
+            });
+            assert!(starts.await, "it does not start: {}", labwire.log());
         }
         labwire.kill();
         labwire = Labwire::start(&site.lab());
@@ -114,9 +114,6 @@ async fn crash_kill_9_at_any_moment_loses_doubles_and_changes_nothing() {
     load.unplug();
 }
 
-/// A bound for a broken bridge, not a wait.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn seed() -> u64 {
     let given = std::env::var("LABWIRE_SEED").ok();
     let given = given.and_then(|text| text.parse().ok());
@@ -139,10 +136,10 @@ async fn first_start(his: &His, chance: &mut Chance) -> (Site, Lines, Labwire) {
         let site = Site::new(&lines.lab(&his.results));
         let labwire = Labwire::start(&site.lab());
         let has = |words| labwire.count(words);
-        until("labwire is at work", || {
+        let is_at_work = comes(PATIENCE, || {
             has("listening at=") >= lines.0.len() || has("cannot open the port") > 0
-        })
-        .await;
+        });
+        assert!(is_at_work.await, "it does not start: {}", labwire.log());
         if has("cannot open the port") == 0 {
             return (site, lines, labwire);
         }

@@ -1,6 +1,6 @@
 //! A small hospital for one test: a bridge in this process, devices and a HIS of the simulators.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use labwire::{
     bridge::{Running, Setup, start},
@@ -8,7 +8,7 @@ use labwire::{
     profile::Library,
     store::StoreOptions,
 };
-use labwire_drivers::SystemClock;
+use labwire_drivers::{LineHandle, SystemClock};
 use labwire_sims::{
     clock::Clock,
     his::{self, Answering, Book, Control, Item, Orders, Patient, Request, Version, Writer},
@@ -18,11 +18,14 @@ use labwire_sims::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::account;
+
 /// The zone of every clock here, minutes east of Greenwich.
 pub const ZONE: i32 = 7 * 60;
 
-/// How long a scenario may take at most: a bound for a broken bridge, not a wait.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything may take that a scenario waits for: a bound for a broken bridge, not a wait, so
+/// it is long enough for a machine whose disk or processors are somebody else's for a minute.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The simulated HIS, listening for results and ready to order.
 pub struct His {
@@ -125,9 +128,10 @@ pub fn patient(barcode: &str) -> Patient {
     }
 }
 
-/// A folder with a `lab.toml`, for as many runs of the bridge as a test wants.
+/// A folder with a `lab.toml`, for as many runs of the bridge as a test wants. It goes with the last
+/// of its site and its bridges.
 pub struct Site {
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Site {
@@ -136,7 +140,9 @@ impl Site {
         let folder = tempfile::tempdir().expect("a folder for the test");
         let lab = format!("[lab]\ntimezone = \"Asia/Ho_Chi_Minh\"\n\n{rest}");
         std::fs::write(folder.path().join("lab.toml"), lab).expect("the folder is writable");
-        Self { folder }
+        Self {
+            folder: Arc::new(folder),
+        }
     }
 
     pub fn lab(&self) -> PathBuf {
@@ -148,11 +154,11 @@ impl Site {
         format!("sqlite:{}", self.folder.path().join("labwire.db").display())
     }
 
-    pub async fn start(&self) -> Running {
+    pub async fn start(&self) -> Bridge {
         self.start_with(StoreOptions::default()).await
     }
 
-    pub async fn start_with(&self, store: StoreOptions) -> Running {
+    pub async fn start_with(&self, store: StoreOptions) -> Bridge {
         let (loaded, problems) = config::load(&self.lab(), &Seams::default());
         assert!(
             !problems.has_errors(),
@@ -171,19 +177,64 @@ impl Site {
             library,
             store,
         };
-        start(setup, Arc::new(SystemClock::default()))
+        let running = start(setup, Arc::new(SystemClock::default()))
             .await
-            .expect("the bridge starts")
+            .expect("the bridge starts");
+        Bridge {
+            running,
+            store: self.store(),
+            _folder: Arc::clone(&self.folder),
+        }
     }
 }
 
-/// Waits until `is_so`, looking again after every tick of the runtime; panics with `what` when
-/// patience ends.
-pub async fn until(what: &str, is_so: impl FnMut() -> bool) {
-    assert!(comes(PATIENCE, is_so).await, "still not: {what}");
+/// A bridge at work, and its folder. The store opens a reader's connection when the first read
+/// wants it: without the folder the couriers would find nothing due, while devices, whose results
+/// the writer takes, notice nothing.
+pub struct Bridge {
+    running: Running,
+    store: String,
+    _folder: Arc<tempfile::TempDir>,
 }
 
-/// Waits until `is_so`, for so long at most; says whether it came.
+impl Deref for Bridge {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+impl Bridge {
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+
+    /// Waits until `is_so`; panics, when patience ends, with `what` and all that the store says.
+    pub async fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        let has_come = comes(PATIENCE, is_so).await;
+        assert!(has_come, "still not: {what}\n{}", self.story());
+    }
+
+    /// Waits until nothing is found any more; panics, when patience ends, with what is still found
+    /// and all that the store says.
+    pub async fn until_empty(&self, what: &str, mut found: impl FnMut() -> Vec<String>) {
+        let is_empty = comes(PATIENCE, || found().is_empty()).await;
+        assert!(is_empty, "{what}: {:#?}\n{}", found(), self.story());
+    }
+
+    /// What has become of everything so far, for whoever asks why a test failed.
+    fn story(&self) -> String {
+        let mut story = account::story(&self.store);
+        let lines = self.lines.values().map(LineHandle::status);
+        story.extend(lines.map(|line| format!("{line:?}")));
+        story.push(format!("{:?}", self.running.store.health()));
+        story.join("\n")
+    }
+}
+
+/// Waits until `is_so`, looking again after every tick of the runtime, for so long at most; says
+/// whether it came.
 pub async fn comes(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let wait = async {
         while !is_so() {
@@ -191,15 +242,4 @@ pub async fn comes(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool 
         }
     };
     tokio::time::timeout(patience, wait).await.is_ok()
-}
-
-/// Waits until nothing is found any more; panics with what is still found when patience ends.
-pub async fn until_empty(what: &str, mut found: impl FnMut() -> Vec<String>) {
-    let wait = async {
-        while !found().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let ended = tokio::time::timeout(PATIENCE / 4, wait).await;
-    assert!(ended.is_ok(), "{what}: {:#?}", found());
 }

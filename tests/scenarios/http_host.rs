@@ -17,10 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    hospital::{Site, until},
-    wire_to_his::astm,
-};
+use crate::{hospital::Site, wire_to_his::astm};
 
 /// What the HIS holds: posted results by control id, posted answers, how often it refused.
 #[derive(Clone, Default)]
@@ -28,6 +25,16 @@ struct Hospital {
     results: Arc<Mutex<BTreeMap<String, Value>>>,
     answers: Arc<Mutex<Vec<Value>>>,
     refused: Arc<Mutex<u32>>,
+}
+
+impl Hospital {
+    fn answers(&self) -> Vec<Value> {
+        self.answers.lock().expect("no panic holds it").clone()
+    }
+
+    fn results(&self) -> BTreeMap<String, Value> {
+        self.results.lock().expect("no panic holds it").clone()
+    }
 }
 
 fn page() -> Value {
@@ -111,12 +118,12 @@ port = "tcp-listen://127.0.0.1:0"
 "#
     ));
     let bridge = site.start().await;
-    let answers = || hospital.answers.lock().expect("no panic holds it").clone();
-    until("the orders are fetched and answered", || {
-        !answers().is_empty()
-    })
-    .await;
-    let given = answers();
+    bridge
+        .until("the orders are fetched and answered", || {
+            !hospital.answers().is_empty()
+        })
+        .await;
+    let given = hospital.answers();
     assert_eq!(given[0]["answers"][0]["accepted"], json!(true), "{given:?}");
 
     let cancel = CancellationToken::new();
@@ -127,7 +134,9 @@ port = "tcp-listen://127.0.0.1:0"
         .to_string();
     let device = astm("sysmex-xn", Port::Connect(port), &cancel);
     device.load(Tube::patient("26031000009"));
-    until("the tube is measured and acknowledged", || device.is_idle()).await;
+    bridge
+        .until("the tube is measured and acknowledged", || device.is_idle())
+        .await;
     let sent = device
         .log()
         .acknowledged
@@ -136,19 +145,15 @@ port = "tcp-listen://127.0.0.1:0"
         .cloned();
     let sent = sent.expect("WBC was measured");
     let store = bridge.store.clone();
-    until("the result is taken", || {
-        let is_open = store
-            .read_blocking(labwire::queue::summary)
-            .expect("the store reads");
-        is_open.is_empty()
-            && !hospital
-                .results
-                .lock()
-                .expect("no panic holds it")
-                .is_empty()
-    })
-    .await;
-    let posted = hospital.results.lock().expect("no panic holds it").clone();
+    bridge
+        .until("the result is taken", || {
+            let is_open = store
+                .read_blocking(labwire::queue::summary)
+                .expect("the store reads");
+            is_open.is_empty() && !hospital.results().is_empty()
+        })
+        .await;
+    let posted = hospital.results();
     assert_eq!(posted.len(), 1, "one message, one key");
     let text = posted
         .values()

@@ -15,7 +15,10 @@ use labwire_sims::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::hospital::{His, Site, ZONE, until, until_empty};
+use crate::{
+    account,
+    hospital::{Bridge, His, Site, ZONE},
+};
 
 fn setup(name: &str) -> Setup {
     Setup {
@@ -90,9 +93,11 @@ port = "mllp-listen://127.0.0.1:0"
     ))
 }
 
-async fn place_all(his: &mut His) {
+async fn place_all(his: &mut His, bridge: &Bridge) {
     let ordered = FORMS.map(|(barcode, services)| his.order(barcode, services));
-    until("every order is answered", || his.orders.waiting() == 0).await;
+    bridge
+        .until("every order is answered", || his.orders.waiting() == 0)
+        .await;
     for control in &ordered {
         let answer = his.orders.answer(control).expect("it was answered");
         assert!(answer.is_accepted(), "{}", answer.text);
@@ -138,7 +143,8 @@ fn expected(log: &Log, barcode: &str, services: &[&str]) -> Vec<Expected> {
 async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_mllp() {
     let mut his = His::open(Answering::good()).await;
     let pty = Pty::open().expect("a pseudo-terminal");
-    let bridge = site(&his.results, pty.path()).start().await;
+    let site = site(&his.results, pty.path());
+    let bridge = site.start().await;
     let cancel = CancellationToken::new();
     let xn_port = bridge
         .address("xn-1")
@@ -151,7 +157,7 @@ async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_ml
         .expect("it listens")
         .to_string();
     his.place(bridge.address("host:his").await.expect("it listens"));
-    place_all(&mut his).await;
+    place_all(&mut his, &bridge).await;
     let names = ["sysmex-xn", "access2", "mindray-bc5000"];
     let devices = [
         astm(names[0], Port::Connect(xn_port), &cancel),
@@ -163,7 +169,8 @@ async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_ml
     }
     let mut wanted = Vec::new();
     for ((device, name), (barcode, services)) in devices.iter().zip(names).zip(FORMS) {
-        until(&format!("{name} is idle"), || device.is_idle()).await;
+        let what = format!("{name} is idle");
+        bridge.until(&what, || device.is_idle()).await;
         check_answer(name, &device.log(), services);
         wanted.extend(expected(&device.log(), barcode, services));
     }
@@ -179,7 +186,9 @@ async fn every_value_reaches_the_his_character_for_character_over_tcp_pty_and_ml
             .map(ToString::to_string)
             .collect()
     };
-    until_empty("at the HIS", found).await;
+    bridge.until_empty("at the HIS", found).await;
+    let findings = account::findings(&site.store());
+    assert!(findings.is_empty(), "{findings:#?}");
     cancel.cancel();
     bridge.stop().await;
 }

@@ -249,8 +249,8 @@ pub(super) struct Seen {
     pub(super) commits: mpsc::UnboundedReceiver<Asked>,
 }
 
-/// No test waits longer for something that should come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// No test waits longer for something that should come: a bound for a broken line, not a wait.
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {

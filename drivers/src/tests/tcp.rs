@@ -8,7 +8,9 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-use super::support::{Seen, config, expect_end, expect_text, listening, message, soon, start};
+use super::support::{
+    PATIENCE, Seen, config, expect_end, expect_text, listening, message, soon, start,
+};
 use crate::{
     Concurrency, Direction, Endpoint, LineConfig, LineEvent, LineGone, LineHandle, LostReason,
     Phase, RefusedReason, TrySendError,
@@ -247,7 +249,11 @@ async fn every_message_has_one_last_word_when_the_line_is_lost() {
 
 #[tokio::test]
 async fn stop_finishes_the_reply_under_way() {
-    let (line, mut seen) = start(listening(), true);
+    let config = LineConfig {
+        stop_timeout: PATIENCE,
+        ..listening()
+    };
+    let (line, mut seen) = start(config, true);
     let mut device = connect(&line).await;
     device.write_all(b"one\n").await.unwrap();
     let asked = seen.commit().await;
@@ -321,6 +327,8 @@ async fn panic_ends_its_connection_and_no_other() {
 async fn peer_that_does_not_read_cannot_stall_another_line() {
     let config = LineConfig {
         transmit_buffer_max: 64 << 20,
+        // It is to stay stalled, however long the other line takes on a busy machine.
+        write_timeout: Duration::from_secs(3_600),
         ..listening()
     };
     let (bad_line, _bad_seen) = start(config, false);

@@ -125,12 +125,11 @@ fn an_http_status_means_what_the_rule_says() {
 #[test]
 fn a_host_that_is_not_there_is_tried_again() {
     let verdict = runtime().block_on(async {
-        // A port that was ours a moment ago and listens no more.
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
+        // Bound, so that nobody else gets the port, but not listening.
+        let silent = tokio::net::TcpSocket::new_v4().expect("a socket");
+        let any = "127.0.0.1:0".parse().expect("an address");
+        silent.bind(any).expect("a port");
+        let address = silent.local_addr().expect("bound");
         let client = reqwest::Client::new();
         post_result(&client, &format!("http://{address}/"), "1", Vec::new()).await
     });
