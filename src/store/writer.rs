@@ -250,8 +250,8 @@ impl Writer {
         let first = match first {
             (Turn::Journal, Work::Entry(task)) if self.queues.are_empty() => {
                 match self.alone(task, slot, group) {
-                    Ok(outcome) => return outcome,
-                    Err(task) => (Turn::Journal, Work::Entry(task)),
+                    Alone::Ended(outcome) => return outcome,
+                    Alone::Again(task) => (Turn::Journal, Work::Entry(task)),
                 }
             }
             first => first,
@@ -275,10 +275,9 @@ impl Writer {
         mut task: EntryTask,
         slot: &mut Option<Box<dyn Session>>,
         group: &mut Group,
-    ) -> Result<Result<(), StoreError>, EntryTask> {
-        let written = self.append_alone(&task, slot);
-        let outcome = match written {
-            Ok(None) => return Err(task),
+    ) -> Alone {
+        let outcome = match self.append_alone(&task, slot) {
+            Ok(None) => return Alone::Again(task),
             Ok(Some(written)) => {
                 task.output = Some(written);
                 self.fault(FaultPoint::Committed)
@@ -287,7 +286,7 @@ impl Writer {
         };
         group.peers = 1;
         group.jobs.push((Box::new(task), Ok(())));
-        Ok(outcome)
+        Alone::Ended(outcome)
     }
 
     fn append_alone(
@@ -383,6 +382,13 @@ impl Writer {
             Some(Fault::DiskFailed) => Err(StoreError::DiskFailed { path, source: None }),
         }
     }
+}
+
+/// What became of an entry that was to be written alone.
+enum Alone {
+    Ended(Result<(), StoreError>),
+    /// It takes more than one statement, and nothing was written.
+    Again(EntryTask),
 }
 
 /// Leaves the failed transaction. The connection is kept where it is known to be sound: a full
