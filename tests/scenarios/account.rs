@@ -54,7 +54,7 @@ const STORY: [(&str, Sql); 3] = [
             "SELECT q.id || ' to ' || q.destination || ': ' || q.kind || ' of ' || s.barcode \
              || ' ' || q.state || ', tried ' || q.attempts || ', ' || coalesce(q.control_id, \
              'never rendered') || ', ' || q.reason || ', ' || q.answer || ', results ' \
-             || coalesce((SELECT group_concat(l.result) FROM queue_result l WHERE l.queue = q.id), \
+             || coalesce((SELECT group_concat(r.id) FROM result r WHERE r.queue = q.id), \
              'none') FROM queue q JOIN specimen s ON s.id = q.specimen ORDER BY q.id DESC LIMIT 60",
         ),
     ),

@@ -130,7 +130,7 @@ fn report(line: &str) {
 }
 
 /// Starts on ports of its own; if another program was quicker at one, on others.
-async fn first_start(his: &His, chance: &mut Chance) -> (Site, Lines, Labwire) {
+pub async fn first_start(his: &His, chance: &mut Chance) -> (Site, Lines, Labwire) {
     for _ in 0..20 {
         let lines = Lines(std::array::from_fn(|_| free_port(chance)));
         let site = Site::new(&lines.lab(&his.results));
@@ -160,8 +160,11 @@ fn free_port(chance: &mut Chance) -> u16 {
     }
 }
 
+/// Everything that our own crates say, at every level; of others what an operator sees.
+const LOG: &str = "info,labwire=trace,labwire_drivers=trace,labwire_protocols=trace";
+
 /// The program, running.
-struct Labwire {
+pub struct Labwire {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -171,6 +174,7 @@ impl Labwire {
         let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
             .env("NO_COLOR", "1")
+            .env("RUST_LOG", LOG)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -189,7 +193,7 @@ impl Labwire {
         Self { child, log }
     }
 
-    fn with_log<T>(&self, look: impl FnOnce(&[String]) -> T) -> T {
+    pub fn with_log<T>(&self, look: impl FnOnce(&[String]) -> T) -> T {
         look(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -197,12 +201,12 @@ impl Labwire {
         self.with_log(<[String]>::len)
     }
 
-    fn count(&self, words: &str) -> usize {
+    pub fn count(&self, words: &str) -> usize {
         self.with_log(|log| log.iter().filter(|line| line.contains(words)).count())
     }
 
     /// Its last words.
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.with_log(|log| log[log.len().saturating_sub(40)..].join("\n"))
     }
 
@@ -215,7 +219,7 @@ impl Labwire {
     }
 
     /// SIGTERM: in order.
-    fn stop(mut self) {
+    pub fn stop(&mut self) {
         let told = Command::new("sh")
             .args(["-c", &format!("kill -TERM {}", self.child.id())])
             .status();

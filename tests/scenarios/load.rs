@@ -230,6 +230,12 @@ impl Load {
         }
     }
 
+    /// Lets a scripted analyzer say something that no book expects.
+    pub fn say(&mut self, script: usize, message: &'static [u8]) {
+        self.said[script].push(Vec::new());
+        self.scripts[script].say(message);
+    }
+
     /// Unplugs everything.
     pub fn unplug(&self) {
         self.cancel.cancel();

@@ -10,5 +10,6 @@ mod crash;
 mod hospital;
 mod http_host;
 mod load;
+mod privacy;
 mod scripted;
 mod wire_to_his;
