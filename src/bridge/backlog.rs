@@ -34,6 +34,8 @@ struct Backlog {
     /// Messages since the line fell behind: the worker finds them in the journal, after `after`.
     left: u64,
     after: i64,
+    /// The newest of them: what is in the journal behind it was not left, and is handed over.
+    until: i64,
     /// Where answers go to queries among them.
     replies: BTreeMap<i64, Reply>,
 }
@@ -44,6 +46,8 @@ pub(super) struct Behind {
     pub(super) line: Arc<LineSite>,
     /// The messages after this one.
     pub(super) after: i64,
+    /// And no later than this one.
+    pub(super) until: i64,
     left: u64,
 }
 
@@ -62,6 +66,7 @@ impl Backlog {
             handed: 0,
             left: 0,
             after: 0,
+            until: 0,
             replies: BTreeMap::new(),
         }
     }
@@ -75,6 +80,7 @@ impl Backlog {
         } else {
             self.after.min(before)
         };
+        self.until = self.until.max(job.message);
         self.left += 1;
         if let Some(reply) = job.reply {
             self.replies.insert(job.message, reply);
@@ -149,6 +155,7 @@ impl Hand {
         Some(Behind {
             line: Arc::clone(&longest.line),
             after: longest.after,
+            until: longest.until,
             left: longest.left,
         })
     }

@@ -35,8 +35,9 @@ const HANDED_MAX: usize = 1_024;
 const BATCH_MAX: usize = 64;
 /// The first pause when the store is away.
 const STORE_AWAY: std::time::Duration = std::time::Duration::from_millis(100);
-/// A row that broke the parser so often is held.
-const ATTEMPTS_MAX: u64 = 2;
+/// A row that was begun so often and never ended is held: it takes the process with it. A start
+/// that is cut for another reason counts too, so it is one more than the two that prove little.
+const ATTEMPTS_MAX: u64 = 3;
 
 /// A journalled message to be read.
 #[derive(Debug)]
@@ -175,6 +176,7 @@ struct Work {
 }
 
 /// What settling one message gave.
+#[derive(Default)]
 struct Done {
     settled: Settled,
     answers: Vec<Vec<u8>>,
@@ -251,10 +253,10 @@ impl Shared {
         let Some(behind) = hand.behind() else {
             return false;
         };
-        let (line, after) = (Arc::clone(&behind.line), behind.after);
-        let id = line.id.clone();
+        let line = Arc::clone(&behind.line);
+        let (id, span) = (line.id.clone(), (behind.after, behind.until));
         let limit = u32::try_from(BATCH_MAX).unwrap_or(u32::MAX);
-        let read = move |db: &mut dyn Db| journal::unparsed(db, &id, after, limit);
+        let read = move |db: &mut dyn Db| journal::unparsed(db, &id, span, limit);
         let rows = match self.store.read_blocking(read) {
             Ok(rows) => rows,
             Err(StoreError::Closed) => return false,
@@ -327,7 +329,7 @@ impl Shared {
             match self.settle(works, index..index + 1) {
                 Ok(done) => return done,
                 Err(StoreError::Closed) => break,
-                Err(error) if is_ours(&error) => {
+                Err(error) if !error.is_unavailable() => {
                     tracing::error!(%error, "a message could not be settled and is held");
                     self.hold(works, index);
                     break;
@@ -340,10 +342,7 @@ impl Shared {
                 }
             }
         }
-        vec![Done {
-            settled: Settled::default(),
-            answers: Vec::new(),
-        }]
+        vec![Done::default()]
     }
 
     fn hold(&self, works: &Arc<Vec<Work>>, index: usize) {
@@ -361,14 +360,6 @@ impl Shared {
 
 /// The outcome of a message that could not be read.
 const FAULT: &str = r#"{"held":"parser-fault"}"#;
-
-/// Whether an error speaks of the work and not of the disk.
-fn is_ours(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Value { .. } | StoreError::Statement { .. }
-    )
-}
 
 fn log(job: &Job, settled: &Settled) {
     tracing::info!(
@@ -388,17 +379,22 @@ fn log(job: &Job, settled: &Settled) {
 fn read(site: &Site, job: &Job) -> Work {
     let catalogue = site.laboratory.catalogue.as_deref();
     let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        profile::decode(&job.line.profile, catalogue, &job.raw, job.is_complete)
-    }));
     let protocol = job.line.profile.profile().device.protocol;
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        let decoded = profile::decode(&job.line.profile, catalogue, &job.raw, job.is_complete);
+        (decoded, profile::digest_input(&job.raw, protocol))
+    }));
+    let (decoded, digest_input) = match decoded {
+        Ok((decoded, digest_input)) => (Ok(decoded), digest_input),
+        Err(_) => (Err(()), Vec::new()),
+    };
     let queries = decoded.as_ref().map(queries_of).unwrap_or_default();
     Work {
         line: Arc::clone(&job.line),
         message: job.message,
         received_at: job.received_at,
-        decoded: decoded.map_err(|_| ()),
-        digest_input: profile::digest_input(&job.raw, protocol),
+        decoded,
+        digest_input,
         queries,
     }
 }
@@ -412,7 +408,8 @@ fn queries_of(decoded: &Decoded) -> Vec<Query> {
 }
 
 /// Settles messages in their order: those that only tell together, one that asks by itself, because
-/// its answer needs what came before it in the store.
+/// its answer needs what came before it in the store. One that was settled already is passed over:
+/// it may be handed over after it was found in the journal.
 fn settle_works(
     db: &mut dyn Db,
     site: &Site,
@@ -420,9 +417,20 @@ fn settle_works(
     now: i64,
     run: &str,
 ) -> Result<Vec<Done>, StoreError> {
+    let ids: Vec<i64> = works.iter().map(|work| work.message).collect();
+    let fresh = journal::unparsed_of(db, &ids)?;
+    let is_fresh = |work: &Work| fresh.contains(&work.message);
+    let belong = |one: &Work, next: &Work| {
+        let both_tell = one.only_tells() && next.only_tells();
+        is_fresh(one) == is_fresh(next) && (both_tell || !is_fresh(one))
+    };
     let mut done = Vec::with_capacity(works.len());
-    for group in works.chunk_by(|one, next| one.only_tells() && next.only_tells()) {
-        done.extend(settle_group(db, site, group, now, run)?);
+    for group in works.chunk_by(belong) {
+        if group.first().is_some_and(is_fresh) {
+            done.extend(settle_group(db, site, group, now, run)?);
+        } else {
+            done.extend(group.iter().map(|_| Done::default()));
+        }
     }
     Ok(done)
 }
@@ -516,7 +524,7 @@ pub(super) async fn replay(
             let name = line.clone();
             let limit = u32::try_from(BATCH_MAX).unwrap_or(32);
             let rows = store
-                .read(move |db| journal::unparsed(db, &name, after, limit))
+                .read(move |db| journal::unparsed(db, &name, (after, i64::MAX), limit))
                 .await?;
             let Some(last) = rows.last() else { break };
             after = last.id;
@@ -572,16 +580,67 @@ async fn replay_batch(
         );
         return Ok(());
     }
-    let (site, run, now) = (Arc::clone(site), run.to_owned(), clock.utc_micros());
     let works: Vec<Work> = rows
         .into_iter()
-        .map(|row| read(&site, &replayed(line, row)))
+        .map(|row| read(site, &replayed(line, row)))
         .collect();
-    store
-        .transact(Turn::Canonical, move |db| {
-            settle_works(db, &site, &works, now, &run).map(drop)
-        })
-        .await
+    let replay = Replay {
+        store,
+        site,
+        works: Arc::new(works),
+        now: clock.utc_micros(),
+        run,
+    };
+    replay.settle_all().await
+}
+
+/// Messages of the last run on their way.
+struct Replay<'a> {
+    store: &'a Store,
+    site: &'a Arc<Site>,
+    works: Arc<Vec<Work>>,
+    now: i64,
+    run: &'a str,
+}
+
+impl Replay<'_> {
+    /// Together; if that fails for a reason of their own, each alone, and the one that fails is held.
+    async fn settle_all(&self) -> Result<(), StoreError> {
+        match self.settle(0..self.works.len()).await {
+            Err(error) if !error.is_unavailable() => {}
+            outcome => return outcome,
+        }
+        for index in 0..self.works.len() {
+            match self.settle(index..index + 1).await {
+                Err(error) if !error.is_unavailable() => {
+                    tracing::error!(%error, "a message could not be settled and is held");
+                    self.hold(index).await?;
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, range: std::ops::Range<usize>) -> Result<(), StoreError> {
+        let (works, site) = (Arc::clone(&self.works), Arc::clone(self.site));
+        let (now, run) = (self.now, self.run.to_owned());
+        let work = move |db: &mut dyn Db| {
+            let own = works.get(range).unwrap_or_default();
+            settle_works(db, &site, own, now, &run).map(drop)
+        };
+        self.store.transact(Turn::Canonical, work).await
+    }
+
+    async fn hold(&self, index: usize) -> Result<(), StoreError> {
+        let Some(message) = self.works.get(index).map(|work| work.message) else {
+            return Ok(());
+        };
+        let held = move |db: &mut dyn Db| {
+            journal::mark(db, message, journal::MessageState::Held, Some(FAULT))
+        };
+        self.store.transact(Turn::Canonical, held).await
+    }
 }
 
 fn replayed(line: &Arc<LineSite>, row: journal::Message) -> Job {

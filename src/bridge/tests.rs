@@ -174,6 +174,98 @@ fn a_later_message_does_not_overtake_one_that_was_left() {
 }
 
 #[test]
+fn a_message_that_is_handed_over_twice_is_settled_once() {
+    let bench = Bench::new();
+    let (parser, workers) = bench.parser(8);
+    let job = bench.job("one", 1);
+    let again = Job {
+        line: Arc::clone(&job.line),
+        raw: job.raw.clone(),
+        reply: None,
+        permit: None,
+        ..job
+    };
+    parser.submit(job);
+    bench.until_parsed();
+    parser.submit(again);
+    parser.submit(bench.job("one", 2));
+    bench.until_parsed();
+    assert_eq!(bench.values("one"), ["1", "2"]);
+    drop(parser);
+    workers.stop();
+    bench.runtime.block_on(bench.store.close());
+}
+
+/// Makes the tube of a line unreadable: whatever is settled on it fails for a reason of its own.
+fn spoil(bench: &Bench, barcode: &'static str) {
+    const PATIENT: Sql = Sql::same(
+        "INSERT INTO patient (id, fields, birth, sex, updated_at) VALUES (1, 'no JSON', '', '', 0)",
+    );
+    const TUBE: Sql = Sql::same(
+        "INSERT INTO specimen (host, barcode, generation, patient, fields, ordered_at) \
+         VALUES ('his', $1, 1, 1, 'no JSON', 9000000000000000)",
+    );
+    let spoiled = bench.store.transact_blocking(Turn::Canonical, move |db| {
+        db.exec(&PATIENT, &[])?;
+        db.exec(&TUBE, &[barcode.into()])
+    });
+    spoiled.expect("the store works");
+}
+
+/// State and outcome of every message, in order.
+fn states(bench: &Bench) -> Vec<(String, bool)> {
+    const STATES: Sql = Sql::same("SELECT state, outcome FROM message ORDER BY id");
+    let read = bench.store.read(|db| db.rows(&STATES, &[]));
+    let rows = bench.runtime.block_on(read).expect("the store works");
+    let state = |row: &crate::store::Row| {
+        let fault = row
+            .opt_text(1)
+            .expect("text")
+            .is_some_and(|text| text.contains("fault"));
+        (row.text(0).expect("text").to_owned(), fault)
+    };
+    rows.iter().map(state).collect()
+}
+
+#[test]
+fn a_message_that_cannot_be_settled_is_held_alone_and_the_others_go_on() {
+    let held = || ("held".to_owned(), true);
+    let parsed = || ("parsed".to_owned(), false);
+    let bench = Bench::new();
+    spoil(&bench, "one");
+    // Live: handed over while the writer is busy, so that they share a batch.
+    let (parser, workers) = bench.parser(8);
+    let jobs = ["two", "one", "two"].map(|line| bench.job(line, 1));
+    let (open, gate) = mpsc::channel::<()>();
+    let store = bench.store.clone();
+    let busy = std::thread::spawn(move || {
+        store.transact_blocking(Turn::Reply, move |_| {
+            gate.recv().map_err(|_| StoreError::Closed)
+        })
+    });
+    jobs.into_iter().for_each(|job| parser.submit(job));
+    open.send(()).expect("the writer waits");
+    busy.join().expect("no panic").expect("committed");
+    bench.until_parsed();
+    assert_eq!(states(&bench), [parsed(), held(), parsed()]);
+    drop(parser);
+    workers.stop();
+    // At a start: the next run reads what this one left.
+    for line in ["one", "two", "one"] {
+        drop(bench.job(line, 9));
+    }
+    let clock: Arc<dyn labwire_drivers::Clock> = Arc::new(SystemClock::default());
+    let replay = super::parser::replay(&bench.store, &bench.site, &clock, "RUN");
+    assert_eq!(
+        bench.runtime.block_on(replay).expect("the start goes on"),
+        3
+    );
+    let expected = [parsed(), held(), parsed(), held(), parsed(), held()];
+    assert_eq!(states(&bench), expected);
+    bench.runtime.block_on(bench.store.close());
+}
+
+#[test]
 fn what_finds_no_room_is_read_from_the_journal_in_order_and_once() {
     let bench = Bench::new();
     let (parser, workers) = bench.parser(3);

@@ -179,14 +179,16 @@ impl<'a> Versions<'a> {
         let mut decision = Decision::plain(ResultState::Released);
         if let Some(first) = self.released {
             if !self.is_named && !is_weak(&holds) {
-                if is_same(first) {
+                if is_same(first) && holds.is_empty() {
                     return Decision {
-                        holds,
                         supersedes: Some(first.id),
                         ..Decision::plain(ResultState::Confirmed)
                     };
                 }
-                holds.push(Hold::new(HoldReason::SecondResult, ""));
+                // The same value for another patient, or suspect, confirms nothing: a person looks.
+                if !is_same(first) {
+                    holds.push(Hold::new(HoldReason::SecondResult, ""));
+                }
             }
             decision.version = first.version + 1;
             decision.supersedes = Some(first.id);

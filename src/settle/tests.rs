@@ -535,6 +535,29 @@ fn a_second_different_final_is_held_and_the_same_value_confirms() {
 }
 
 #[test]
+fn the_same_value_for_another_patient_or_with_a_flag_confirms_nothing() {
+    for (second, expected) in [
+        (
+            Observation {
+                patient: seen("MRN9", "6.4").patient,
+                ..wbc("6.4")
+            },
+            "6.4 released v1\n6.4 held v2 patient-mismatch\n",
+        ),
+        (
+            held(wbc("6.4"), HoldReason::SuspectFlag),
+            "6.4 released v1\n6.4 held v2 suspect-flag\n",
+        ),
+    ] {
+        let mut lab = Lab::new();
+        lab.order(&CBC);
+        lab.result(wbc("6.4"));
+        lab.result(second);
+        assert_eq!(lab.shown("T1"), expected);
+    }
+}
+
+#[test]
 fn a_correction_replaces_the_released_value_as_a_new_version() {
     let mut lab = Lab::new();
     lab.order(&CBC);

@@ -4,7 +4,7 @@
 //! whole message and deletes its frames; what that frame holds of the next message stays under
 //! its own number. A message is `unparsed` until the transaction that stores its results marks it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use labwire_protocols::wire::{Commit, Received};
@@ -142,6 +142,7 @@ pub const ALL: &[&Sql] = &[
     &BEGIN_ATTEMPT,
     &MARK,
     &MARK_PARSED,
+    &UNPARSED_OF,
     &META,
     &WHOLE,
     &FRAME_ALONE,
@@ -240,7 +241,8 @@ const MESSAGE: Sql = Sql::same(
 
 const UNPARSED: Sql = Sql::same(
     "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
-     FROM message WHERE line = $1 AND state = 'unparsed' AND id > $2 ORDER BY id LIMIT $3",
+     FROM message WHERE line = $1 AND state = 'unparsed' AND id > $2 AND id <= $3 \
+     ORDER BY id LIMIT $4",
 );
 
 const UNPARSED_LINES: Sql = Sql::same(
@@ -257,6 +259,14 @@ const MARK_PARSED: Sql = Sql {
              WHERE message.id = j.value ->> 0",
     postgres: "UPDATE message SET state = 'parsed', outcome = j.value ->> 1 \
                FROM json_array_elements($1::json) j WHERE message.id = (j.value ->> 0)::bigint",
+};
+
+const UNPARSED_OF: Sql = Sql {
+    sqlite: "SELECT id FROM message WHERE id IN (SELECT value FROM json_each($1)) \
+             AND state = 'unparsed'",
+    postgres: "SELECT id FROM message WHERE id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               AND state = 'unparsed'",
 };
 
 const META: Sql = Sql::same("SELECT value FROM meta WHERE key = $1");
@@ -606,20 +616,19 @@ pub fn orphans(db: &mut dyn Db) -> Result<Vec<i64>, StoreError> {
     Ok(ids)
 }
 
-/// Up to `limit` unparsed messages of `line` after the message `after`, oldest first.
+/// Up to `limit` unparsed messages of `line` after the message `after` and up to `until`, oldest
+/// first.
 ///
 /// # Errors
 /// What the database says.
 pub fn unparsed(
     db: &mut dyn Db,
     line: &str,
-    after: i64,
+    (after, until): (i64, i64),
     limit: u32,
 ) -> Result<Vec<Message>, StoreError> {
-    db.rows(&UNPARSED, &[line.into(), after.into(), limit.into()])?
-        .iter()
-        .map(read)
-        .collect()
+    let params = [line.into(), after.into(), until.into(), limit.into()];
+    db.rows(&UNPARSED, &params)?.iter().map(read).collect()
 }
 
 /// The lines that have unparsed messages, and how many.
@@ -670,6 +679,19 @@ pub fn mark(
             "a message to mark that is not in the journal",
         )),
     }
+}
+
+/// Of these messages, the ones that are still to be parsed.
+///
+/// # Errors
+/// What the database says.
+pub fn unparsed_of(db: &mut dyn Db, ids: &[i64]) -> Result<BTreeSet<i64>, StoreError> {
+    let list = serde_json::to_string(ids)
+        .map_err(|_| StoreError::value("a list of messages that is not JSON"))?;
+    db.rows(&UNPARSED_OF, &[list.into()])?
+        .iter()
+        .map(|row| row.int(0))
+        .collect()
 }
 
 /// Says that these messages are parsed, each with its outcome as [`mark`] takes it, by one statement.

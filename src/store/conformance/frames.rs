@@ -200,11 +200,11 @@ pub fn unparsed_messages_wait_in_order_and_attempts_count(ground: &dyn Ground) {
     let lines = store.read_blocking(journal::unparsed_lines).unwrap();
     assert_eq!(lines, [("xn".to_owned(), 2)]);
     let page = store
-        .read_blocking(|db| journal::unparsed(db, "xn", 0, 1))
+        .read_blocking(|db| journal::unparsed(db, "xn", (0, i64::MAX), 1))
         .unwrap();
     assert_eq!((page.len(), page[0].id, page[0].attempts), (1, second, 2));
     let rest = store
-        .read_blocking(move |db| journal::unparsed(db, "xn", second, 9))
+        .read_blocking(move |db| journal::unparsed(db, "xn", (second, i64::MAX), 9))
         .unwrap();
     assert_eq!(
         rest.iter().map(|message| message.id).collect::<Vec<_>>(),

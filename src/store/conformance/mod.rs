@@ -217,7 +217,8 @@ fn write(store: &Store, line: &str, commit: Commit) -> Result<Vec<i64>, StoreErr
 
 fn raws(store: &Store, line: &str) -> Vec<String> {
     let line = line.to_owned();
-    let messages = wait_for(store.read(move |db| journal::unparsed(db, &line, 0, 1_000))).unwrap();
+    let messages =
+        wait_for(store.read(move |db| journal::unparsed(db, &line, (0, i64::MAX), 1_000))).unwrap();
     messages
         .iter()
         .map(|message| String::from_utf8(message.raw.to_vec()).unwrap())
