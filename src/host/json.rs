@@ -36,7 +36,7 @@ use crate::{
 use super::{
     HostSite, obx,
     render::number,
-    report::{Part, Report, Status, Told, components, repeats},
+    report::{BROKEN, Part, Reading, Report, Status, Told, components, repeats},
 };
 
 /// Renders result documents for one host that takes JSON.
@@ -59,8 +59,9 @@ impl Render for JsonRenderer<'_> {
         let reports = Report::read_all(db, self.site, pending, self.now)?;
         let rows = pending.iter().zip(reports);
         rows.map(|(row, report)| match report {
-            Some(report) => self.rendered(row, &report),
-            None => Ok(Rendered::Nothing),
+            Reading::Report(report) => self.rendered(row, &report),
+            Reading::Nothing => Ok(Rendered::Nothing),
+            Reading::Broken => Ok(Rendered::Impossible(BROKEN.to_owned())),
         })
         .collect()
     }

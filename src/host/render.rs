@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     HostSite, obx,
-    report::{NULL, Part, Report},
+    report::{BROKEN, NULL, Part, Reading, Report},
 };
 
 /// Renders result messages for one host that speaks HL7.
@@ -34,26 +34,34 @@ impl Render for ResultRenderer<'_> {
     ) -> Result<Vec<Rendered>, StoreError> {
         let reports = Report::read_all(db, self.site, pending, self.now)?;
         let rows = pending.iter().zip(reports);
-        rows.map(|(row, report)| match report {
-            Some(report) => self.rendered(row, &report),
-            None => Ok(Rendered::Nothing),
-        })
-        .collect()
+        let rendered = rows.map(|(row, report)| match report {
+            Reading::Report(report) => self.rendered(row, &report),
+            Reading::Nothing => Rendered::Nothing,
+            Reading::Broken => Rendered::Impossible(BROKEN.to_owned()),
+        });
+        Ok(rendered.collect())
     }
 }
 
 impl ResultRenderer<'_> {
-    fn rendered(&self, row: &Pending, report: &Report<'_>) -> Result<Rendered, StoreError> {
+    fn rendered(&self, row: &Pending, report: &Report<'_>) -> Rendered {
         let control_id = format!("{}-{}", self.run, row.id);
-        let text = report.message(&control_id);
-        let text = text.map_err(|error| StoreError::value(error.to_string()))?;
+        // What cannot be written is set aside: it must not hold up the next patient's.
+        let text = match report.message(&control_id) {
+            Ok(text) => text,
+            Err(error) => {
+                return Rendered::Impossible(format!(
+                    "{error}: tell the ward by hand, then discard this"
+                ));
+            }
+        };
         match self.site.charset.encode(&text) {
-            Ok(body) => Ok(Rendered::Message { control_id, body }),
-            Err(_) => Ok(Rendered::Impossible(
+            Ok(body) => Rendered::Message { control_id, body },
+            Err(_) => Rendered::Impossible(
                 "a character of this message does not exist in the host's character set: set \
                  charset = \"utf-8\" for this host, or correct the order"
                     .to_owned(),
-            )),
+            ),
         }
     }
 }

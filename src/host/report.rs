@@ -106,19 +106,27 @@ struct Read {
     patients: BTreeMap<i64, BookPatient>,
 }
 
-fn missing() -> StoreError {
-    StoreError::value("the queue names a row that is not there")
+/// What became of reading one queue row.
+pub(super) enum Reading<'a> {
+    Report(Box<Report<'a>>),
+    /// All of it was replaced meanwhile.
+    Nothing,
+    /// Something that it names is not there, or not as this program writes it.
+    Broken,
 }
 
+/// Why such a row is set aside.
+pub(super) const BROKEN: &str = "a stored result, tube or patient of this message cannot be read: \
+    run `labwire ledger`, tell the ward by hand, then discard this";
+
 impl<'a> Report<'a> {
-    /// Reads what queue rows tell, by the same few statements however many they are; `None` for
-    /// a row of which all was replaced meanwhile.
+    /// Reads what queue rows tell, by the same few statements however many they are.
     pub(super) fn read_all(
         db: &mut dyn Db,
         site: &'a HostSite,
         pending: &[Pending],
         now: i64,
-    ) -> Result<Vec<Option<Self>>, StoreError> {
+    ) -> Result<Vec<Reading<'a>>, StoreError> {
         let ids: Vec<i64> = pending
             .iter()
             .flat_map(|row| &row.results)
@@ -146,10 +154,12 @@ impl<'a> Report<'a> {
         pending: &Pending,
         now: i64,
         read: &Read,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> Result<Reading<'a>, StoreError> {
         let mut results = Vec::new();
         for id in &pending.results {
-            let stored = read.results.get(id).ok_or_else(missing)?;
+            let Some(stored) = read.results.get(id) else {
+                return Ok(Reading::Broken);
+            };
             if stored.state == ResultState::Released {
                 let before = settle::told_before(db, stored)?;
                 let first = settle::versions_before(db, stored)?
@@ -163,11 +173,14 @@ impl<'a> Report<'a> {
             }
         }
         if results.is_empty() {
-            return Ok(None);
+            return Ok(Reading::Nothing);
         }
-        let tube = read.tubes.get(&pending.specimen).ok_or_else(missing)?;
-        let patient = read.patients.get(&tube.patient).ok_or_else(missing)?;
-        Ok(Some(Self {
+        let tube = read.tubes.get(&pending.specimen);
+        let patient = tube.and_then(|tube| read.patients.get(&tube.patient));
+        let (Some(tube), Some(patient)) = (tube, patient) else {
+            return Ok(Reading::Broken);
+        };
+        Ok(Reading::Report(Box::new(Self {
             site,
             time: site.laboratory.hl7_time(now),
             patient: patient.clone(),
@@ -175,7 +188,7 @@ impl<'a> Report<'a> {
             done: read.done.get(&tube.id).cloned().unwrap_or_default(),
             tube: tube.clone(),
             results,
-        }))
+        })))
     }
 
     /// The ordered items that have news, in the order of ordering; then what nobody ordered. A

@@ -8,22 +8,51 @@ use crate::{
     store::{Db, Insert, Param, Sql, StoreError},
 };
 
-/// Waiting rows that were never tried. Two terms about the state: the first is the index's.
+/// Waiting rows that were never tried, wait for nothing, and hold less than `$2` bytes of results. Two
+/// terms about the state: the first is the index's.
 const OPEN_ROWS: Sql = Sql {
-    sqlite: "SELECT specimen, destination, id FROM queue \
+    sqlite: "SELECT specimen, destination, id FROM queue q \
              WHERE specimen IN (SELECT value FROM json_each($1)) \
              AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
-             AND attempts = 0 AND body IS NULL ORDER BY id",
-    postgres: "SELECT specimen, destination, id FROM queue WHERE specimen IN \
+             AND attempts = 0 AND body IS NULL AND behind IS NULL \
+             AND (SELECT coalesce(sum(length(r.detail)), 0) FROM result r WHERE r.queue = q.id) < $2 \
+             ORDER BY id",
+    postgres: "SELECT specimen, destination, id FROM queue q WHERE specimen IN \
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
-               AND attempts = 0 AND body IS NULL ORDER BY id",
+               AND attempts = 0 AND body IS NULL AND behind IS NULL \
+               AND (SELECT coalesce(sum(length(r.detail)), 0) FROM result r \
+               WHERE r.queue = q.id) < $2 ORDER BY id",
 };
+
+/// A waiting message takes no further results once it holds so much: some two thousand numbers, and
+/// far below what a message to a host may have.
+const MERGED_BYTES_MAX: i64 = 1_024 * 1_024;
+/// Walks back through the versions; a tube has few.
+const ASIDE_BEFORE: Sql = Sql::same(
+    "WITH RECURSIVE before(id) AS (SELECT $1 \
+     UNION SELECT r.supersedes FROM result r JOIN before b ON r.id = b.id \
+     WHERE r.supersedes IS NOT NULL) \
+     SELECT q.id FROM before b JOIN result r ON r.id = b.id \
+     JOIN queue q ON q.state = 'set-aside' AND (q.id = r.queue \
+     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = r.id)) \
+     ORDER BY q.id DESC LIMIT 1",
+);
+const PUT_BEHIND: Sql = Sql::same(
+    "WITH RECURSIVE later(id) AS (SELECT id FROM result WHERE queue = $1 \
+     UNION SELECT result FROM queue_result WHERE queue = $1 \
+     UNION SELECT r.id FROM result r JOIN later l ON r.supersedes = l.id) \
+     UPDATE queue SET behind = $1, reason = $2 WHERE id <> $1 \
+     AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
+     AND specimen = (SELECT a.specimen FROM queue a WHERE a.id = $1) \
+     AND (id IN (SELECT r.queue FROM result r JOIN later l ON l.id = r.id) \
+     OR id IN (SELECT f.queue FROM queue_result f JOIN later l ON l.id = f.result))",
+);
 const NEXT_ID: Sql = Sql::same("SELECT coalesce(max(id), 0) + 1 FROM queue");
 const INSERT: Insert = Insert {
     into: "INSERT INTO queue (id, destination, kind, specimen, priority, state, attempts, due_at, \
-           reason, created_at, closed_by, answer)",
-    columns: 12,
+           reason, created_at, closed_by, answer, behind)",
+    columns: 13,
     tail: "",
 };
 const RAISE: Sql = Sql::same("UPDATE queue SET priority = $2 WHERE id = $1 AND priority > $2");
@@ -56,6 +85,8 @@ const COPY_RESULTS: Sql = Sql::same(
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
     &OPEN_ROWS,
+    &ASIDE_BEFORE,
+    &PUT_BEHIND,
     &NEXT_ID,
     &RAISE,
     &TAKE_OUT,
@@ -74,9 +105,12 @@ pub struct News {
     pub specimen: i64,
     /// Of the tube's most urgent order.
     pub priority: Priority,
+    /// A message that was set aside with an earlier version: these wait until it is decided about.
+    pub behind: Option<i64>,
 }
 
-/// Queues news, by the same few statements however many there are; each tube and host at most once.
+/// Queues news, by the same few statements however many there are; each tube and host at most once,
+/// what waits for a decision apart.
 /// Returns the queue row of each, in their order, for the caller to write into its results.
 ///
 /// A waiting row that was never tried takes further results of its tube, so that a host that was
@@ -90,7 +124,8 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<Vec<i
     }
     let tubes: Vec<i64> = news.iter().map(|one| one.specimen).collect();
     let mut open = BTreeMap::new();
-    for row in db.rows(&OPEN_ROWS, &[json(&tubes)?.into()])? {
+    let params = [json(&tubes)?.into(), MERGED_BYTES_MAX.into()];
+    for row in db.rows(&OPEN_ROWS, &params)? {
         // The newest comes last, and stays.
         open.insert((row.int(0)?, row.text(1)?.to_owned()), row.int(2)?);
     }
@@ -101,11 +136,17 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<Vec<i
         let destination = format!("host:{}", one.host);
         let key = (one.specimen, destination);
         let rank = one.priority.rank();
-        let id = if let Some(id) = open.get(&key) {
+        let is_free = one.behind.is_none();
+        let id = if let Some(id) = open.get(&key).filter(|_| is_free) {
             db.exec(&RAISE, &[(*id).into(), rank.into()])?;
             *id
         } else {
-            rows.push(row(next_id, &key.1, one.specimen, rank, "", now));
+            let reason = one.behind.map_or_else(String::new, why_behind);
+            let mut new = row(next_id, &key.1, one.specimen, rank, &reason, now);
+            if let (Some(behind), Some(column)) = (one.behind, new.last_mut()) {
+                *column = behind.into();
+            }
+            rows.push(new);
             next_id += 1;
             next_id - 1
         };
@@ -137,7 +178,32 @@ fn row(
         now.into(),
         "".into(),
         "".into(),
+        Param::Null,
     ]
+}
+
+fn why_behind(message: i64) -> String {
+    format!("an earlier version was set aside: decide about message {message} first")
+}
+
+/// The set-aside message that told, or was to tell, an earlier version of this result.
+///
+/// # Errors
+/// The store's.
+pub fn aside_before(db: &mut dyn Db, result: i64) -> Result<Option<i64>, StoreError> {
+    db.row_opt(&ASIDE_BEFORE, &[result.into()])?
+        .map(|row| row.int(0))
+        .transpose()
+}
+
+/// Says of waiting messages with later versions of what a set-aside one tells, that they wait for
+/// the decision about it.
+///
+/// # Errors
+/// The store's.
+pub(super) fn put_behind(db: &mut dyn Db, aside: i64) -> Result<(), StoreError> {
+    db.exec(&PUT_BEHIND, &[aside.into(), why_behind(aside).into()])?;
+    Ok(())
 }
 
 /// Takes a replaced version out of every row that was never tried. Returns whether it was in one,

@@ -8,20 +8,17 @@ use crate::{
     store::{Db, Insert, Param, Row, Sql, StoreError},
 };
 
-/// Rows that may go now: due, more urgent than `$4`, no earlier open row of the same tube to the same
-/// destination, and no earlier version of their results set aside (asked only while anything is).
+use super::enqueue::put_behind;
+
+/// Rows that may go now: due, more urgent than `$4`, not behind a message that is set aside, and no
+/// earlier row of the same tube to the same destination that is open and may go itself.
 const CANDIDATES: Sql = Sql::same(
     "SELECT q.id, q.kind, q.specimen, q.attempts, q.control_id, q.body, q.priority FROM queue q \
      WHERE q.destination = $1 AND q.state = 'waiting' AND q.due_at <= $2 AND q.priority < $4 \
+     AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = q.behind AND a.state = 'set-aside') \
      AND NOT EXISTS (SELECT 1 FROM queue e WHERE e.specimen = q.specimen \
-       AND e.destination = q.destination AND e.id < q.id AND e.state IN ('waiting', 'leased')) \
-     AND (NOT EXISTS (SELECT 1 FROM queue WHERE state = 'set-aside') \
-       OR NOT EXISTS (SELECT 1 FROM result mine \
-         JOIN result before ON before.id = mine.supersedes \
-         JOIN queue aside ON aside.state = 'set-aside' AND (aside.id = before.queue \
-           OR aside.id IN (SELECT f.queue FROM queue_result f WHERE f.result = before.id)) \
-         WHERE mine.queue = q.id \
-         OR mine.id IN (SELECT f.result FROM queue_result f WHERE f.queue = q.id))) \
+       AND e.destination = q.destination AND e.id < q.id AND e.state IN ('waiting', 'leased') \
+       AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = e.behind AND a.state = 'set-aside')) \
      ORDER BY q.priority, q.id LIMIT $3",
 );
 /// Row, owner, end of the lease, now, control id, body: the last two stay what they are where they
@@ -414,7 +411,7 @@ pub fn settle_attempts(
         states.insert(row.int(0)?, row);
     }
     let mut count = 0;
-    let mut closed = Vec::new();
+    let (mut closed, mut refused) = (Vec::new(), Vec::new());
     for (id, verdict) in ended {
         // Taken out, so that a second verdict about one try finds nothing.
         let Some(row) = states.remove(id) else {
@@ -432,6 +429,7 @@ pub fn settle_attempts(
             Verdict::Accepted { answer } => closed.push(closing(*id, next, now, ["", answer])),
             Verdict::Refused { reason, answer } => {
                 closed.push(closing(*id, next, now, [reason, answer]));
+                refused.push(*id);
             }
             Verdict::Deferred { reason, answer } => {
                 let due = now.saturating_add(backoff.after(row.int(2)?));
@@ -446,6 +444,9 @@ pub fn settle_attempts(
         }
     }
     db.insert_rows(&CLOSE, closed)?;
+    for aside in refused {
+        put_behind(db, aside)?;
+    }
     Ok(count)
 }
 

@@ -187,7 +187,10 @@ struct Session<'a> {
     /// Of this message: known from the next one on, because nothing repeats inside one.
     fresh: Vec<(String, Sighting)>,
     new_rows: Vec<NewResult>,
-    to_queue: BTreeMap<(String, i64), (Priority, Vec<i64>)>,
+    /// Versions released here, each with the one before it.
+    versions: BTreeMap<i64, i64>,
+    /// By host, tube, and the set-aside message that they wait for.
+    to_queue: BTreeMap<(String, i64, Option<i64>), (Priority, Vec<i64>)>,
     next_id: i64,
     settled: Settled,
 }
@@ -200,6 +203,7 @@ impl<'a> Session<'a> {
             known: Known::default(),
             fresh: Vec::new(),
             new_rows: Vec::new(),
+            versions: BTreeMap::new(),
             to_queue: BTreeMap::new(),
             next_id: 1,
             settled: Settled::default(),
@@ -436,14 +440,35 @@ impl<'a> Session<'a> {
             queue::withdraw_result(db, tube.specimen.id, replaced, self.context.now)?;
         }
         tube.remember(id, observation, decision);
-        let key = (tube.specimen.host.clone(), tube.specimen.id);
+        let (host, specimen) = (tube.specimen.host.clone(), tube.specimen.id);
         let priority = tube.priority();
+        let behind = self.aside_before(db, decision)?;
+        if let Some(before) = decision.supersedes {
+            self.versions.insert(id, before);
+        }
+        let key = (host, specimen, behind);
         let entry = self
             .to_queue
             .entry(key)
             .or_insert_with(|| (priority, Vec::new()));
         entry.1.push(id);
         Ok(())
+    }
+
+    /// The set-aside message that an earlier version of a released result is in.
+    fn aside_before(
+        &self,
+        db: &mut dyn Db,
+        decision: &Decision,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(mut before) = decision.supersedes else {
+            return Ok(None);
+        };
+        // Those of this transaction are not stored yet, and were never in a message.
+        while let Some(earlier) = self.versions.get(&before) {
+            before = *earlier;
+        }
+        queue::aside_before(db, before)
     }
 
     /// What every observation that can be a repeat is recognised by.
@@ -520,10 +545,11 @@ impl<'a> Session<'a> {
         to_queue.sort_by_key(|(_, (_, results))| results.iter().min().copied());
         let news: Vec<queue::News> = to_queue
             .iter()
-            .map(|((host, specimen), (priority, _))| queue::News {
+            .map(|((host, specimen, behind), (priority, _))| queue::News {
                 host: host.clone(),
                 specimen: *specimen,
                 priority: *priority,
+                behind: *behind,
             })
             .collect();
         let rows = queue::enqueue_results(db, &news, self.context.now)?;

@@ -255,7 +255,8 @@ pub fn result_by_id(db: &mut dyn Db, id: i64) -> Result<Option<StoredResult>, St
         .transpose()
 }
 
-/// Result versions by id, by one statement; one that is not there is left out.
+/// Result versions by id, by one statement; one that is not there, or that cannot be read, is left
+/// out, so that it does not stand in the way of the others.
 ///
 /// # Errors
 /// The store's.
@@ -282,7 +283,10 @@ pub fn results_by_ids(
     for (id, message, line, barcode, specimen, code, version, supersedes, holds, detail, at) in
         found
     {
-        let mut observation: Observation = unjson(&detail)?;
+        let read = (unjson::<Observation>(&detail), unjson(&holds), state(&code));
+        let (Ok(mut observation), Ok(holds), Ok(state)) = read else {
+            continue;
+        };
         observation.holds.clear();
         let result = StoredResult {
             id,
@@ -290,10 +294,10 @@ pub fn results_by_ids(
             line,
             barcode,
             specimen,
-            state: state(&code)?,
+            state,
             version,
             supersedes,
-            holds: unjson(&holds)?,
+            holds,
             observation,
             received_at: at,
         };

@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, PatientSeen, Priority, Private,
-        ResultState, ResultStatus, SpecimenRead, Value, WallTime,
+        QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime,
     },
     queue::{self, LeaseTerms, Pending, Render, Rendered},
     store::{Clock, Db, JournalEntry, Store, StoreError, StoreOptions, Turn},
@@ -1085,28 +1085,74 @@ fn a_deferred_message_waits_longer_each_time_and_never_over_30_s() {
     assert_eq!(backoff.after(i64::MAX), 30_000_000);
 }
 
-#[test]
-fn a_refused_correction_holds_back_its_own_later_versions_and_no_others() {
-    let mut lab = Lab::new();
-    lab.order(&CBC);
-    lab.result(wbc("6.4"));
-    lab.lease();
+/// The host refuses a message for good.
+fn refuse(lab: &Lab, row: i64) {
     let now = lab.now;
     lab.work(move |db| {
         let verdict = queue::Verdict::Refused {
             reason: "no".into(),
             answer: "AR".into(),
         };
-        queue::settle_attempt(db, 1, "worker", &verdict, queue::Backoff::default(), now)
+        queue::settle_attempt(db, row, "worker", &verdict, queue::Backoff::default(), now)
     });
-    lab.result(Observation {
+}
+
+fn corrected(text: &str) -> Observation {
+    Observation {
         status: ResultStatus::Correction,
-        ..wbc("7.1")
+        ..wbc(text)
+    }
+}
+
+#[test]
+fn a_refused_message_holds_back_later_versions_of_its_own_results_and_no_others() {
+    let mut lab = Lab::new();
+    lab.order(&Order {
+        tests: &["WBC", "HGB"],
+        ..CBC
     });
+    lab.result(wbc("6.4"));
+    lab.lease();
+    refuse(&lab, 1);
+    lab.result(corrected("7.1"));
+    // What comes with it or after it goes on; a third version waits like the second.
+    lab.result(observation("HGB", "140"));
+    lab.result(corrected("7.3"));
+    assert_eq!(lab.lease(), [(3, "MRN1 T1: 140".to_owned())]);
+    let listed = lab.work(|db| queue::list(db, QueueState::Waiting, 0, 10));
+    let reasons: Vec<&str> = listed
+        .iter()
+        .filter(|row| row.id > 3)
+        .map(|row| row.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons,
+        ["an earlier version was set aside: decide about message 1 first"]
+    );
+    let now = lab.now;
+    lab.work(move |db| queue::discard(db, 1, "Lan", "phoned", now));
+    lab.work(move |db| {
+        let verdict = queue::Verdict::Accepted {
+            answer: "AA".into(),
+        };
+        queue::settle_attempt(db, 3, "worker", &verdict, queue::Backoff::default(), now)
+    });
+    assert_eq!(lab.lease(), [(4, "MRN1 T1: 7.3".to_owned())]);
+}
+
+#[test]
+fn a_version_that_waited_when_the_one_before_it_was_refused_is_held_back_too() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    lab.lease();
+    lab.result(corrected("7.1"));
+    refuse(&lab, 1);
     assert!(
         lab.lease().is_empty(),
         "the version before it was set aside"
     );
+    let now = lab.now;
     lab.work(move |db| queue::discard(db, 1, "Lan", "phoned", now));
     assert_eq!(lab.lease(), [(2, "MRN1 T1: 7.1".to_owned())]);
 }

@@ -183,6 +183,7 @@ fn an_unusable_time_is_left_out_and_the_receipt_told() {
                     host: "his".to_owned(),
                     specimen: 1,
                     priority: crate::model::Priority::Routine,
+                    behind: None,
                 };
                 let row = queue::enqueue_results(db, &[news], MORNING)?[0];
                 const TELL: crate::store::Sql =

@@ -126,12 +126,14 @@ CREATE TABLE queue (
   tried_at      INTEGER,
   closed_at     INTEGER,
   closed_by     TEXT NOT NULL,
-  answer        TEXT NOT NULL
+  answer        TEXT NOT NULL,
+  behind        INTEGER REFERENCES queue(id) -- a set-aside message that must be decided about first
 );
 CREATE INDEX queue_open ON queue(destination, priority, id) WHERE state = 'waiting';
 CREATE INDEX queue_due ON queue(destination, due_at) WHERE state = 'waiting';
 CREATE INDEX queue_leased ON queue(id) WHERE state = 'leased';
 CREATE INDEX queue_specimen ON queue(specimen, destination, id) WHERE state IN ('waiting', 'leased');
+CREATE INDEX result_supersedes ON result(supersedes) WHERE supersedes IS NOT NULL;
 CREATE INDEX queue_aside ON queue(id) WHERE state = 'set-aside';
 
 -- Further messages that tell a result: each follows one that was tried and may not change. The first
