@@ -1,9 +1,14 @@
 //! Who did what, when, to what: append-only.
 
-use crate::store::{Db, Param, Sql, StoreError};
+use crate::store::{Db, Insert, Param, Sql, StoreError};
 
 const INSERT: Sql =
     Sql::same("INSERT INTO audit (at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5)");
+const INSERT_ALL: Insert = Insert {
+    into: "INSERT INTO audit (at, actor, action, subject, detail)",
+    columns: 5,
+    tail: "",
+};
 const OF_SUBJECT: Sql =
     Sql::same("SELECT at, actor, action, detail FROM audit WHERE subject = $1 ORDER BY id");
 
@@ -32,6 +37,26 @@ pub fn write(
     ];
     db.exec(&INSERT, &params)?;
     Ok(())
+}
+
+/// Adds rows of one moment, by one statement: actor, action, subject and detail of each.
+///
+/// # Errors
+/// The store's.
+pub fn write_all(db: &mut dyn Db, at: i64, rows: &[[&str; 4]]) -> Result<(), StoreError> {
+    let rows = rows
+        .iter()
+        .map(|[actor, action, subject, detail]| {
+            vec![
+                at.into(),
+                (*actor).into(),
+                (*action).into(),
+                (*subject).into(),
+                (*detail).into(),
+            ]
+        })
+        .collect();
+    db.insert_rows(&INSERT_ALL, rows).map(|_| ())
 }
 
 /// The rows about a subject, oldest first: at, actor, action, detail.

@@ -75,11 +75,10 @@ impl Backlog {
     /// overtakes it.
     fn leave(&mut self, job: Job) {
         let before = job.message.saturating_sub(1);
-        self.after = if self.left == 0 {
-            before
-        } else {
-            self.after.min(before)
-        };
+        if self.left == 0 {
+            (self.after, self.until) = (before, job.message);
+        }
+        self.after = self.after.min(before);
         self.until = self.until.max(job.message);
         self.left += 1;
         if let Some(reply) = job.reply {
@@ -132,6 +131,20 @@ impl Hand {
             backlog.handed -= 1;
             tracing::warn!("a message stays unparsed until the next start: the parser has stopped");
         }
+    }
+
+    /// The last run left messages of a line behind `after` and up to `until`; the line is not open
+    /// yet, and what comes then is left behind them.
+    pub(super) fn resume(&self, line: &Arc<LineSite>, (after, until): (i64, i64)) {
+        let mut backlogs = self.backlogs();
+        let backlog = backlogs
+            .entry(line.id.clone())
+            .or_insert_with(|| Backlog::new(Arc::clone(line)));
+        backlog.after = after;
+        backlog.until = until;
+        backlog.left = 1;
+        drop(backlogs);
+        let _is_first = self.wake.try_send(()).is_ok();
     }
 
     /// Jobs of these lines were settled.

@@ -156,6 +156,14 @@ impl Parser {
         }
     }
 
+    /// Goes on with what a line left in the journal behind the first and up to the second message of
+    /// `span`, before anything new of it. To be called before the line opens.
+    pub(super) fn resume(&self, line: &Arc<LineSite>, span: (i64, i64)) {
+        if let Some(worker) = self.worker_of(&line.id) {
+            worker.resume(line, span);
+        }
+    }
+
     fn worker_of(&self, line: &str) -> Option<&Hand> {
         let sum = line.bytes().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(byte))
@@ -270,6 +278,14 @@ impl Shared {
             hand.has_caught_up(&behind);
             return true;
         };
+        // As at a start: what takes the process with it is known by this when it comes again.
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let begun = move |db: &mut dyn Db| journal::begin_attempts(db, &ids);
+        if let Err(error) = self.store.transact_blocking(Turn::Canonical, begun) {
+            tracing::warn!(line = line.id, %error, "settling waits for the store");
+            thread::park_timeout(STORE_AWAY);
+            return true;
+        }
         let jobs = rows.into_iter().map(|row| Job {
             connection: Some(row.connection),
             reply: hand.reply_to(&line.id, row.id),
@@ -463,7 +479,30 @@ fn settle_group(
         all_done.push(Done { settled, answers });
     }
     journal::mark_parsed(db, &outcomes)?;
+    audit_settled(db, group, &outcomes, now)?;
     Ok(all_done)
+}
+
+/// One row a message: which line's, and what became of how many results.
+fn audit_settled(
+    db: &mut dyn Db,
+    group: &[Work],
+    outcomes: &[(i64, String)],
+    now: i64,
+) -> Result<(), StoreError> {
+    let read = group.iter().filter(|work| work.decoded.is_ok());
+    let named: Vec<[String; 3]> = read
+        .zip(outcomes)
+        .map(|(work, (message, outcome))| {
+            let actor = format!("line:{}", work.line.id);
+            [actor, format!("message:{message}"), outcome.clone()]
+        })
+        .collect();
+    let rows: Vec<[&str; 4]> = named
+        .iter()
+        .map(|[actor, subject, detail]| [actor.as_str(), "settled", subject, detail])
+        .collect();
+    crate::audit::write_all(db, now, &rows)
 }
 
 fn answer_queries(
@@ -502,8 +541,11 @@ fn answer_queries(
 }
 
 /// Reads what the last run left unparsed, before any line opens: in batches at first; a row that
-/// was begun before is read alone, and one that was begun twice is held, so that a message that
+/// was begun before is read alone, and one that was begun too often is held, so that a message that
 /// breaks the parser cannot loop the start.
+///
+/// No start takes long for it: of a large backlog only the oldest are read, and the lines whose
+/// other messages stay in the journal are returned, for [`Parser::resume`].
 ///
 /// # Errors
 /// The store's.
@@ -512,9 +554,10 @@ pub(super) async fn replay(
     site: &Arc<Site>,
     clock: &Arc<dyn labwire_drivers::Clock>,
     run: &str,
-) -> Result<u64, StoreError> {
+) -> Result<Replayed, StoreError> {
     let lines = store.read(journal::unparsed_lines).await?;
-    let mut count = 0;
+    let until = store.read(journal::last).await?;
+    let mut replayed = Replayed::default();
     for (line, _) in lines {
         let Some(line_site) = site.lines.get(&line).cloned() else {
             continue;
@@ -523,19 +566,40 @@ pub(super) async fn replay(
         loop {
             let name = line.clone();
             let limit = u32::try_from(BATCH_MAX).unwrap_or(32);
-            let rows = store
+            let mut rows = store
                 .read(move |db| journal::unparsed(db, &name, (after, i64::MAX), limit))
                 .await?;
+            if replayed.count >= REPLAY_MAX {
+                // Those that were begun before are read with care in any case.
+                rows.retain(|row| row.attempts > 0);
+                if rows.is_empty() {
+                    let span = (after, until);
+                    replayed.left.push((Arc::clone(&line_site), span));
+                    break;
+                }
+            }
             let Some(last) = rows.last() else { break };
             after = last.id;
             for batch in batches(rows) {
-                count += u64::try_from(batch.len()).unwrap_or(0);
+                replayed.count += batch.len();
                 replay_batch(store, site, clock, run, &line_site, batch).await?;
             }
         }
     }
-    Ok(count)
+    Ok(replayed)
 }
+
+/// What a start did with the messages that the last run left.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// Read.
+    pub(super) count: usize,
+    /// Lines that have more: behind the first message, up to the second.
+    pub(super) left: Vec<(Arc<LineSite>, (i64, i64))>,
+}
+
+/// Messages that a start reads before any line opens: well under a second of work.
+const REPLAY_MAX: usize = 512;
 
 /// Fresh rows together, rows begun before each alone, order kept.
 fn batches(rows: Vec<journal::Message>) -> Vec<Vec<journal::Message>> {
@@ -567,7 +631,7 @@ async fn replay_batch(
                 if poisoned {
                     journal::mark(db, id, journal::MessageState::Held, Some(FAULT))?;
                 } else {
-                    journal::begin_attempt(db, id)?;
+                    journal::begin_attempts(db, &[id])?;
                 }
             }
             Ok(())

@@ -110,8 +110,16 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         })
         .await?;
     let replayed = parser::replay(&store, &site, &clock, ids.run()).await?;
-    tracing::info!(replayed, freed, "what the last run left is taken up");
+    tracing::info!(
+        replayed = replayed.count,
+        lines_behind = replayed.left.len(),
+        freed,
+        "what the last run left is taken up"
+    );
     let mut starter = Starter::new(store, site, clock, ids)?;
+    for (line, span) in &replayed.left {
+        starter.parser.resume(line, *span);
+    }
     for instrument in &loaded.lab.instruments {
         starter.instrument(instrument)?;
     }

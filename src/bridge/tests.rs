@@ -256,12 +256,34 @@ fn a_message_that_cannot_be_settled_is_held_alone_and_the_others_go_on() {
     }
     let clock: Arc<dyn labwire_drivers::Clock> = Arc::new(SystemClock::default());
     let replay = super::parser::replay(&bench.store, &bench.site, &clock, "RUN");
-    assert_eq!(
-        bench.runtime.block_on(replay).expect("the start goes on"),
-        3
-    );
+    let replayed = bench.runtime.block_on(replay).expect("the start goes on");
+    assert_eq!((replayed.count, replayed.left.len()), (3, 0));
     let expected = [parsed(), held(), parsed(), held(), parsed(), held()];
     assert_eq!(states(&bench), expected);
+    bench.runtime.block_on(bench.store.close());
+}
+
+#[test]
+fn a_start_reads_the_oldest_of_a_large_backlog_and_the_rest_goes_on_in_order() {
+    let bench = Bench::new();
+    for n in 0..700 {
+        drop(bench.job("one", n));
+    }
+    let clock: Arc<dyn labwire_drivers::Clock> = Arc::new(SystemClock::default());
+    let replay = super::parser::replay(&bench.store, &bench.site, &clock, "RUN");
+    let replayed = bench.runtime.block_on(replay).expect("the start goes on");
+    assert_eq!(replayed.count, 512);
+    let (parser, workers) = bench.parser(8);
+    for (line, span) in &replayed.left {
+        parser.resume(line, *span);
+    }
+    // The line is open now.
+    parser.submit(bench.job("one", 700));
+    bench.until_parsed();
+    let wanted: Vec<String> = (0..=700).map(|n: u64| n.to_string()).collect();
+    assert_eq!(bench.values("one"), wanted);
+    drop(parser);
+    workers.stop();
     bench.runtime.block_on(bench.store.close());
 }
 

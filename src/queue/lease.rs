@@ -446,6 +446,9 @@ pub fn settle_attempts(
     db.insert_rows(&CLOSE, closed)?;
     for aside in refused {
         put_behind(db, aside)?;
+        // The host's own words stay with the row; they may name a patient.
+        let subject = format!("queue:{aside}");
+        crate::audit::write(db, now, owner, "set-aside", &subject, "refused for good")?;
     }
     Ok(count)
 }

@@ -1072,7 +1072,7 @@ fn a_late_verdict_of_a_lost_lease_changes_nothing() {
     });
     assert!(!changed);
     let row = lab.work(|db| queue::find(db, 1)).expect("the row is there");
-    assert_eq!(row.state, crate::model::QueueState::Leased);
+    assert_eq!(row.state, QueueState::Leased);
 }
 
 #[test]

@@ -139,7 +139,8 @@ pub const ALL: &[&Sql] = &[
     &MESSAGE,
     &UNPARSED,
     &UNPARSED_LINES,
-    &BEGIN_ATTEMPT,
+    &BEGIN_ATTEMPTS,
+    &LAST,
     &MARK,
     &MARK_PARSED,
     &UNPARSED_OF,
@@ -249,8 +250,14 @@ const UNPARSED_LINES: Sql = Sql::same(
     "SELECT line, count(*) FROM message WHERE state = 'unparsed' GROUP BY line ORDER BY line",
 );
 
-const BEGIN_ATTEMPT: Sql =
-    Sql::same("UPDATE message SET attempts = attempts + 1 WHERE id = $1 RETURNING attempts");
+const LAST: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM message");
+
+const BEGIN_ATTEMPTS: Sql = Sql {
+    sqlite: "UPDATE message SET attempts = attempts + 1 \
+             WHERE id IN (SELECT value FROM json_each($1))",
+    postgres: "UPDATE message SET attempts = attempts + 1 WHERE id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value))",
+};
 
 const MARK: Sql = Sql::same("UPDATE message SET state = $2, outcome = $3 WHERE id = $1");
 
@@ -642,6 +649,14 @@ pub fn unparsed_lines(db: &mut dyn Db) -> Result<Vec<(String, u64)>, StoreError>
         .collect()
 }
 
+/// The id of the newest message, 0 if there is none.
+///
+/// # Errors
+/// What the database says.
+pub fn last(db: &mut dyn Db) -> Result<i64, StoreError> {
+    db.row(&LAST, &[])?.int(0)
+}
+
 /// One message.
 ///
 /// # Errors
@@ -653,13 +668,22 @@ pub fn message(db: &mut dyn Db, id: i64) -> Result<Option<Message>, StoreError> 
         .transpose()
 }
 
-/// Counts that the parser begins with a message, before it does; returns the new count. Commit
-/// this before parsing, so that a message that breaks the parser is known at the next start.
+/// Counts that the parser begins with messages, before it does. Commit this before parsing, so that
+/// a message that breaks the parser is known at the next start.
 ///
 /// # Errors
 /// What the database says; [`StoreError::Value`] when there is no such message.
-pub fn begin_attempt(db: &mut dyn Db, id: i64) -> Result<u64, StoreError> {
-    db.row(&BEGIN_ATTEMPT, &[id.into()])?.count(0)
+pub fn begin_attempts(db: &mut dyn Db, ids: &[i64]) -> Result<(), StoreError> {
+    let list = serde_json::to_string(ids)
+        .map_err(|_| StoreError::value("a list of messages that is not JSON"))?;
+    let changed = db.exec(&BEGIN_ATTEMPTS, &[list.into()])?;
+    if u64::try_from(ids.len()) == Ok(changed) {
+        Ok(())
+    } else {
+        Err(StoreError::value(
+            "a message to begin that is not in the journal",
+        ))
+    }
 }
 
 /// Says where a message stands now, in the transaction that stores what came of it. `outcome` is

@@ -216,6 +216,30 @@ fn a_message_that_the_hosts_character_set_cannot_hold_is_set_aside_and_says_why(
 }
 
 #[test]
+fn a_result_that_cannot_be_read_does_not_hold_up_the_next_patients() {
+    const SPOIL: crate::store::Sql =
+        crate::store::Sql::same("UPDATE result SET detail = 'no JSON' WHERE id = 1");
+    let mut bench = Bench::new();
+    bench.replies(&oml("M1", TSH));
+    bench.measure(vec![full("TSH", "2.31", "m[IU]/L")]);
+    let other = TSH.replace("T1", "T2").replace("REQ2", "REQ9");
+    bench.replies(&oml("M2", &other));
+    let mut second = full("TSH", "4.00", "m[IU]/L");
+    if let Some(tube) = &mut second.specimen {
+        tube.id = "T2".to_owned();
+    }
+    bench.measure(vec![second]);
+    bench.work(|db| db.exec(&SPOIL, &[]));
+    let leased = bench.lease();
+    let bodies: Vec<Vec<u8>> = leased.into_iter().map(|row| row.body).collect();
+    let sent = shown(&bodies);
+    assert!(sent.contains("|4.00|") && !sent.contains("2.31"), "{sent}");
+    let row = bench.work(|db| queue::find(db, 1)).expect("a row");
+    assert_eq!(row.state.code(), "set-aside");
+    assert!(row.reason.contains("cannot be read"), "{}", row.reason);
+}
+
+#[test]
 fn a_second_try_sends_the_same_bytes_and_a_cancelled_order_is_not_told() {
     let mut bench = Bench::new();
     bench.replies(&oml("M1", &format!("{CBC}{TSH}")));
