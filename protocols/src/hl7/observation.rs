@@ -99,7 +99,7 @@ impl<'m, 'a> Report<'m, 'a> {
 }
 
 /// Segments that begin something of their own; a bad one does, so that it is seen.
-fn ends_observation(segment: &Segment<'_>) -> bool {
+pub(super) fn ends_observation(segment: &Segment<'_>) -> bool {
     let own = [
         "OBX", "OBR", "ORC", "PID", "PV1", "SPM", "SAC", "DSC", "MSH", "FT1", "CTI",
     ];
