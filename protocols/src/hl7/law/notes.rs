@@ -134,6 +134,10 @@ pub const NO_VALUE: Note = Note::new(
     "LAW-0513",
     "observation without a value whose status is not X",
 );
+/// OBX-11.
+pub const NO_STATUS: Note = Note::new("LAW-0514", "observation without a status");
+/// OBX-3.
+pub const NO_CODE: Note = Note::new("LAW-0515", "observation without a code");
 
 /// Byte position of field `n`.
 pub(super) fn at_field(note: Note, segment: Segment<'_>, n: usize) -> Note {

@@ -145,6 +145,12 @@ fn note_observation(observation: &Observation<'_, '_>, notes: &mut Vec<Note>) {
     if matches!(observation.class(), Class::Other(_)) {
         notes.push(notes::at_field(notes::UNKNOWN_CLASS, segment, 3));
     }
+    if observation.status().is_none() {
+        notes.push(notes::at_field(notes::NO_STATUS, segment, 11));
+    }
+    if observation.obx.code_part(1).is_empty() {
+        notes.push(notes::at_field(notes::NO_CODE, segment, 3));
+    }
     let is_unobtainable = observation.status() == Some(ResultStatus::Unobtainable);
     if observation.obx.value().is_empty() && !is_unobtainable {
         notes.push(notes::at_field(notes::NO_VALUE, segment, 5));
