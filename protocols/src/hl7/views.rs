@@ -63,6 +63,15 @@ pub(crate) fn beyond(segment: Segment<'_>, last: usize) -> Option<usize> {
         .map(|(index, _)| index.saturating_add(1))
 }
 
+/// The segments of one name in a slice.
+pub(crate) fn named<'m, 'a>(
+    segments: &'m [Segment<'a>],
+    name: &'static str,
+) -> impl Iterator<Item = Segment<'a>> + use<'m, 'a> {
+    let all = segments.iter().copied();
+    all.filter(move |segment| segment.name() == name)
+}
+
 /// The codes of all repeats of a field; none for an empty one and for `""`.
 pub(crate) fn codes(field: Field<'_>) -> impl Iterator<Item = &str> {
     field

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::hl7::{
     Segment,
     material::{Substance, SubstanceUse, TestDetail},
-    observation::{Obx, ends_observation},
+    observation::{self, Obx},
     tables::ResultStatus,
+    views::named,
 };
 
 /// An OBX with what follows it: TCD, INV (an addition of this profile), SID, NTE.
@@ -121,17 +122,6 @@ impl<'m, 'a> Observation<'m, 'a> {
     }
 }
 
-/// The segments of one name in a slice.
-pub(super) fn named<'m, 'a>(
-    segments: &'m [Segment<'a>],
-    name: &'static str,
-) -> impl Iterator<Item = Segment<'a>> + use<'m, 'a> {
-    segments
-        .iter()
-        .copied()
-        .filter(move |segment| segment.name() == name)
-}
-
 /// The repeats of a field that are not empty, as sent.
 pub(super) fn repeats<'a>(
     segment: Segment<'a>,
@@ -141,24 +131,12 @@ pub(super) fn repeats<'a>(
     all.filter(|raw| !raw.is_empty())
 }
 
-/// Every OBX of a slice with its tail, in order.
+/// Every OBX of a slice, in order.
 pub(super) fn observations<'m, 'a>(
     segments: &'m [Segment<'a>],
     is_about_specimen: bool,
 ) -> impl Iterator<Item = Observation<'m, 'a>> + use<'m, 'a> {
-    let all = segments.iter().enumerate();
-    let found = all.filter(|(_, segment)| segment.name() == "OBX");
-    found.map(move |(index, segment)| {
-        let rest = segments.get(index.saturating_add(1)..).unwrap_or_default();
-        let len = rest.iter().position(ends_observation).unwrap_or(rest.len());
-        Observation {
-            obx: Obx {
-                segment: *segment,
-                tail: rest.get(..len).unwrap_or_default(),
-                is_about_specimen,
-            },
-        }
-    })
+    observation::observations(segments, is_about_specimen).map(|obx| Observation { obx })
 }
 
 /// The runs that some observations name, in order.

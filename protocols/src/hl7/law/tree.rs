@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use super::{
     notes,
-    observation::{Observation, named, observations, repeats, runs},
+    observation::{Observation, observations, repeats, runs},
 };
 use crate::{
     hl7::{
@@ -19,7 +19,7 @@ use crate::{
         material::{Container, Specimen, Substance, SubstanceUse, TestDetail},
         tables::{OrderStatus, Priority, ResultStatus, SpecimenRole, SubstanceType},
         types::{Coded, EntityId, PatientBlock},
-        views::{beyond, codes},
+        views::{beyond, codes, named},
     },
     wire::Note,
 };
