@@ -13,6 +13,9 @@ use crate::hl7::{
     ack::{Outcome, Own},
 };
 
+/// More notes than any segment can cause: SAC has some ten coded fields.
+const NOTES_A_SEGMENT: usize = 16;
+
 fn read(text: &str) {
     let Ok((message, _)) = Message::parse(text) else {
         return;
@@ -25,6 +28,8 @@ fn read(text: &str) {
     assert_eq!(held, sent, "{text:?}");
     let len = u64::try_from(text.len()).unwrap();
     assert!(notes.iter().all(|note| note.at <= len));
+    // Memory is bounded by the segments, whatever stands in them.
+    assert!(notes.len() <= NOTES_A_SEGMENT * (message.segments().len() + 1));
     let bad = notes.iter().filter(|note| note.code == "AUT-0203").count();
     assert_eq!(bad, message.bad_segments().count());
     let own = Own {

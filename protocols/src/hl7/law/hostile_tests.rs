@@ -29,6 +29,9 @@ const OWN: Own<'_> = Own {
     version: "2.5.1",
 };
 
+/// More notes than any segment can cause: SAC has some ten coded fields.
+const NOTES_A_SEGMENT: usize = 16;
+
 /// Every segment but MSH is there once, in order; every note lies in the text.
 #[track_caller]
 fn check_whole<'a>(message: &Message<'a>, held: impl Iterator<Item = Segment<'a>>, notes: &[Note]) {
@@ -37,6 +40,8 @@ fn check_whole<'a>(message: &Message<'a>, held: impl Iterator<Item = Segment<'a>
     assert_eq!(held, sent, "{:?}", message.text());
     let len = u64::try_from(message.text().len()).unwrap();
     assert!(notes.iter().all(|note| note.at <= len));
+    // Memory is bounded by the segments, whatever stands in them.
+    assert!(notes.len() <= NOTES_A_SEGMENT * (message.segments().len() + 1));
     // A segment whose name cannot be read is never passed over.
     let bad = notes.iter().filter(|note| note.code == "LAW-0203").count();
     assert_eq!(bad, message.bad_segments().count());
