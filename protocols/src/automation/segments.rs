@@ -106,3 +106,92 @@ segment_views! {
         14 organization parts "organization (2.8)";
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hl7::{Field, Message};
+
+    /// A message of one segment whose field n is the number n.
+    fn numbered(name: &str) -> String {
+        let fields: Vec<_> = (1..=14).map(|n| n.to_string()).collect();
+        format!("MSH|^~\\&|A\r{name}|{}\r", fields.join("|"))
+    }
+
+    #[track_caller]
+    fn check(first: usize, fields: &[Field<'_>]) {
+        for (n, field) in (first..).zip(fields) {
+            assert_eq!(field.raw(), n.to_string());
+        }
+    }
+
+    /// In the order of the chapter's table (F.2), by its names and not by the numbers above.
+    #[test]
+    fn every_field_stands_where_the_chapter_of_automation_puts_it() {
+        let names = [
+            "EQU", "ISD", "ECD", "ECR", "NDS", "CNS", "TCC", "EQP", "ROL",
+        ];
+        let texts = names.map(numbered);
+        let [equ, isd, ecd, ecr, nds, cns, tcc, eqp, rol] = texts
+            .each_ref()
+            .map(|text| Message::parse(text).unwrap().0.segments()[1]);
+        let equ = Equipment::new(equ);
+        check(1, &[equ.id(), equ.time()]);
+        assert_eq!(equ.state().unwrap().code(), "3");
+        assert_eq!(equ.control().unwrap().code(), "4");
+        assert_eq!(equ.alert().unwrap().code(), "5");
+        let isd = Interaction::new(isd);
+        check(1, &[isd.number()]);
+        assert_eq!(isd.kind().unwrap().code(), "2");
+        assert_eq!(isd.state().unwrap().code(), "3");
+        let ecd = Command::new(ecd);
+        check(1, &[ecd.number()]);
+        assert_eq!(ecd.control().unwrap().code(), "2");
+        let fields = [
+            ecd.response_required(),
+            ecd.completion_time(),
+            ecd.parameters(),
+        ];
+        check(3, &fields);
+        let ecr = Response::new(ecr);
+        assert_eq!(ecr.outcome().unwrap().code(), "1");
+        check(2, &[ecr.completed(), ecr.parameters()]);
+        let nds = Notification::new(nds);
+        check(1, &[nds.number(), nds.time()]);
+        assert_eq!(nds.severity().unwrap().code(), "3");
+        check(4, &[nds.code()]);
+        let cns = ClearRange::new(cns);
+        let fields = [
+            cns.first_number(),
+            cns.last_number(),
+            cns.first_time(),
+            cns.last_time(),
+            cns.first_code(),
+            cns.last_code(),
+        ];
+        check(1, &fields);
+        let tcc = TestSetting::new(tcc);
+        let fields = [
+            tcc.service(),
+            tcc.application(),
+            tcc.specimen_source(),
+            tcc.auto_dilution(),
+            tcc.rerun_dilution(),
+            tcc.pre_dilution(),
+            tcc.endogenous_content(),
+            tcc.warning_level(),
+            tcc.rerun_allowed(),
+            tcc.repeat_allowed(),
+            tcc.reflex_allowed(),
+            tcc.dynamic_range(),
+            tcc.units(),
+        ];
+        check(1, &fields);
+        assert_eq!(tcc.processing().unwrap().code(), "14");
+        let eqp = LogEntry::new(eqp);
+        assert_eq!(eqp.kind().unwrap().code(), "1");
+        check(2, &[eqp.file(), eqp.start(), eqp.end(), eqp.data()]);
+        let rol = Role::new(rol);
+        check(1, &[rol.id(), rol.action(), rol.role(), rol.person()]);
+    }
+}

@@ -229,6 +229,184 @@ mod tests {
         );
     }
 
+    /// A message of one segment whose field n is the number n.
+    fn numbered(name: &str, last: usize) -> String {
+        let fields: Vec<_> = (1..=last).map(|n| n.to_string()).collect();
+        format!("MSH|^~\\&|A\r{name}|{}\r", fields.join("|"))
+    }
+
+    /// In the order of the chapter's table (F.2), by its names and not by the numbers above.
+    #[test]
+    fn every_field_of_a_container_stands_where_the_chapter_puts_it() {
+        let text = numbered("SAC", 49);
+        let message = Message::parse(&text).unwrap().0;
+        let sac = Container::new(message.segments()[1]);
+        let code = |code: Option<ContainerStatus<'_>>| code.unwrap().code().to_owned();
+        let fields = [
+            sac.external_accession_id(),
+            sac.accession_id(),
+            sac.id(),
+            sac.primary_id(),
+            sac.equipment_id(),
+            sac.specimen_source(),
+            sac.registered(),
+        ];
+        check_numbers(1, &fields);
+        assert_eq!(code(sac.status()), "8");
+        let fields = [
+            sac.carrier_type(),
+            sac.carrier_id(),
+            sac.carrier_position(),
+            sac.tray_type(),
+            sac.tray_id(),
+            sac.tray_position(),
+            sac.location(),
+            sac.height(),
+            sac.diameter(),
+            sac.barrier_delta(),
+            sac.bottom_delta(),
+            sac.length_units(),
+            sac.container_volume(),
+            sac.available_volume(),
+            sac.initial_volume(),
+            sac.volume_units(),
+            sac.separator_type(),
+            sac.cap_type(),
+            sac.additives(),
+        ];
+        check_numbers(9, &fields);
+        assert_eq!(sac.component().unwrap().code(), "28");
+        check_numbers(29, &[sac.dilution()]);
+        assert_eq!(sac.treatment().unwrap().code(), "30");
+        let fields = [
+            sac.temperature(),
+            sac.hemolysis_index(),
+            sac.hemolysis_units(),
+            sac.lipemia_index(),
+            sac.lipemia_units(),
+            sac.icterus_index(),
+            sac.icterus_units(),
+            sac.fibrin_index(),
+            sac.fibrin_units(),
+        ];
+        check_numbers(31, &fields);
+        assert_eq!(sac.contaminants().next().unwrap().code(), "40");
+        check_numbers(41, &[sac.drug_interference()]);
+        assert_eq!(sac.artificial_blood().unwrap().code(), "42");
+        assert_eq!(sac.special_handling().next().unwrap().code(), "43");
+        assert_eq!(sac.environmental_factors().next().unwrap().code(), "44");
+        let fields = [
+            sac.length(),
+            sac.width(),
+            sac.form(),
+            sac.material(),
+            sac.common_name(),
+        ];
+        check_numbers(45, &fields);
+    }
+
+    #[track_caller]
+    fn check_numbers(first: usize, fields: &[crate::hl7::Field<'_>]) {
+        for (n, field) in (first..).zip(fields) {
+            assert_eq!(field.raw(), n.to_string());
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_substance_and_a_test_detail_stands_where_the_chapter_puts_it() {
+        let text = numbered("INV", 20);
+        let message = Message::parse(&text).unwrap().0;
+        let inv = Substance::new(message.segments()[1]);
+        check_numbers(1, &[inv.id()]);
+        assert_eq!(inv.status().next().unwrap().code(), "2");
+        assert_eq!(inv.kind().unwrap().code(), "3");
+        let fields = [
+            inv.container_id(),
+            inv.carrier_id(),
+            inv.carrier_position(),
+            inv.initial_quantity(),
+            inv.current_quantity(),
+            inv.available_quantity(),
+            inv.consumption(),
+            inv.units(),
+            inv.expires(),
+            inv.first_used(),
+            inv.stability_duration(),
+            inv.test_ids(),
+            inv.lot(),
+            inv.manufacturer(),
+            inv.supplier(),
+            inv.stability_time(),
+            inv.target_value(),
+        ];
+        check_numbers(4, &fields);
+        let text = numbered("TCD", 9);
+        let message = Message::parse(&text).unwrap().0;
+        let tcd = TestDetail::new(message.segments()[1]);
+        let fields = [
+            tcd.service(),
+            tcd.auto_dilution(),
+            tcd.rerun_dilution(),
+            tcd.pre_dilution(),
+            tcd.endogenous_content(),
+            tcd.repeat_allowed(),
+            tcd.reflex_allowed(),
+        ];
+        check_numbers(1, &fields);
+        assert_eq!(tcd.repeat_status().unwrap().code(), "8");
+        check_numbers(9, &[tcd.consumption()]);
+        let text = numbered("SID", 4);
+        let message = Message::parse(&text).unwrap().0;
+        let sid = SubstanceUse::new(message.segments()[1]);
+        let fields = [
+            sid.method(),
+            sid.lot(),
+            sid.container_id(),
+            sid.manufacturer(),
+        ];
+        check_numbers(1, &fields);
+    }
+
+    #[test]
+    fn every_field_of_a_specimen_stands_where_the_chapter_puts_it() {
+        let text = numbered("SPM", 29);
+        let message = Message::parse(&text).unwrap().0;
+        let spm = Specimen::new(message.segments()[1]);
+        let fields = [
+            spm.set_id(),
+            spm.id(),
+            spm.parent_ids(),
+            spm.kind(),
+            spm.modifiers(),
+            spm.additives(),
+            spm.collection_method(),
+            spm.source_site(),
+        ];
+        check_numbers(1, &fields);
+        assert_eq!(spm.role().next().unwrap().code(), "11");
+        let fields = [
+            spm.amount(),
+            spm.grouped_count(),
+            spm.description(),
+            spm.handling(),
+            spm.risk(),
+            spm.collected(),
+            spm.received(),
+            spm.expires(),
+            spm.is_available(),
+            spm.reject_reasons(),
+            spm.quality(),
+            spm.appropriateness(),
+            spm.conditions(),
+            spm.current_quantity(),
+            spm.container_count(),
+            spm.container_type(),
+            spm.container_condition(),
+            spm.child_role(),
+        ];
+        check_numbers(12, &fields);
+    }
+
     #[test]
     fn every_fault_of_a_segment_is_named_with_its_field() {
         let text = concat!(

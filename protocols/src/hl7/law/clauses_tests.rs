@@ -14,13 +14,14 @@ const SOURCES: [&str; 5] = [
     include_str!("../../automation/mod.rs"),
     include_str!("../../automation/notes.rs"),
 ];
-const TESTS: [&str; 10] = [
+const TESTS: [&str; 11] = [
     include_str!("query_tests.rs"),
     include_str!("order_tests.rs"),
     include_str!("result_tests.rs"),
     include_str!("hostile_tests.rs"),
     include_str!("../tables.rs"),
     include_str!("../material.rs"),
+    include_str!("../../automation/segments.rs"),
     include_str!("../../automation/message_tests.rs"),
     include_str!("../../automation/write_tests.rs"),
     include_str!("../../automation/hostile_tests.rs"),
