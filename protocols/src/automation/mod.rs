@@ -12,7 +12,7 @@
 //! | U12, U13 | LSU, LSR | log and service entries; tell me |
 //!
 //! Messages are symmetrical, and the chapter has no query for orders: they are pushed, or sent when
-//! a container is seen. [`AutomationMessage::read`] reads all of them, [`write`] writes them,
+//! a container is seen. [`AutomationMessage::read`] reads all of them, [`mod@write`] writes them,
 //! [`reply`] acknowledges them; [`lifecycle`] says what the status of a container means.
 //!
 //! Segments are taken by position and cut into slices without gaps, so that none is lost; what the

@@ -298,7 +298,7 @@ impl Writer {
     }
 
     fn push_container(&mut self, content: &ContainerContent<'_>) -> Result<(), WriteError> {
-        if content.container.writer().value(3).is_empty() {
+        if !content.container.has_id(3) {
             return Err(WriteError::NoContainer);
         }
         self.push(&content.container)?;

@@ -479,12 +479,14 @@ fn a_segment_without_its_required_fields_is_not_written() {
     }];
     let content = Content::Commands(&unsaid);
     check_refused(Version::V251, &content, missing("ECD", 2));
-    let nameless = [ContainerContent {
-        container: ContainerDraft::new().status(ContainerStatus::Identified),
-        ..ContainerContent::default()
-    }];
-    let content = Content::SpecimenStatus(&nameless);
-    check_refused(Version::V251, &content, WriteError::NoContainer);
+    for id in [["", ""], ["", "NAMESPACE"]] {
+        let nameless = [ContainerContent {
+            container: ContainerDraft::new().id(&id),
+            ..ContainerContent::default()
+        }];
+        let content = Content::SpecimenStatus(&nameless);
+        check_refused(Version::V251, &content, WriteError::NoContainer);
+    }
     let many = ["x"; 300];
     let written = build(&envelope, &equipment(&many, "1"), &request, None);
     assert_eq!(written, Err(BuildError::TooManyComponents.into()));

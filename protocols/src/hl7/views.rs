@@ -6,7 +6,7 @@
 //! Kinds: `text` one plain text; `parts` components; `list` repeats of components; `eip` a pair of
 //! placer and filler number; `code` and `codes` one code of a table, or several.
 
-use super::{Field, Segment, build::SegmentWriter};
+use super::{Field, Segment, Separators, build::SegmentWriter};
 
 /// What is amiss with one field of a typed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,15 @@ pub(crate) trait Draft {
     fn missing(&self) -> Option<usize> {
         let mut required = Self::REQUIRED.iter().copied();
         required.find(|n| self.writer().value(*n).is_empty())
+    }
+
+    /// Whether component 1 of field `n` says something: separators and `""` do not.
+    fn has_id(&self, n: usize) -> bool {
+        let component = char::from(Separators::STANDARD.component());
+        let mut components = self.writer().value(n).split(component);
+        components
+            .next()
+            .is_some_and(|id| !id.is_empty() && id != "\"\"")
     }
 
     /// Whether it has a value in no field.

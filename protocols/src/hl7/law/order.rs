@@ -75,6 +75,10 @@ pub struct StepWork<'a> {
     pub priority: Option<Priority<'a>>,
     /// TCD-2 (SN), such as `["", "1", ":", "5"]`; empty if nothing is asked for.
     pub auto_dilution: [&'a str; 4],
+    /// TCD-3 (SN); empty if nothing is asked for.
+    pub rerun_dilution: [&'a str; 4],
+    /// TCD-4 (SN); empty if nothing is asked for.
+    pub pre_dilution: [&'a str; 4],
     /// TCD-8 `F`: it answers a query for reflex work.
     pub is_reflex: bool,
     /// TCD-9: quantity and unit (UCUM) to be taken; left out if empty.
@@ -161,7 +165,7 @@ fn check(specimens: &[SpecimenWork<'_>]) -> Result<(), WriteError> {
     let mut numbers = HashSet::new();
     for specimen in specimens {
         let [id, _] = specimen.id;
-        if id.is_empty() && specimen.container.writer().value(3).is_empty() {
+        if id.is_empty() && !specimen.container.has_id(3) {
             return Err(WriteError::NoSpecimen);
         }
         if specimen.steps.is_empty() {
@@ -224,7 +228,9 @@ fn push_step(message: &mut MessageBuilder, step: &StepWork<'_>) -> Result<(), Wr
     let [quantity, unit] = step.consumption;
     let detail = TestDetailDraft::new()
         .service(&step.service)
-        .auto_dilution(&step.auto_dilution);
+        .auto_dilution(&step.auto_dilution)
+        .rerun_dilution(&step.rerun_dilution)
+        .pre_dilution(&step.pre_dilution);
     let detail = if step.is_reflex {
         detail.repeat_status(RepeatStatus::Reflex)
     } else {

@@ -50,6 +50,8 @@ const TSH: StepWork<'_> = StepWork {
     service: ["TSH", "TSH", "99LAB"],
     priority: Some(Priority::Routine),
     auto_dilution: [""; 4],
+    rerun_dilution: [""; 4],
+    pre_dilution: [""; 4],
     is_reflex: false,
     consumption: [""; 2],
 };
@@ -109,6 +111,8 @@ fn priority_dilution_reflex_and_volume_stand_in_their_places() {
         group: "REQ778",
         priority: Some(Priority::Stat),
         auto_dilution: ["", "1", ":", "5"],
+        rerun_dilution: ["", "1", ":", "10"],
+        pre_dilution: ["", "1", "+", "4"],
         is_reflex: true,
         consumption: ["850", "uL"],
         ..TSH
@@ -134,7 +138,7 @@ fn priority_dilution_reflex_and_volume_stand_in_their_places() {
             "ORC|NW|||REQ778|||||20250115101501\r",
             "TQ1|1||||||||S^Stat^HL70485\r",
             "OBR||AW4711-1||TSH^TSH^99LAB\r",
-            "TCD|TSH^TSH^99LAB|^1^:^5||||||F^Reflex test^HL70389|850^uL&&UCUM\r",
+            "TCD|TSH^TSH^99LAB|^1^:^5|^1^:^10|^1^+^4||||F^Reflex test^HL70389|850^uL&&UCUM\r",
         )
     );
     let message = Message::parse(&written).unwrap().0;
@@ -170,6 +174,14 @@ fn an_order_that_could_not_be_carried_out_is_not_written() {
     let nameless = SpecimenWork {
         id: ["", "BRIDGE"],
         ..serum(ContainerDraft::new().carrier_id(&["S54"]), &[TSH])
+    };
+    check(&[nameless], WriteError::NoSpecimen);
+    // What a query without a container has in its place.
+    let query = transcript("Q0001").replace("25011500021", "\"\"");
+    let message = Message::parse(&query).unwrap().0;
+    let nameless = SpecimenWork {
+        id: ["", ""],
+        ..serum(Query::read(&message).unwrap().0.container(), &[TSH])
     };
     check(&[nameless], WriteError::NoSpecimen);
     check(&[serum(barcode(), &[])], WriteError::NoStep);
