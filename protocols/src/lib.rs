@@ -1,8 +1,8 @@
 //! Sans-IO protocol machines and codecs of the laboratory.
 //!
 //! Nothing in this crate touches a socket, a file, a clock or a thread. Bytes from a peer can never
-//! make it panic; what passes a limit is refused and noted. `CLAUSES.md` beside this crate's
-//! manifest says which clause of which standard is obeyed where, and by which test.
+//! make it panic; what passes a limit is refused and noted. `CLAUSES.md` and its like
+//! beside this crate's manifest say which clause of which standard is obeyed where, and by which test.
 #![warn(
     clippy::as_conversions,
     clippy::indexing_slicing,
@@ -11,6 +11,7 @@
 )]
 
 pub mod astm;
+pub mod automation;
 pub mod charset;
 pub mod hl7;
 pub mod mllp;

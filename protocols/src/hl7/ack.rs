@@ -304,6 +304,17 @@ pub(super) fn begin_reply(
     ack: &Ack<'_>,
     own: &Own<'_>,
 ) -> MessageBuilder {
+    begin_profiled_reply(request, kind, ack, own, "")
+}
+
+/// The same with MSH-21.
+pub(super) fn begin_profiled_reply(
+    request: Option<Header<'_>>,
+    kind: [&str; 3],
+    ack: &Ack<'_>,
+    own: &Own<'_>,
+    profile: &str,
+) -> MessageBuilder {
     let [message_type, trigger, structure] = kind;
     // Values in other delimiters are rewritten, so that they mean the same in ours.
     let text = |n: usize| {
@@ -333,6 +344,7 @@ pub(super) fn begin_reply(
         processing_id: &or(text(11), "P"),
         version: &version,
         charset: own.charset,
+        profile,
         ..build::Header::default()
     };
     let mut builder = MessageBuilder::new(&header);
@@ -351,7 +363,7 @@ pub(super) fn begin_reply(
 }
 
 /// A field as it reads in the usual delimiters.
-fn standard(field: Field<'_>) -> String {
+pub(super) fn standard(field: Field<'_>) -> String {
     SegmentWriter::new(Name::NTE)
         .echo(1, field)
         .value(1)

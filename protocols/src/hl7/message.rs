@@ -411,4 +411,4 @@ fn deep_separators(segment: Segment<'_>) -> deep::Separators {
 
 #[cfg(test)]
 #[path = "message_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -106,6 +106,24 @@ fn ends_observation(segment: &Segment<'_>) -> bool {
     own.contains(&segment.name()) || segment.is_bad()
 }
 
+/// Every OBX of a slice with its tail, in order.
+pub(crate) fn observations<'m, 'a>(
+    segments: &'m [Segment<'a>],
+    is_about_specimen: bool,
+) -> impl Iterator<Item = Obx<'m, 'a>> + use<'m, 'a> {
+    let all = segments.iter().enumerate();
+    let found = all.filter(|(_, segment)| segment.name() == "OBX");
+    found.map(move |(index, segment)| {
+        let rest = segments.get(index.saturating_add(1)..).unwrap_or_default();
+        let len = rest.iter().position(ends_observation).unwrap_or(rest.len());
+        Obx {
+            segment: *segment,
+            tail: rest.get(..len).unwrap_or_default(),
+            is_about_specimen,
+        }
+    })
+}
+
 #[derive(Debug, Default)]
 struct Reader<'m, 'a> {
     has_obr_first: bool,
