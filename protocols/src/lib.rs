@@ -11,7 +11,11 @@
 )]
 
 pub mod astm;
+pub mod beckman_au;
 pub mod charset;
 pub mod hl7;
 pub mod mllp;
 pub mod wire;
+
+#[cfg(test)]
+mod transcript;
