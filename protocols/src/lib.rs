@@ -2,7 +2,8 @@
 //!
 //! Nothing in this crate touches a socket, a file, a clock or a thread. Bytes from a peer can never
 //! make it panic; what passes a limit is refused and noted. `CLAUSES.md` beside this crate's
-//! manifest says which clause of which standard is obeyed where, and by which test.
+//! manifest says which clause of which standard is obeyed where, and by which test;
+//! `CLAUSES-vendor.md` says the same of the facts of vendors' own wires.
 #![warn(
     clippy::as_conversions,
     clippy::indexing_slicing,
@@ -13,6 +14,7 @@
 pub mod astm;
 pub mod beckman_au;
 pub mod charset;
+pub mod dimension;
 pub mod hl7;
 pub mod mllp;
 pub mod wire;

@@ -2,6 +2,7 @@
 //! it asks of the store and every note must be foreseen.
 
 pub(crate) mod channel;
+pub(crate) mod list;
 
 use std::{collections::VecDeque, time::Duration};
 
