@@ -228,6 +228,15 @@ impl Layout {
         }
     }
 
+    /// Columns between the sample id and what is known next.
+    pub(super) const fn after_id(&self, kind: Kind) -> usize {
+        if matches!(kind, Kind::Control) {
+            self.control.before_number
+        } else {
+            self.dummy
+        }
+    }
+
     /// Whether texts of this kind carry the unit number.
     pub(super) const fn has_unit_no(&self, kind: Kind) -> bool {
         match kind {

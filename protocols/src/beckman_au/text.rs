@@ -61,6 +61,8 @@ pub struct Sample<'m> {
     pub sample_no: Columns<'m>,
     /// Sample id: the barcode, or what was typed.
     pub sample_id: Columns<'m>,
+    /// The columns after the id that the layout does not name; an answer gives them back.
+    pub dummy: Columns<'m>,
 }
 
 /// What kind of specimen.
@@ -112,8 +114,6 @@ impl Sample<'_> {
 pub struct Order<'m> {
     /// The sample.
     pub sample: Sample<'m>,
-    /// The columns that nobody uses.
-    pub dummy: Columns<'m>,
     /// The tests; none where the host has no order.
     pub tests: Vec<OrderedTest<'m>>,
 }
@@ -132,8 +132,6 @@ pub struct OrderedTest<'m> {
 pub struct Results<'m> {
     /// The sample.
     pub sample: Sample<'m>,
-    /// The columns that nobody uses.
-    pub dummy: Columns<'m>,
     /// Patient information, of the first block.
     pub patient: Columns<'m>,
     /// The results, in order.
@@ -199,6 +197,12 @@ pub enum ReadError {
         /// Offset of the block.
         at: usize,
     },
+    /// A request with columns that the layout does not know.
+    #[error("read a sample: the text goes on at {at} where the layout ends")]
+    SampleLong {
+        /// Where.
+        at: usize,
+    },
     /// More blocks than a text can have.
     #[error("read block at {at}: more blocks than a text has")]
     TooManyBlocks {
@@ -218,6 +222,7 @@ impl ReadError {
             Self::TestNo { .. } => "BAU-0305",
             Self::HeaderDiffers { .. } => "BAU-0306",
             Self::TooManyBlocks { .. } => "BAU-0307",
+            Self::SampleLong { .. } => "BAU-0308",
         }
     }
 }
@@ -314,10 +319,10 @@ impl Reader<'_> {
             Kind::RequestStart | Kind::RequestEnd | Kind::ResultStart | Kind::ResultEnd => {
                 Content::Mark
             }
-            Kind::Request => Content::Request(self.sample(first)?),
+            Kind::Request => Content::Request(self.sample_alone(first)?),
             Kind::NoOrder => Content::NoOrder(match first.bytes.len() {
                 0..=CODE_COLUMNS => None,
-                _ => Some(self.sample(first)?),
+                _ => Some(self.sample_alone(first)?),
             }),
             Kind::Order => Content::Order(self.order(blocks)?),
             Kind::Result => Content::Result(self.results(blocks)?),
@@ -345,7 +350,24 @@ impl Reader<'_> {
             sample_type: next(layout.sample_type)?,
             sample_no: next(layout.sample_no)?,
             sample_id: block.padded(at, layout.sample_id),
+            dummy: block.padded(self.sample_end(), self.dummy()),
         })
+    }
+
+    /// A text that is nothing but a sample. What stands behind its last column may be the rest of
+    /// an id that is longer than the layout says, and half an id is another patient's.
+    fn sample_alone<'m>(&self, block: &Block<'m>) -> Result<Sample<'m>, ReadError> {
+        let end = self.sample_end().saturating_add(self.dummy());
+        let rest = block.padded(end, block.bytes.len());
+        if !rest.is_blank() {
+            let at = rest.span().start;
+            return Err(ReadError::SampleLong { at });
+        }
+        self.sample(block)
+    }
+
+    const fn dummy(&self) -> usize {
+        self.layout.after_id(self.kind)
     }
 
     fn sample_end(&self) -> usize {
@@ -353,7 +375,7 @@ impl Reader<'_> {
     }
 
     fn order<'m>(&mut self, blocks: &[Block<'m>]) -> Result<Order<'m>, ReadError> {
-        let (sample, dummy) = self.header(blocks, self.layout.dummy)?;
+        let sample = self.header(blocks)?;
         let (test_no, dilution) = (self.layout.order.test_no, self.layout.order.dilution);
         let group = GroupLayout {
             unit: 0,
@@ -369,19 +391,17 @@ impl Reader<'_> {
         });
         Ok(Order {
             sample,
-            dummy,
             tests: tests.collect(),
         })
     }
 
     fn results<'m>(&mut self, blocks: &[Block<'m>]) -> Result<Results<'m>, ReadError> {
-        let (sample, dummy) = self.header(blocks, self.layout.dummy)?;
+        let sample = self.header(blocks)?;
         let patient = self.after_block_id(blocks, self.layout.patient)?;
         let group = self.layout.group;
         let groups = self.groups(blocks, &group)?;
         Ok(Results {
             sample,
-            dummy,
             patient,
             groups,
         })
@@ -389,10 +409,9 @@ impl Reader<'_> {
 
     fn control<'m>(&mut self, blocks: &[Block<'m>]) -> Result<Control<'m>, ReadError> {
         let control = self.layout.control;
-        let before = control.before_number;
-        let (sample, _) = self.header(blocks, before)?;
+        let sample = self.header(blocks)?;
         let first = blocks.first().ok_or(ReadError::Empty)?;
-        let at = self.sample_end().saturating_add(before);
+        let at = self.sample_end().saturating_add(control.before_number);
         let control_no = first.columns(at, control.control_no)?;
         let unit = self.after_block_id(blocks, control.unit)?;
         let groups = self.groups(blocks, &control.group)?;
@@ -409,12 +428,8 @@ impl Reader<'_> {
         at.ok_or(ReadError::UnknownCode)
     }
 
-    /// The sample of the first block and what follows it; the other blocks must repeat both.
-    fn header<'m>(
-        &self,
-        blocks: &[Block<'m>],
-        after: usize,
-    ) -> Result<(Sample<'m>, Columns<'m>), ReadError> {
+    /// The sample of the first block; the other blocks must repeat all that is before their ids.
+    fn header<'m>(&self, blocks: &[Block<'m>]) -> Result<Sample<'m>, ReadError> {
         let first = blocks.first().ok_or(ReadError::Empty)?;
         let columns = self.block_id_at()?;
         let header = first.columns(0, columns)?;
@@ -425,8 +440,7 @@ impl Reader<'_> {
                 return Err(ReadError::HeaderDiffers { at: block.start });
             }
         }
-        let sample = self.sample(first)?;
-        Ok((sample, first.columns(self.sample_end(), after)?))
+        self.sample(first)
     }
 
     /// An order without tests may be cut off after its block id.

@@ -27,6 +27,8 @@ pub struct SampleText<'t> {
     pub sample_no: &'t [u8],
     /// Sample id, padded on the side that the layout says.
     pub sample_id: &'t [u8],
+    /// The columns after the id: as the request had them, or empty.
+    pub dummy: &'t [u8],
 }
 
 impl<'t> From<&Sample<'t>> for SampleText<'t> {
@@ -38,6 +40,7 @@ impl<'t> From<&Sample<'t>> for SampleText<'t> {
             sample_type: sample.sample_type.raw(),
             sample_no: sample.sample_no.raw(),
             sample_id: sample.sample_id.raw(),
+            dummy: sample.dummy.raw(),
         }
     }
 }
@@ -186,8 +189,7 @@ impl<'d> Writer<'d> {
     /// # Errors
     /// What does not fit.
     pub fn request(&self, code: Code, sample: &SampleText<'_>) -> Result<Bytes, WriteError> {
-        let mut block = self.header(code, Kind::Request, sample)?;
-        block.blank(self.layout().dummy);
+        let block = self.header(code, Kind::Request, sample)?;
         Ok(self.single(block))
     }
 
@@ -205,8 +207,7 @@ impl<'d> Writer<'d> {
         if tests.is_empty() {
             return Err(WriteError::Missing { field });
         }
-        let mut header = self.header(code, Kind::Order, sample)?;
-        header.blank(self.layout().dummy);
+        let header = self.header(code, Kind::Order, sample)?;
         let order = self.layout().order;
         let row = |test: &TestText<'_>| {
             let mut row = Row::default();
@@ -233,8 +234,7 @@ impl<'d> Writer<'d> {
                 Ok(self.single(self.header(Code::NO_ORDER, Kind::NoOrder, sample)?))
             }
             NoOrder::EmptyOrder => {
-                let mut header = self.header(code, Kind::Order, sample)?;
-                header.blank(self.layout().dummy);
+                let header = self.header(code, Kind::Order, sample)?;
                 self.blocks(header, self.layout().order_patient, &[])
             }
         }
@@ -250,8 +250,7 @@ impl<'d> Writer<'d> {
         sample: &SampleText<'_>,
         groups: &[GroupText<'_>],
     ) -> Result<Bytes, WriteError> {
-        let mut header = self.header(code, Kind::Result, sample)?;
-        header.blank(self.layout().dummy);
+        let header = self.header(code, Kind::Result, sample)?;
         let rows = rows(groups, &self.layout().group)?;
         self.blocks(header, self.layout().patient, &rows)
     }
@@ -269,7 +268,6 @@ impl<'d> Writer<'d> {
     ) -> Result<Bytes, WriteError> {
         let control = &self.layout().control;
         let mut header = self.header(code, Kind::Control, sample)?;
-        header.blank(control.before_number);
         header.filled("control_no", control_no, control.control_no)?;
         let rows = rows(groups, &control.group)?;
         self.blocks(header, control.unit, &rows)
@@ -301,6 +299,9 @@ impl<'d> Writer<'d> {
         row.filled("sample_no", sample.sample_no, layout.sample_no)?;
         let side = layout.sample_id_side;
         row.text("sample_id", sample.sample_id, layout.sample_id, side)?;
+        if kind != Kind::NoOrder {
+            row.text("dummy", sample.dummy, layout.after_id(kind), Side::Left)?;
+        }
         Ok(row)
     }
 

@@ -103,7 +103,7 @@ fn an_order_lists_its_tests_without_a_unit_number() {
         ]
     );
     assert_eq!(at(order.sample.rack_no), (2..6, "0003"));
-    assert_eq!(at(order.dummy), (23..27, "    "));
+    assert_eq!(at(order.sample.dummy), (23..27, "    "));
 }
 
 #[test]
@@ -294,6 +294,15 @@ fn what_cannot_be_read_safely_is_refused_whole() {
             ReadError::HeaderShort { at: 0 },
         ),
         ("R 000003\x03", ReadError::HeaderShort { at: 0 }),
+        // An id of 20 columns, read by a layout that has 10: the rest is not left away.
+        (
+            "R 00000301 000100090639621122334455    \x03",
+            ReadError::SampleLong { at: 29 },
+        ),
+        (
+            "SE000301 000100090639621122334\x03",
+            ReadError::SampleLong { at: 27 },
+        ),
         (
             "D 00000301 00010009063962    00016    161.3        \x17D 00000301 00010009063963    E0020      4.2        \x03",
             ReadError::HeaderDiffers { at: 52 },

@@ -19,7 +19,25 @@ pub(super) const SAMPLE: SampleText<'_> = SampleText {
     sample_type: b"",
     sample_no: b"0001",
     sample_id: b"0009063962",
+    dummy: b"",
 };
+
+/// On a repeat run some sites have the original sample number there.
+#[test]
+fn what_stands_behind_the_id_of_a_request_is_given_back() {
+    let dialect = prompt();
+    let request = b"RH00000301 00010009063962 007\x03";
+    let (request, _) = read(request, &dialect).expect("it is a text");
+    let Content::Request(sample) = &request.content else {
+        panic!("a request")
+    };
+    let tests = [test(b"016")];
+    let code = request.code.answer().expect("a request has an answer");
+    let order = Writer::new(&dialect)
+        .order(code, &SampleText::from(sample), &tests)
+        .expect("it fits");
+    assert_eq!(shown(&order), "SH000301 00010009063962 007E0160<ETX>");
+}
 
 fn test(test_no: &[u8]) -> TestText<'_> {
     let dilution = b"0";
@@ -337,6 +355,7 @@ proptest! {
             sample_type: kind.as_bytes(),
             sample_no: number.as_bytes(),
             sample_id: id.as_bytes(),
+            dummy: b"",
         };
         let is_same = |read: &Sample<'_>| {
             read.rack_no.raw() == sample.rack_no

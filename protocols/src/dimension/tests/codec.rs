@@ -251,6 +251,11 @@ fn what_cannot_be_read_safely_is_refused_whole() {
             format!("{head}2|NA|139|mmol/L|"),
             ReadError::TestsDiffer { announced: 2 },
         ),
+        // More than was announced: the second result is not left away.
+        (
+            format!("{head}1|NA|139|mmol/L||K|4.2|mmol/L|"),
+            ReadError::TestsDiffer { announced: 1 },
+        ),
         (
             format!("{head}1|NA|139|mmol/L"),
             ReadError::TestsDiffer { announced: 1 },
