@@ -1,0 +1,64 @@
+//! The list of facts and codes names what there is.
+
+use std::collections::BTreeSet;
+
+use crate::{beckman_au::notes, transcript::list};
+
+fn section() -> &'static str {
+    list::section(include_str!("../../../CLAUSES-vendor.md"), "Beckman AU")
+}
+
+#[test]
+fn every_note_is_explained() {
+    for note in notes::ALL {
+        let row = format!("| {} | {} | ", note.code, note.text);
+        assert_eq!(section().matches(&row).count(), 1, "{row}");
+    }
+}
+
+#[test]
+fn every_code_is_explained_and_every_explanation_has_its_code() {
+    let sources = [
+        include_str!("../notes.rs"),
+        include_str!("../text.rs"),
+        include_str!("../writer.rs"),
+        include_str!("../dialect.rs"),
+    ];
+    let given: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|source| list::codes(source, "BAU-"))
+        .collect();
+    assert_eq!(given, list::rows(section(), "BAU-"));
+    assert!(given.len() > 50);
+}
+
+#[test]
+fn every_test_and_file_that_the_list_names_exists() {
+    let tests = [
+        include_str!("chance.rs"),
+        include_str!("codec.rs"),
+        include_str!("receiving.rs"),
+        include_str!("sending.rs"),
+        include_str!("table.rs"),
+        include_str!("writing.rs"),
+    ];
+    for name in list::tests_named(section()) {
+        let line = format!("fn {name}(");
+        assert!(tests.iter().any(|source| source.contains(&line)), "{name}");
+    }
+    let files = [
+        "code.rs",
+        "dialect.rs",
+        "layout.rs",
+        "link.rs",
+        "link/assembler.rs",
+        "link/block.rs",
+        "link/commits.rs",
+        "link/receiver.rs",
+        "link/sender.rs",
+        "text.rs",
+        "writer.rs",
+    ];
+    let named = list::files_named(section());
+    assert_eq!(named, BTreeSet::from(files));
+}
