@@ -177,6 +177,9 @@ struct Keys {
     early: Option<String>,
 }
 
+/// What goes into one message: host, tube, and the set-aside message that it waits for.
+type Bundle = (String, i64, Option<i64>);
+
 /// One settling transaction: what was read once, what is to be written once.
 struct Session<'a> {
     /// Of the message that is being settled.
@@ -189,8 +192,7 @@ struct Session<'a> {
     new_rows: Vec<NewResult>,
     /// Versions released here, each with the one before it.
     versions: BTreeMap<i64, i64>,
-    /// By host, tube, and the set-aside message that they wait for.
-    to_queue: BTreeMap<(String, i64, Option<i64>), (Priority, Vec<i64>)>,
+    to_queue: BTreeMap<Bundle, (Priority, Vec<i64>)>,
     next_id: i64,
     settled: Settled,
 }
