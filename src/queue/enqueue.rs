@@ -75,12 +75,20 @@ const TRIED: Sql = Sql::same(
     "SELECT id, destination, priority FROM queue WHERE specimen = $1 AND kind = 'result' \
      AND state IN ('waiting', 'leased') AND body IS NOT NULL ORDER BY id",
 );
-const COPY_RESULTS: Sql = Sql::same(
-    "INSERT INTO queue_result (queue, result) \
-     SELECT $2, r.id FROM result r WHERE r.state = 'released' AND (r.queue = $1 \
+/// Results of a tried row that no later row is to tell: one that followed it and was never tried
+/// itself will be rendered with whatever is true then.
+const TO_FOLLOW: Sql = Sql::same(
+    "SELECT r.id FROM result r WHERE r.state = 'released' AND (r.queue = $1 \
      OR r.id IN (SELECT q.result FROM queue_result q WHERE q.queue = $1)) \
-     ON CONFLICT (queue, result) DO NOTHING",
+     AND NOT EXISTS (SELECT 1 FROM queue f WHERE f.specimen = $2 AND f.destination = $3 \
+     AND f.id > $1 AND f.state IN ('waiting', 'leased') AND f.body IS NULL AND (f.id = r.queue \
+     OR f.id IN (SELECT l.queue FROM queue_result l WHERE l.result = r.id))) ORDER BY r.id",
 );
+const FOLLOW: Insert = Insert {
+    into: "INSERT INTO queue_result (queue, result)",
+    columns: 2,
+    tail: "ON CONFLICT (queue, result) DO NOTHING",
+};
 
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
@@ -93,7 +101,7 @@ pub(super) const ALL: &[&Sql] = &[
     &TAKE_OUT_FIRST,
     &SUPERSEDE_EMPTY,
     &TRIED,
-    &COPY_RESULTS,
+    &TO_FOLLOW,
 ];
 
 /// Released result versions of one tube for one host.
@@ -238,10 +246,23 @@ pub fn follow_tried(
 ) -> Result<(), StoreError> {
     for row in db.rows(&TRIED, &[specimen.into()])? {
         let destination = row.text(1)?.to_owned();
+        let params: [Param; 3] = [
+            row.int(0)?.into(),
+            specimen.into(),
+            destination.as_str().into(),
+        ];
+        let results = db.rows(&TO_FOLLOW, &params)?;
+        if results.is_empty() {
+            continue;
+        }
         let next = db.row(&NEXT_ID, &[])?.int(0)?;
         let new = self::row(next, &destination, specimen, row.int(2)?, reason, now);
         db.insert_rows(&INSERT, vec![new])?;
-        db.exec(&COPY_RESULTS, &[row.int(0)?.into(), next.into()])?;
+        let links = results
+            .iter()
+            .map(|result| Ok(vec![next.into(), result.int(0)?.into()]))
+            .collect::<Result<_, StoreError>>()?;
+        db.insert_rows(&FOLLOW, links)?;
     }
     Ok(())
 }

@@ -1058,6 +1058,41 @@ fn a_message_tried_before_a_merge_keeps_its_bytes_and_a_new_one_follows() {
 }
 
 #[test]
+fn two_merges_while_a_message_is_on_its_way_are_followed_by_one_message() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    lab.lease();
+    let now = lab.now;
+    for (old, new) in [("MRN1", "MRN2"), ("MRN2", "MRN3")] {
+        lab.work(move |db| {
+            let context = BookContext {
+                host: "his",
+                message: 1,
+                now,
+                specimen_age_max: 14 * DAY,
+            };
+            let (mut survivor, _) = CBC.entries();
+            survivor.identifiers = vec![identifier(new)];
+            survivor.fields = Private::new(Fields::from([(3, new.to_owned())]));
+            book::merge(db, &context, &survivor, &[identifier(old)])
+        });
+    }
+    let accept = |row: i64| {
+        lab.work(move |db| {
+            let verdict = queue::Verdict::Accepted {
+                answer: "AA".into(),
+            };
+            queue::settle_attempt(db, row, "worker", &verdict, queue::Backoff::default(), now)
+        });
+    };
+    accept(1);
+    assert_eq!(lab.lease(), [(2, "MRN3 T1: 6.4".to_owned())]);
+    accept(2);
+    assert!(lab.lease().is_empty(), "nothing is told twice");
+}
+
+#[test]
 fn a_late_verdict_of_a_lost_lease_changes_nothing() {
     let mut lab = Lab::new();
     lab.order(&CBC);
