@@ -56,6 +56,15 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    /// The file is not where it was: what goes into it now would be lost with the process.
+    #[error(
+        "{path} was moved or deleted while labwire runs, so nothing is acknowledged: put it back, \
+         or stop labwire, look for the file, and start again"
+    )]
+    FileGone {
+        /// The database.
+        path: Arc<str>,
+    },
     /// Another program keeps the database locked.
     #[error("another program keeps {path} locked: close any database browser that has it open")]
     Busy {
@@ -242,6 +251,7 @@ impl StoreError {
             Self::Busy { .. } => "STORE-0005",
             Self::Closed => "STORE-0006",
             Self::InUse { .. } => "STORE-0007",
+            Self::FileGone { .. } => "STORE-0008",
             Self::UrlUnknown { .. } => "STORE-0101",
             Self::FolderMissing { .. } => "STORE-0102",
             Self::NewerSchema { .. } => "STORE-0103",
@@ -274,6 +284,7 @@ impl StoreError {
                 | Self::CannotOpen { .. }
                 | Self::Busy { .. }
                 | Self::Closed
+                | Self::FileGone { .. }
                 | Self::Damaged { .. }
         )
     }

@@ -22,6 +22,21 @@ pub(super) fn create_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Which file it is, whatever its name; `None` when nothing is there under the name. Where the system
+/// has no numbers for files, that there is one.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let data = std::fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        Some((data.dev(), data.ino()))
+    }
+    #[cfg(not(unix))]
+    {
+        data.is_file().then_some((0, 0))
+    }
+}
+
 /// Puts the finished file `part` under the name `target`: its content on disk first, then the
 /// name, then the name on disk.
 pub(super) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {

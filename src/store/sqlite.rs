@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use super::{
     backup, db,
     db::{Db, Insert, Param, Row, Sql},
     error::{Cause, StoreError},
-    file::create_private,
+    file::{create_private, identity},
     session::{Access, Backend, Session, Upkeep},
 };
 
@@ -57,6 +57,8 @@ pub(super) struct SqliteBackend {
     path: PathBuf,
     shown: Arc<str>,
     pages_max: Option<u32>,
+    /// The file that was first opened for writing: no other takes its place while this runs.
+    file: Arc<OnceLock<(u64, u64)>>,
 }
 
 impl SqliteBackend {
@@ -67,6 +69,7 @@ impl SqliteBackend {
             path,
             shown,
             pages_max,
+            file: Arc::default(),
         }
     }
 
@@ -150,11 +153,16 @@ impl SqliteBackend {
 impl Backend for SqliteBackend {
     fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError> {
         if access == Access::Write {
+            same_file(&self.path, &self.file, &self.shown)?;
             create_private(&self.path)?;
             self.probe()?;
         }
         let mut session =
             SqliteSession::open(&self.options(access), access, Arc::clone(&self.shown))?;
+        if let (Access::Write, Some(own)) = (access, identity(&self.path)) {
+            self.file.get_or_init(|| own);
+            session.file = Some((self.path.clone(), Arc::clone(&self.file)));
+        }
         if let (Access::Write, Some(pages)) = (access, self.pages_max) {
             session.run_text(format!("PRAGMA max_page_count = {pages}"))?;
         }
@@ -169,6 +177,17 @@ impl Backend for SqliteBackend {
 
     fn backup(&self, path: &Path) -> Result<(), StoreError> {
         backup::copy(&self.options(Access::Read), &self.shown, path)
+    }
+}
+
+/// Refuses a file that is not the one first opened: SQLite would go on writing into a file that has
+/// no name any more, and all of it would be gone with the process.
+fn same_file(path: &Path, file: &OnceLock<(u64, u64)>, shown: &Arc<str>) -> Result<(), StoreError> {
+    match file.get() {
+        Some(own) if identity(path) != Some(*own) => Err(StoreError::FileGone {
+            path: Arc::clone(shown),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -194,6 +213,8 @@ pub(super) struct SqliteSession {
     /// The present unit of work has a savepoint; the first of a transaction needs none, and saves
     /// the copies of pages that a savepoint costs.
     has_savepoint: bool,
+    /// Where the writer's file must be, and which it is.
+    file: Option<(PathBuf, Arc<OnceLock<(u64, u64)>>)>,
 }
 
 impl SqliteSession {
@@ -217,6 +238,7 @@ impl SqliteSession {
             path,
             failure: None,
             has_savepoint: false,
+            file: None,
         })
     }
 
@@ -228,6 +250,13 @@ impl SqliteSession {
                 .await
                 .map(|_| ())
         })
+    }
+
+    fn check_file(&mut self) -> Result<(), StoreError> {
+        let Some((path, file)) = &self.file else {
+            return Ok(());
+        };
+        same_file(path, file, &self.path).map_err(|error| self.fail(error))
     }
 
     fn control(&mut self, text: &'static str) -> Result<(), StoreError> {
@@ -363,6 +392,7 @@ impl Session for SqliteSession {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
+        self.check_file()?;
         self.control("COMMIT")
     }
 
@@ -373,6 +403,7 @@ impl Session for SqliteSession {
     fn alone(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError> {
         self.failure = None;
         self.has_savepoint = false;
+        self.check_file()?;
         self.rows(sql, params)
     }
 

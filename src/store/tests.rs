@@ -196,6 +196,34 @@ fn a_changed_migration_is_refused() {
 }
 
 #[test]
+fn nothing_is_promised_once_the_file_was_moved_or_deleted() {
+    let file = File::new();
+    let store = file.try_open().unwrap();
+    let away = file.folder().join("away.db");
+    let write = |value: &'static str| {
+        store.transact_blocking(Turn::Reply, move |db| journal::set_meta(db, "a", value))
+    };
+    write("before").unwrap();
+    fs::rename(file.database(), &away).unwrap();
+    for _ in 0..2 {
+        assert_eq!(write("lost").unwrap_err().code(), "STORE-0008");
+    }
+    // Another file in its place is not it either.
+    fs::copy(&away, file.database()).unwrap();
+    assert_eq!(write("lost").unwrap_err().code(), "STORE-0008");
+    fs::remove_file(file.database()).unwrap();
+    assert!(!file.database().exists(), "none is made in its place");
+    assert_eq!(write("lost").unwrap_err().code(), "STORE-0008");
+    fs::rename(&away, file.database()).unwrap();
+    write("after").unwrap();
+    wait_for(store.close());
+    let store = file.try_open().unwrap();
+    let value = store.read_blocking(|db| journal::meta(db, "a")).unwrap();
+    assert_eq!(value.as_deref(), Some("after"));
+    wait_for(store.close());
+}
+
+#[test]
 fn a_damaged_file_is_reported_with_what_to_do() {
     let file = File::new();
     wait_for(file.try_open().unwrap().close());
@@ -296,6 +324,7 @@ fn every_error() -> Vec<StoreError> {
             source: source(),
         },
         StoreError::Closed,
+        StoreError::FileGone { path: path() },
         StoreError::InUse {
             path: path(),
             pid: None,
