@@ -164,9 +164,9 @@ impl Link {
         }
         self.receiver.was_first_poll = is_first;
         self.give_up_awaited();
-        // The ACK of what went without one may still come, and would be read as the next order's;
-        // N can bear it.
-        let takes_nothing = self.takes_doubt() || flag(3) == Some(b"0");
+        // What went without a reply may still get one, and it would be read as the next order's;
+        // N can bear that.
+        let takes_nothing = self.is_in_doubt() || flag(3) == Some(b"0");
         self.say_in_turn(match takes_nothing {
             true => Turn::NoRequest,
             false => Turn::Poll,

@@ -28,7 +28,8 @@ pub(super) struct Sender {
     answer: Option<Job>,
     active: Option<Active>,
     awaited: Option<Awaited>,
-    /// A message of ours went without a reply, which may still come.
+    /// A message of ours went without a reply, or an order without its acceptance. Both may still
+    /// come, and name nothing.
     is_in_doubt: bool,
     /// Instrument: until then it says nothing but whether it accepts the order that came.
     owes_word: Option<Mono>,
@@ -188,9 +189,9 @@ impl Link {
         }
     }
 
-    /// Whether a message of ours went without a reply since this was last asked.
-    pub(super) fn takes_doubt(&mut self) -> bool {
-        std::mem::take(&mut self.sender.is_in_doubt)
+    /// Whether we are out of step, and nothing of ours has been acknowledged since.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.sender.is_in_doubt
     }
 
     /// Sends the answer that waits for its query to be acknowledged; false if there is none.
@@ -236,6 +237,7 @@ impl Link {
 
     fn on_acknowledged(&mut self) {
         self.rest();
+        self.sender.is_in_doubt = false;
         let Some(Active { message, id, .. }) = self.sender.active.take() else {
             return;
         };
@@ -338,6 +340,7 @@ impl Link {
         if let Some(awaited) = self.sender.awaited.take()
             && let Word::Acceptance(id) = awaited.what
         {
+            self.sender.is_in_doubt = true;
             self.fail(id, notes::NOT_ACCEPTED, SendFailure::TimedOut);
         }
     }

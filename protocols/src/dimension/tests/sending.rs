@@ -94,6 +94,9 @@ fn a_poll_after_a_message_without_a_reply_is_given_no_order() {
         note DIM-0133
         finished 1 Failed(TimedOut)
         out <ACK>{{N}}
+        in {{P|DIM1|0|1|0}}
+        note DIM-0133
+        out <ACK>{{N}}
         in <ACK>
         in {{P|DIM1|0|1|0}}
         out <ACK>{ORDER_FRAME}"
