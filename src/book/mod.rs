@@ -10,7 +10,7 @@ mod patient;
 
 pub(crate) use self::{
     change::{json, unjson},
-    lookup::open_barcodes,
+    lookup::{OpenTubes, open_barcodes},
 };
 
 pub use self::{

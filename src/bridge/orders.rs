@@ -4,60 +4,172 @@ use jiff::Timestamp;
 use labwire_protocols::hl7::{Separators, escape};
 
 use crate::{
-    book::{self, BookItem, BookPatient, BookSpecimen},
-    model::{Priority, Private, Query, QuerySubject, SpecimenRead},
-    profile::{OrderAction, OrderForDevice},
+    audit,
+    book::{self, BookItem, BookPatient, BookSpecimen, OpenTubes},
+    model::{Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
+    profile::{self, AnswerError, OrderAction, OrderForDevice, Stamp},
     queue::{Pending, Render, Rendered},
     store::{Db, StoreError},
 };
 
 use super::site::LineSite;
 
-/// A device that asks for everything gets at most so many tubes; the oldest wait for the next time.
-const TUBES_MAX: i64 = 500;
+/// A device that asks for everything gets at most so many tubes at once: an answer that takes a
+/// minute on a serial line. It gets the others when it asks again.
+const TUBES_MAX: usize = 500;
 
-/// The orders that answer a query, and the items they come from.
-pub(super) fn for_query(
-    db: &mut dyn Db,
-    line: &LineSite,
-    query: &Query,
-    since: i64,
-) -> Result<(Vec<OrderForDevice>, Vec<i64>), StoreError> {
-    let asked: Vec<SpecimenRead> = match &query.subject {
-        QuerySubject::Specimens(specimens) => specimens.clone(),
-        QuerySubject::All => barcodes(db, since)?.into_iter().map(read).collect(),
-        QuerySubject::Range(first, last) => barcodes(db, since)?
-            .into_iter()
-            .filter(|id| {
-                let is_alike = id.len() == first.len() && id.len() == last.len();
-                is_alike && id >= first && id <= last
-            })
-            .map(read)
-            .collect(),
-    };
-    let mut orders = Vec::new();
-    let mut items = Vec::new();
-    for tube in asked {
-        let measures = |test: &str| !line.profile.codes_of(test).is_empty();
-        let found = book::waiting_for_device(db, &tube.id, since, &measures)?;
-        let Some((specimen, open)) = found else {
-            continue;
-        };
-        let patient = book::patient_of(db, specimen.patient)?;
-        let mut order = order(line, &specimen, &patient, &open, OrderAction::New);
-        order.rack = tube.rack;
-        order.position = tube.position;
-        if !query.codes.is_empty() {
-            order.tests.retain(|code| query.codes.contains(code));
-        }
-        items.extend(open.iter().map(|item| item.id));
-        orders.push(order);
-    }
-    Ok((orders, items))
+/// A message that asks.
+pub(super) struct Asked<'a> {
+    pub(super) line: &'a LineSite,
+    /// Its journal row.
+    pub(super) message: i64,
+    /// Older orders do not count, microseconds UTC.
+    pub(super) since: i64,
+    pub(super) now: i64,
+    /// Names this run in control ids.
+    pub(super) run: &'a str,
 }
 
-fn barcodes(db: &mut dyn Db, since: i64) -> Result<Vec<String>, StoreError> {
-    book::open_barcodes(db, since, TUBES_MAX)
+/// A tube's order, and the items it tells of.
+struct TubeOrder {
+    order: OrderForDevice,
+    items: Vec<i64>,
+}
+
+/// The answers to the queries of a message, as payloads.
+pub(super) fn answer_queries(
+    db: &mut dyn Db,
+    asked: &Asked<'_>,
+    queries: &[Query],
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut answers = Vec::new();
+    for (index, query) in queries.iter().enumerate() {
+        if query.action == QueryAction::Cancel {
+            continue;
+        }
+        let stamp = Stamp {
+            now: wall(asked.line, asked.now),
+            control_id: format!("{}Q{}-{index}", asked.run, asked.message),
+        };
+        let found = asked.for_query(db, query)?;
+        match asked.written(db, query, found, &stamp)? {
+            Ok((payloads, items)) => {
+                book::note_told(db, &items, &asked.line.id, asked.now)?;
+                answers.extend(payloads);
+            }
+            Err(error) => {
+                asked.audit(db, "not-answered", &error.to_string())?;
+                tracing::warn!(line = asked.line.id, %error, "a query was not answered");
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// Payloads, and the items that the device knows by them.
+type Written = (Vec<Vec<u8>>, Vec<i64>);
+
+impl Asked<'_> {
+    /// The orders that answer a query.
+    fn for_query(&self, db: &mut dyn Db, query: &Query) -> Result<Vec<TubeOrder>, StoreError> {
+        let tubes: Vec<SpecimenRead> = match &query.subject {
+            QuerySubject::Specimens(specimens) => specimens.clone(),
+            QuerySubject::All => self.open_tubes(db, None)?,
+            QuerySubject::Range(first, last) => self.open_tubes(db, Some((first, last)))?,
+        };
+        let line = self.line;
+        let measures = |test: &str| !line.profile.codes_of(test).is_empty();
+        let mut orders = Vec::new();
+        for tube in tubes {
+            let found = book::waiting_for_device(db, &tube.id, self.since, &measures)?;
+            let Some((specimen, open)) = found else {
+                continue;
+            };
+            let patient = book::patient_of(db, specimen.patient)?;
+            let mut order = order(line, &specimen, &patient, &open, OrderAction::New);
+            order.rack = tube.rack;
+            order.position = tube.position;
+            if !query.codes.is_empty() {
+                order.tests.retain(|code| query.codes.contains(code));
+            }
+            let is_told = |test: &String| {
+                let code = line.profile.codes_of(test).into_iter().next();
+                code.is_some_and(|code| order.tests.contains(&code))
+            };
+            let told = open.iter().filter(|item| item.tests.iter().any(is_told));
+            let items = told.map(|item| item.id).collect();
+            orders.push(TubeOrder { order, items });
+        }
+        Ok(orders)
+    }
+
+    /// Open tubes with a test of this device; more than fit into one answer are noted.
+    fn open_tubes(
+        &self,
+        db: &mut dyn Db,
+        range: Option<(&str, &str)>,
+    ) -> Result<Vec<SpecimenRead>, StoreError> {
+        let tests = self.line.profile.measured_tests();
+        let wanted = OpenTubes {
+            line: &self.line.id,
+            since: self.since,
+            tests: tests.as_ref(),
+            range,
+            count_max: i64::try_from(TUBES_MAX + 1).unwrap_or(i64::MAX),
+        };
+        let mut barcodes = book::open_barcodes(db, &wanted)?;
+        if barcodes.len() > TUBES_MAX {
+            barcodes.truncate(TUBES_MAX);
+            let detail = format!("{TUBES_MAX} tubes are told, more wait for the next query");
+            self.audit(db, "answer-cut", &detail)?;
+            tracing::warn!(line = self.line.id, "{detail}");
+        }
+        Ok(barcodes.into_iter().map(read).collect())
+    }
+
+    /// The answer. A tube whose order cannot be written is left out where others can, so that one
+    /// id does not cost the device its other orders.
+    fn written(
+        &self,
+        db: &mut dyn Db,
+        query: &Query,
+        mut found: Vec<TubeOrder>,
+        stamp: &Stamp,
+    ) -> Result<Result<Written, AnswerError>, StoreError> {
+        let line = &self.line.profile;
+        let answer = |found: &[TubeOrder]| {
+            let orders: Vec<OrderForDevice> = found.iter().map(|one| one.order.clone()).collect();
+            profile::answer(line, query, &orders, stamp)
+        };
+        let mut payloads = answer(&found);
+        if payloads.is_err() && found.len() > 1 {
+            let count = found.len();
+            let mut left_out = Vec::new();
+            found.retain(|one| {
+                let alone = Query {
+                    subject: QuerySubject::Specimens(vec![read(one.order.specimen.clone())]),
+                    ..query.clone()
+                };
+                let own = profile::answer(line, &alone, std::slice::from_ref(&one.order), stamp);
+                own.map_err(|error| left_out.push(error)).is_ok()
+            });
+            if !found.is_empty() && found.len() < count {
+                payloads = answer(&found);
+            }
+            for error in left_out.iter().filter(|_| payloads.is_ok()) {
+                self.audit(db, "not-told", &error.to_string())?;
+                tracing::warn!(line = self.line.id, %error, "a tube was left out of an answer");
+            }
+        }
+        let items = found.into_iter().flat_map(|one| one.items).collect();
+        Ok(payloads.map(|payloads| (payloads, items)))
+    }
+
+    fn audit(&self, db: &mut dyn Db, action: &str, detail: &str) -> Result<(), StoreError> {
+        let actor = format!("line:{}", self.line.id);
+        let subject = format!("message:{}", self.message);
+        audit::write(db, self.now, &actor, action, &subject, detail)
+    }
 }
 
 fn read(id: String) -> SpecimenRead {
@@ -125,7 +237,7 @@ fn order(
 }
 
 /// `YYYYMMDDHHMMSS` in the line's zone.
-pub(super) fn wall(line: &LineSite, micros: i64) -> String {
+fn wall(line: &LineSite, micros: i64) -> String {
     match Timestamp::from_microsecond(micros) {
         Ok(at) => at
             .to_zoned(line.zone.clone())
@@ -173,14 +285,14 @@ impl DownloadRenderer<'_> {
             return Ok(Rendered::Nothing);
         }
         let control_id = format!("{}-{}", self.run, pending.id);
-        let stamp = crate::profile::Stamp {
+        let stamp = Stamp {
             now: wall(self.line, self.now),
             control_id: control_id.clone(),
         };
         let written = if is_cancel {
-            crate::profile::cancel(&self.line.profile, &[order], &stamp)
+            profile::cancel(&self.line.profile, &[order], &stamp)
         } else {
-            crate::profile::download(&self.line.profile, &[order], &stamp)
+            profile::download(&self.line.profile, &[order], &stamp)
         };
         match written {
             Ok(payloads) if payloads.is_empty() => Ok(Rendered::Nothing),
@@ -199,3 +311,6 @@ impl DownloadRenderer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,16 +15,15 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    book,
-    model::{Item, Query, QueryAction},
-    profile::{self, Decoded, Stamp},
+    model::{Item, Query},
+    profile::{self, Decoded},
     settle::{self, SettleContext, Settled},
     store::{Db, Store, StoreError, Turn, journal},
 };
 
 use super::{
     backlog::{Hand, Reply, Ways},
-    orders,
+    orders::{self, Asked},
     site::{LineSite, Site},
 };
 
@@ -448,7 +447,14 @@ fn settle_group(
             continue;
         };
         let settled = settled.next().unwrap_or_default();
-        let answers = answer_queries(db, site, work, now, run)?;
+        let asked = Asked {
+            line: &work.line,
+            message: work.message,
+            since: now - site.laboratory.specimen_age_max,
+            now,
+            run,
+        };
+        let answers = orders::answer_queries(db, &asked, &work.queries)?;
         let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
         let outcome = serde_json::json!({ "settled": settled, "notes": notes });
         outcomes.push((work.message, outcome.to_string()));
@@ -456,41 +462,6 @@ fn settle_group(
     }
     journal::mark_parsed(db, &outcomes)?;
     Ok(all_done)
-}
-
-fn answer_queries(
-    db: &mut dyn Db,
-    site: &Site,
-    work: &Work,
-    now: i64,
-    run: &str,
-) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut answers = Vec::new();
-    for (index, query) in work.queries.iter().enumerate() {
-        if query.action == QueryAction::Cancel {
-            continue;
-        }
-        let since = now - site.laboratory.specimen_age_max;
-        let (orders, items) = orders::for_query(db, &work.line, query, since)?;
-        let stamp = Stamp {
-            now: orders::wall(&work.line, now),
-            control_id: format!("{run}Q{}-{index}", work.message),
-        };
-        match profile::answer(&work.line.profile, query, &orders, &stamp) {
-            Ok(payloads) => {
-                book::note_told(db, &items, &work.line.id, now)?;
-                answers.extend(payloads);
-            }
-            Err(error) => {
-                let subject = format!("message:{}", work.message);
-                let actor = format!("line:{}", work.line.id);
-                let detail = error.to_string();
-                crate::audit::write(db, now, &actor, "not-answered", &subject, &detail)?;
-                tracing::warn!(line = work.line.id, %error, "a query was not answered");
-            }
-        }
-    }
-    Ok(answers)
 }
 
 /// Reads what the last run left unparsed, before any line opens: in batches at first; a row that
