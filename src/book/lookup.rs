@@ -41,6 +41,10 @@ const ITEMS: Sql = Sql {
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                ORDER BY id",
 };
+const ITEM: Sql = Sql::same(
+    "SELECT id, host, placer, service, filler, status, priority, content, specimen, created_at \
+     FROM order_item WHERE id = $1",
+);
 const TESTS: Sql =
     Sql::same("SELECT test FROM order_test WHERE order_item = $1 ORDER BY position, test");
 const PATIENTS: Sql = Sql {
@@ -94,12 +98,6 @@ const OPEN_SPECIMENS: Sql = Sql {
                GROUP BY s.barcode ORDER BY min(CASE WHEN o.line IS NULL THEN 0 ELSE 1 END), \
                min(i.priority), min(i.created_at), s.barcode LIMIT $2",
 };
-const TOLD: Sql = Sql::same(
-    "INSERT INTO order_told (order_item, line, at) VALUES ($1, $2, $3) \
-     ON CONFLICT (order_item, line) DO UPDATE SET at = excluded.at",
-);
-const IS_TOLD: Sql = Sql::same("SELECT 1 FROM order_told WHERE order_item = $1 AND line = $2");
-
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
@@ -112,8 +110,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &IDENTIFIERS,
     &RELEASED_TESTS,
     &OPEN_SPECIMENS,
-    &TOLD,
-    &IS_TOLD,
+    &ITEM,
 ];
 
 /// A tube in the book.
@@ -292,6 +289,17 @@ pub fn items_of(
     Ok(items)
 }
 
+/// One item, wherever it is ordered now.
+///
+/// # Errors
+/// The store's; `OurBug` when there is none with that id.
+pub fn item_by_id(db: &mut dyn Db, id: i64) -> Result<BookItem, StoreError> {
+    match db.row_opt(&ITEM, &[id.into()])? {
+        Some(row) => item(&row),
+        None => Err(StoreError::value("a row names an item that is not there")),
+    }
+}
+
 fn item(row: &Row) -> Result<BookItem, StoreError> {
     let id = row.int(0)?;
     let content: Content = unjson(row.text(7)?)?;
@@ -448,35 +456,6 @@ pub(crate) fn open_barcodes(
         .iter()
         .map(|row| row.text(0).map(str::to_owned))
         .collect()
-}
-
-/// Remembers that a device was given an item, so that a cancel can follow it.
-///
-/// # Errors
-/// The store's.
-pub fn note_told(db: &mut dyn Db, items: &[i64], line: &str, now: i64) -> Result<(), StoreError> {
-    for item in items {
-        let params: [Param; 3] = [(*item).into(), line.into(), now.into()];
-        db.exec(&TOLD, &params)?;
-    }
-    Ok(())
-}
-
-/// Of these items, the ones that a device was given.
-///
-/// # Errors
-/// The store's.
-pub fn told_items(db: &mut dyn Db, line: &str, items: &[BookItem]) -> Result<Vec<i64>, StoreError> {
-    let mut told = Vec::new();
-    for item in items {
-        if db
-            .row_opt(&IS_TOLD, &[item.id.into(), line.into()])?
-            .is_some()
-        {
-            told.push(item.id);
-        }
-    }
-    Ok(told)
 }
 
 pub(super) fn status(code: &str) -> Result<OrderStatus, StoreError> {

@@ -5,10 +5,10 @@ use labwire_protocols::hl7::{Separators, escape};
 
 use crate::{
     audit,
-    book::{self, BookItem, BookPatient, BookSpecimen, OpenTubes},
-    model::{Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
+    book::{self, BookItem, BookPatient, BookSpecimen, ItemTests, OpenTubes},
+    model::{OrderStatus, Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{self, AnswerError, OrderAction, OrderForDevice, Stamp},
-    queue::{Pending, Render, Rendered},
+    queue::{self, DownloadKind, Pending, Render, Rendered},
     store::{Db, StoreError},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Asked<'a> {
 /// A tube's order, and the items it tells of.
 struct TubeOrder {
     order: OrderForDevice,
-    items: Vec<i64>,
+    items: ItemTests,
 }
 
 /// The answers to the queries of a message, as payloads.
@@ -54,7 +54,7 @@ pub(super) fn answer_queries(
         let found = asked.for_query(db, query)?;
         match asked.written(db, query, found, &stamp)? {
             Ok((payloads, items)) => {
-                book::note_told(db, &items, &asked.line.id, asked.now)?;
+                book::note_told(db, &asked.line.id, &items, asked.now)?;
                 answers.extend(payloads);
             }
             Err(error) => {
@@ -67,7 +67,7 @@ pub(super) fn answer_queries(
 }
 
 /// Payloads, and the items that the device knows by them.
-type Written = (Vec<Vec<u8>>, Vec<i64>);
+type Written = (Vec<Vec<u8>>, ItemTests);
 
 impl Asked<'_> {
     /// The orders that answer a query.
@@ -92,12 +92,16 @@ impl Asked<'_> {
             if !query.codes.is_empty() {
                 order.tests.retain(|code| query.codes.contains(code));
             }
-            let is_told = |test: &String| {
-                let code = line.profile.codes_of(test).into_iter().next();
-                code.is_some_and(|code| order.tests.contains(&code))
-            };
-            let told = open.iter().filter(|item| item.tests.iter().any(is_told));
-            let items = told.map(|item| item.id).collect();
+            let items = open
+                .into_iter()
+                .map(|mut item| {
+                    item.tests.retain(|test| {
+                        code(line, test).is_some_and(|code| order.tests.contains(&code))
+                    });
+                    (item.id, item.tests)
+                })
+                .filter(|(_, tests)| !tests.is_empty())
+                .collect();
             orders.push(TubeOrder { order, items });
         }
         Ok(orders)
@@ -181,6 +185,11 @@ fn read(id: String) -> SpecimenRead {
     }
 }
 
+/// What a test is ordered by.
+fn code(line: &LineSite, test: &str) -> Option<String> {
+    line.profile.codes_of(test).into_iter().next()
+}
+
 fn order(
     line: &LineSite,
     specimen: &BookSpecimen,
@@ -190,7 +199,7 @@ fn order(
 ) -> OrderForDevice {
     let mut tests: Vec<String> = Vec::new();
     for test in items.iter().flat_map(|item| &item.tests) {
-        if let Some(code) = line.profile.codes_of(test).into_iter().next()
+        if let Some(code) = code(line, test)
             && !tests.contains(&code)
         {
             tests.push(code);
@@ -267,21 +276,25 @@ impl Render for DownloadRenderer<'_> {
 
 impl DownloadRenderer<'_> {
     fn rendered(&self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
-        let is_cancel = pending.kind == crate::queue::DownloadKind::Cancel.code();
+        let is_cancel = pending.kind == DownloadKind::Cancel.code();
         let specimen = book::specimen_by_id(db, pending.specimen)?;
         let patient = book::patient_of(db, specimen.patient)?;
-        let mut items = book::open_items(db, specimen.id)?;
-        items.retain(|item| pending.items.contains(&item.id));
-        if !is_cancel {
-            items.retain(|item| item.status != crate::model::OrderStatus::Cancelled);
-        }
-        let action = if is_cancel {
-            OrderAction::Cancel
+        let tests = queue::tests_of_row(db, pending.id)?;
+        let on_tube = book::open_items(db, specimen.id)?;
+        let (mut gone, mut had) = (ItemTests::new(), ItemTests::new());
+        let (items, action) = if is_cancel {
+            gone = self.on_device(db, &on_tube, tests)?;
+            let items;
+            (items, had) = self.unwanted(db, &on_tube, &gone)?;
+            (items, OrderAction::Cancel)
         } else {
-            OrderAction::New
+            let items = self.wanted(db, &on_tube, &tests)?;
+            had.extend(tests_of(&items));
+            (items, self.order_action(db, &specimen, &on_tube)?)
         };
         let order = order(self.line, &specimen, &patient, &items, action);
         if order.tests.is_empty() {
+            self.note(db, &gone, &had)?;
             return Ok(Rendered::Nothing);
         }
         let control_id = format!("{}-{}", self.run, pending.id);
@@ -297,9 +310,7 @@ impl DownloadRenderer<'_> {
         match written {
             Ok(payloads) if payloads.is_empty() => Ok(Rendered::Nothing),
             Ok(payloads) => {
-                if !is_cancel {
-                    book::note_told(db, &pending.items, &self.line.id, self.now)?;
-                }
+                self.note(db, &gone, &had)?;
                 Ok(Rendered::Message {
                     control_id,
                     body: payloads.concat(),
@@ -310,6 +321,129 @@ impl DownloadRenderer<'_> {
             ))),
         }
     }
+
+    /// What the device has no more, and what it has, whoever it was told for at first.
+    fn note(&self, db: &mut dyn Db, gone: &ItemTests, had: &ItemTests) -> Result<(), StoreError> {
+        book::note_taken_back(db, &self.line.id, gone)?;
+        book::note_told(db, &self.line.id, had, self.now)
+    }
+
+    /// What is still wanted of an order; of the rest the device never hears.
+    fn wanted(
+        &self,
+        db: &mut dyn Db,
+        on_tube: &[BookItem],
+        tests: &ItemTests,
+    ) -> Result<Vec<BookItem>, StoreError> {
+        let mut wanted = Vec::new();
+        let mut dropped = ItemTests::new();
+        for item in on_tube {
+            let Some(tests) = tests.get(&item.id) else {
+                continue;
+            };
+            let is_wanted = |test: &&String| {
+                item.status != OrderStatus::Cancelled && item.tests.contains(*test)
+            };
+            let (kept, gone): (Vec<&String>, Vec<&String>) = tests.iter().partition(is_wanted);
+            if !gone.is_empty() {
+                dropped.insert(item.id, gone.into_iter().cloned().collect());
+            }
+            if !kept.is_empty() {
+                let tests = kept.into_iter().cloned().collect();
+                wanted.push(BookItem {
+                    tests,
+                    ..item.clone()
+                });
+            }
+        }
+        book::forget_told(db, &self.line.id, &dropped)?;
+        Ok(wanted)
+    }
+
+    /// An addition where the device has the tube already: what it was told of, less what is yet to
+    /// be said.
+    fn order_action(
+        &self,
+        db: &mut dyn Db,
+        specimen: &BookSpecimen,
+        on_tube: &[BookItem],
+    ) -> Result<OrderAction, StoreError> {
+        let told = book::told_tests(db, &self.line.id, on_tube)?;
+        let untried = queue::untried_orders(db, &self.line.id, specimen.id)?;
+        let is_known = |item: &BookItem| {
+            let untried = untried.get(&item.id).map_or(&[][..], Vec::as_slice);
+            let told = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+            told.iter().any(|test| !untried.contains(test))
+        };
+        let mut open = on_tube
+            .iter()
+            .filter(|item| item.status != OrderStatus::Cancelled);
+        Ok(if open.any(is_known) {
+            OrderAction::Add
+        } else {
+            OrderAction::New
+        })
+    }
+
+    /// Of what is to be taken back, what the device has.
+    fn on_device(
+        &self,
+        db: &mut dyn Db,
+        on_tube: &[BookItem],
+        mut tests: ItemTests,
+    ) -> Result<ItemTests, StoreError> {
+        let told = book::told_tests(db, &self.line.id, on_tube)?;
+        for item in on_tube {
+            // What was moved to another tube was forgotten when it was moved.
+            if let Some(tests) = tests.get_mut(&item.id) {
+                let told = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+                tests.retain(|test| told.contains(test));
+            }
+        }
+        Ok(tests)
+    }
+
+    /// Of these, what no open order of the tube wants any more. What another one wants the device
+    /// goes on measuring, for that one: it comes second.
+    fn unwanted(
+        &self,
+        db: &mut dyn Db,
+        on_tube: &[BookItem],
+        tests: &ItemTests,
+    ) -> Result<(Vec<BookItem>, ItemTests), StoreError> {
+        let mut codes: Vec<String> = Vec::new();
+        for test in tests.values().flatten() {
+            codes.extend(code(self.line, test));
+        }
+        let (mut needed, mut heirs) = (Vec::new(), ItemTests::new());
+        let open = on_tube
+            .iter()
+            .filter(|item| item.status != OrderStatus::Cancelled);
+        for item in open {
+            for test in &item.tests {
+                if let Some(code) = code(self.line, test).filter(|code| codes.contains(code)) {
+                    needed.push(code);
+                    heirs.entry(item.id).or_default().push(test.clone());
+                }
+            }
+        }
+        let is_free = |test: &&String| {
+            let code = code(self.line, test);
+            code.is_some_and(|code| !needed.contains(&code))
+        };
+        let mut items = Vec::new();
+        for (id, tests) in tests {
+            let item = book::item_by_id(db, *id)?;
+            let tests = tests.iter().filter(is_free).cloned().collect();
+            items.push(BookItem { tests, ..item });
+        }
+        Ok((items, heirs))
+    }
+}
+
+fn tests_of(items: &[BookItem]) -> ItemTests {
+    let tests = items.iter().map(|item| (item.id, item.tests.clone()));
+    tests.collect()
 }
 
 #[cfg(test)]

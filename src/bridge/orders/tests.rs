@@ -6,15 +6,16 @@ use std::sync::Arc;
 use labwire_drivers::SystemClock;
 use labwire_protocols::wire::{Commit, Received};
 
-use super::{Asked, TUBES_MAX, answer_queries};
+use super::{Asked, DownloadRenderer, TUBES_MAX, answer_queries};
 use crate::{
     audit,
     book::{self, Action, BookContext, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
-    bridge::site::Site,
+    bridge::{host_line, site::Site},
     config::{self, Seams},
     model::{Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::Library,
-    store::{Db, JournalEntry, Store, StoreError, StoreOptions, Turn},
+    queue::{self, Backoff, LeaseTerms, Verdict},
+    store::{Db, JournalEntry, Sql, Store, StoreError, StoreOptions, Turn},
 };
 
 /// 2026-03-10 08:00 UTC.
@@ -30,6 +31,13 @@ id = "asks"
 profile = "generic/astm"
 port = "tcp-listen://127.0.0.1:0"
 tests = { WBC = "WBC", HGB = "HGB", PLT = "PLT" }
+
+[[instrument]]
+id = "told"
+profile = "generic/astm"
+port = "tcp-listen://127.0.0.1:0"
+orders = "download"
+tests = { NA = "NA", K = "K", CL = "CL" }
 
 [[instrument]]
 id = "access"
@@ -93,7 +101,7 @@ impl Bench {
 
     /// Applies these items, as one message of the HIS.
     fn hear(&self, entries: Vec<OrderEntry>) {
-        let (message, now) = (self.message, self.now);
+        let (site, message, now) = (Arc::clone(&self.site), self.message, self.now);
         self.work(move |db| {
             let context = BookContext {
                 host: "his",
@@ -104,6 +112,7 @@ impl Bench {
             for entry in &entries {
                 let applied = book::apply(db, &context, Some(&patient()), entry)?;
                 assert_eq!(applied.outcome, book::Outcome::Accepted, "{entry:?}");
+                host_line::follow_up(db, &site, &[applied.barcode], now)?;
             }
             Ok(())
         });
@@ -134,6 +143,51 @@ impl Bench {
             answer_queries(db, &asked, &[query])
         });
         String::from_utf8(answers.concat()).expect("ASCII")
+    }
+
+    /// What a line is told until nothing waits, all of it taken: action, tube and tests.
+    fn told(&self, line: &str) -> Vec<String> {
+        let mut told = Vec::new();
+        loop {
+            let (site, line, now) = (Arc::clone(&self.site), line.to_owned(), self.now);
+            let bodies = self.work(move |db| {
+                let terms = LeaseTerms {
+                    destination: &format!("line:{line}"),
+                    owner: "courier",
+                    now,
+                    until: now + DAY,
+                    count_max: 10,
+                    more_urgent_than: LeaseTerms::ANY_PRIORITY,
+                };
+                let mut renderer = DownloadRenderer {
+                    line: &site.lines[&line],
+                    run: "RUN",
+                    now,
+                };
+                let leased = queue::lease(db, &terms, &mut renderer)?;
+                let taken = Verdict::Accepted {
+                    answer: String::new(),
+                };
+                let ended: Vec<_> = leased.iter().map(|row| (row.id, taken.clone())).collect();
+                let backoff = Backoff {
+                    first: 1,
+                    longest: 1,
+                };
+                queue::settle_attempts(db, &ended, "courier", backoff, now)?;
+                Ok(leased.into_iter().map(|row| row.body).collect::<Vec<_>>())
+            });
+            let waiting = self.work(move |db| {
+                const WAITING: Sql =
+                    Sql::same("SELECT count(*) FROM queue WHERE state = 'waiting'");
+                db.row(&WAITING, &[])?.int(0)
+            });
+            for body in &bodies {
+                told.extend(orders_of(std::str::from_utf8(body).expect("ASCII")));
+            }
+            if waiting == 0 && bodies.is_empty() {
+                return told;
+            }
+        }
     }
 
     /// What was audited of queries, as `action: detail`.
@@ -189,6 +243,24 @@ fn ordered(answer: &str) -> Vec<String> {
         .map(|record| record.split('|').collect::<Vec<_>>());
     fields
         .map(|fields| format!("{} {}", fields[2], fields[4].replace('^', "")))
+        .collect()
+}
+
+/// The orders of an ASTM message: action, tube and tests.
+fn orders_of(message: &str) -> Vec<String> {
+    let fields = message
+        .split('\r')
+        .filter(|record| record.starts_with("O|"))
+        .map(|record| record.split('|').collect::<Vec<_>>());
+    fields
+        .map(|fields| {
+            format!(
+                "{} {} {}",
+                fields[11],
+                fields[2],
+                fields[4].replace('^', "")
+            )
+        })
         .collect()
 }
 
@@ -266,9 +338,100 @@ fn one_id_that_is_too_long_does_not_cost_the_device_its_other_orders() {
     let told = bench.work(|db| {
         let tube = book::specimens_with_barcode(db, "2503100002345678", 0)?.remove(0);
         let items = book::open_items(db, tube.id)?;
-        book::told_items(db, "access", &items)
+        book::told_tests(db, "access", &items)
     });
-    assert_eq!(told, [0; 0], "nobody was told of it");
+    assert!(told.is_empty(), "nobody was told of it");
     let alone = QuerySubject::Specimens(vec![tube(ids[1])]);
     assert_eq!(bench.ask("access", alone), "");
+}
+
+#[test]
+fn a_cancel_leaves_what_another_order_of_the_tube_wants() {
+    let bench = Bench::new();
+    bench.hear(vec![
+        item(Action::New, "PANEL", "T1", &["NA", "K"]),
+        item(Action::New, "NA", "T1", &["NA"]),
+    ]);
+    assert_eq!(bench.told("told"), ["N T1 NA\\K", "A T1 NA"]);
+    bench.hear(vec![item(Action::Cancel, "PANEL", "T1", &[])]);
+    assert_eq!(bench.told("told"), ["C T1 K"]);
+    bench.hear(vec![item(Action::Cancel, "NA", "T1", &[])]);
+    assert_eq!(bench.told("told"), ["C T1 NA"], "the last one to want it");
+}
+
+#[test]
+fn a_cancel_after_a_query_leaves_what_another_order_wants() {
+    let bench = Bench::new();
+    bench.hear(vec![item(Action::New, "CBC", "T1", &["WBC", "HGB"])]);
+    bench.ask("asks", QuerySubject::Specimens(vec![tube("T1")]));
+    // Ordered since: the device has the test, though not for this order.
+    bench.hear(vec![item(Action::New, "WBC", "T1", &["WBC"])]);
+    bench.hear(vec![item(Action::Cancel, "CBC", "T1", &[])]);
+    assert_eq!(bench.told("asks"), ["C T1 HGB"]);
+    bench.hear(vec![item(Action::Cancel, "WBC", "T1", &[])]);
+    assert_eq!(bench.told("asks"), ["C T1 WBC"]);
+}
+
+#[test]
+fn an_order_cancelled_before_it_was_told_is_never_spoken_of() {
+    let bench = Bench::new();
+    bench.hear(vec![item(Action::New, "NA", "T1", &["NA"])]);
+    bench.hear(vec![item(Action::Cancel, "NA", "T1", &[])]);
+    assert_eq!(bench.told("told"), [""; 0]);
+}
+
+#[test]
+fn an_addition_to_a_tube_that_the_device_has_says_so() {
+    let bench = Bench::new();
+    bench.hear(vec![item(Action::New, "NA", "T1", &["NA"])]);
+    bench.hear(vec![item(Action::New, "K", "T1", &["K"])]);
+    bench.hear(vec![item(Action::New, "K", "T2", &["K"])]);
+    // Both wait; the device knows the tube when the second is said.
+    let mut told = bench.told("told");
+    told.sort();
+    assert_eq!(told, ["A T1 K", "N T1 NA", "N T2 K"]);
+    bench.hear(vec![item(Action::New, "CL", "T1", &["CL"])]);
+    assert_eq!(bench.told("told"), ["A T1 CL"]);
+}
+
+#[test]
+fn a_change_takes_back_what_is_gone_and_adds_what_is_new() {
+    let bench = Bench::new();
+    bench.hear(vec![item(Action::New, "PANEL", "T1", &["NA", "K"])]);
+    assert_eq!(bench.told("told"), ["N T1 NA\\K"]);
+    bench.hear(vec![item(Action::Change, "PANEL", "T1", &["NA", "CL"])]);
+    assert_eq!(bench.told("told"), ["C T1 K", "A T1 CL"]);
+    bench.hear(vec![item(Action::Change, "PANEL", "T1", &["NA", "CL"])]);
+    assert_eq!(
+        bench.told("told"),
+        [""; 0],
+        "the same again changes nothing"
+    );
+    // Gone and back before the device heard of it.
+    bench.hear(vec![item(Action::Change, "PANEL", "T1", &["CL"])]);
+    bench.hear(vec![item(Action::Change, "PANEL", "T1", &["NA", "CL"])]);
+    assert_eq!(bench.told("told"), [""; 0]);
+    bench.hear(vec![item(Action::Cancel, "PANEL", "T1", &[])]);
+    assert_eq!(bench.told("told"), ["C T1 CL\\NA"]);
+}
+
+#[test]
+fn a_change_before_the_order_was_told_is_told_at_once() {
+    let bench = Bench::new();
+    bench.hear(vec![item(Action::New, "PANEL", "T1", &["NA", "K"])]);
+    bench.hear(vec![item(Action::Change, "PANEL", "T1", &["NA"])]);
+    assert_eq!(bench.told("told"), ["N T1 NA"]);
+}
+
+#[test]
+fn an_order_moved_to_another_tube_is_taken_back_from_the_first() {
+    let bench = Bench::new();
+    let order = |action, barcode: &str| OrderEntry {
+        placer: "P1".to_owned(),
+        ..item(action, "PANEL", barcode, &["NA", "K"])
+    };
+    bench.hear(vec![order(Action::New, "T1")]);
+    assert_eq!(bench.told("told"), ["N T1 NA\\K"]);
+    bench.hear(vec![order(Action::Change, "T2")]);
+    assert_eq!(bench.told("told"), ["C T1 NA\\K", "N T2 NA\\K"]);
 }
