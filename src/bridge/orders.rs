@@ -36,15 +36,45 @@ struct TubeOrder {
     items: ItemTests,
 }
 
-/// The answers to the queries of a message, as payloads.
+/// What a message gets that may have asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// It asks nothing.
+    Nothing,
+    /// These payloads. None at all: the device has withdrawn its query, or wants silence.
+    With(Vec<Vec<u8>>),
+    /// Its profile has no form for an answer.
+    Unsupported,
+    /// The answer could not be written.
+    Failed,
+    /// It could not be read, or not be settled.
+    Unread,
+}
+
+impl Answered {
+    /// What to send in the session that asked, in place of the answer to an older query; `None`
+    /// where there was no query.
+    pub(super) fn into_payloads(self) -> Option<Vec<Vec<u8>>> {
+        match self {
+            Self::Nothing | Self::Unread => None,
+            Self::With(payloads) => Some(payloads),
+            Self::Unsupported | Self::Failed => Some(Vec::new()),
+        }
+    }
+}
+
+/// The answer to the queries of a message.
 pub(super) fn answer_queries(
     db: &mut dyn Db,
     asked: &Asked<'_>,
     queries: &[Query],
-) -> Result<Vec<Vec<u8>>, StoreError> {
+) -> Result<Answered, StoreError> {
     let mut answers = Vec::new();
+    let mut failed = Answered::Nothing;
+    let mut is_heard = false;
     for (index, query) in queries.iter().enumerate() {
         if query.action == QueryAction::Cancel {
+            is_heard = true;
             continue;
         }
         let stamp = Stamp {
@@ -56,14 +86,28 @@ pub(super) fn answer_queries(
             Ok((payloads, items)) => {
                 book::note_told(db, &asked.line.id, &items, asked.now)?;
                 answers.extend(payloads);
+                is_heard = true;
             }
             Err(error) => {
+                failed = match error {
+                    AnswerError::NoForm { .. } | AnswerError::NoQuery => Answered::Unsupported,
+                    AnswerError::IdTooLong { .. }
+                    | AnswerError::Unencodable { .. }
+                    | AnswerError::NoTest
+                    | AnswerError::NoCancel { .. }
+                    | AnswerError::Unwritable
+                    | AnswerError::Delimiters { .. } => Answered::Failed,
+                };
                 asked.audit(db, "not-answered", &error.to_string())?;
                 tracing::warn!(line = asked.line.id, %error, "a query was not answered");
             }
         }
     }
-    Ok(answers)
+    Ok(if is_heard {
+        Answered::With(answers)
+    } else {
+        failed
+    })
 }
 
 /// Payloads, and the items that the device knows by them.

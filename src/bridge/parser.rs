@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     backlog::{Hand, Reply, Ways},
-    orders::{self, Asked},
+    orders::{self, Answered, Asked},
     site::{LineSite, Site},
 };
 
@@ -56,7 +56,8 @@ pub(super) struct Job {
 pub(super) trait Heard: Send + Sync + 'static {
     /// Something may be on the queue now.
     fn queue_changed(&self);
-    /// The answer to a device's query, to be sent in its session; replaces an earlier one.
+    /// The answer to a device's query, to be sent in its session; replaces an earlier one, also
+    /// where there is nothing to send.
     fn answer(&self, line: &LineSite, connection: u64, payloads: Vec<Vec<u8>>);
 }
 
@@ -176,7 +177,7 @@ struct Work {
 /// What settling one message gave.
 struct Done {
     settled: Settled,
-    answers: Vec<Vec<u8>>,
+    answered: Answered,
 }
 
 impl Work {
@@ -210,7 +211,7 @@ impl Done {
         };
         Self {
             settled,
-            answers: Vec::new(),
+            answered: Answered::Unread,
         }
     }
 }
@@ -291,9 +292,12 @@ impl Shared {
             log(&job, &done.settled);
             if let Some(reply) = job.reply {
                 // The connection may be gone; then nobody waits for the answer.
-                drop(reply.send(done.answers));
-            } else if let (Some(connection), false) = (job.connection, done.answers.is_empty()) {
-                self.heard.answer(&job.line, connection, done.answers);
+                drop(reply.send(done.answered));
+            } else if let (Some(connection), Some(payloads)) =
+                (job.connection, done.answered.into_payloads())
+            {
+                // With none, an answer that still waits in the line is taken back all the same.
+                self.heard.answer(&job.line, connection, payloads);
             }
         }
         if has_news {
@@ -341,7 +345,7 @@ impl Shared {
         }
         vec![Done {
             settled: Settled::default(),
-            answers: Vec::new(),
+            answered: Answered::Unread,
         }]
     }
 
@@ -454,11 +458,11 @@ fn settle_group(
             now,
             run,
         };
-        let answers = orders::answer_queries(db, &asked, &work.queries)?;
+        let answered = orders::answer_queries(db, &asked, &work.queries)?;
         let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
         let outcome = serde_json::json!({ "settled": settled, "notes": notes });
         outcomes.push((work.message, outcome.to_string()));
-        all_done.push(Done { settled, answers });
+        all_done.push(Done { settled, answered });
     }
     journal::mark_parsed(db, &outcomes)?;
     Ok(all_done)

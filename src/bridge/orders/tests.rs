@@ -6,7 +6,7 @@ use std::sync::Arc;
 use labwire_drivers::SystemClock;
 use labwire_protocols::wire::{Commit, Received};
 
-use super::{Asked, DownloadRenderer, TUBES_MAX, answer_queries};
+use super::{Answered, Asked, DownloadRenderer, TUBES_MAX, answer_queries};
 use crate::{
     audit,
     book::{self, Action, BookContext, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
@@ -38,6 +38,11 @@ profile = "generic/astm"
 port = "tcp-listen://127.0.0.1:0"
 orders = "download"
 tests = { NA = "NA", K = "K", CL = "CL" }
+
+[[instrument]]
+id = "hl7"
+profile = "generic/hl7"
+port = "mllp-listen://127.0.0.1:0"
 
 [[instrument]]
 id = "access"
@@ -120,6 +125,11 @@ impl Bench {
 
     /// The answer to a query of a line: its whole text, messages one after another.
     fn ask(&self, line: &str, subject: QuerySubject) -> String {
+        let payloads = self.answered(line, subject).into_payloads();
+        String::from_utf8(payloads.expect("a query").concat()).expect("ASCII")
+    }
+
+    fn answered(&self, line: &str, subject: QuerySubject) -> Answered {
         let (site, line, message, now) = (
             Arc::clone(&self.site),
             line.to_owned(),
@@ -132,7 +142,7 @@ impl Bench {
             echo: Vec::new(),
             codes: Vec::new(),
         };
-        let answers = self.work(move |db| {
+        self.work(move |db| {
             let asked = Asked {
                 line: &site.lines[&line],
                 message,
@@ -141,8 +151,7 @@ impl Bench {
                 run: "RUN",
             };
             answer_queries(db, &asked, &[query])
-        });
-        String::from_utf8(answers.concat()).expect("ASCII")
+        })
     }
 
     /// What a line is told until nothing waits, all of it taken: action, tube and tests.
@@ -342,7 +351,7 @@ fn one_id_that_is_too_long_does_not_cost_the_device_its_other_orders() {
     });
     assert!(told.is_empty(), "nobody was told of it");
     let alone = QuerySubject::Specimens(vec![tube(ids[1])]);
-    assert_eq!(bench.ask("access", alone), "");
+    assert_eq!(bench.answered("access", alone), Answered::Failed);
 }
 
 #[test]
@@ -434,4 +443,11 @@ fn an_order_moved_to_another_tube_is_taken_back_from_the_first() {
     assert_eq!(bench.told("told"), ["N T1 NA\\K"]);
     bench.hear(vec![order(Action::Change, "T2")]);
     assert_eq!(bench.told("told"), ["C T1 NA\\K", "N T2 NA\\K"]);
+}
+
+#[test]
+fn a_profile_without_a_form_for_answers_supports_no_query() {
+    let bench = Bench::new();
+    let alone = QuerySubject::Specimens(vec![tube("T1")]);
+    assert_eq!(bench.answered("hl7", alone), Answered::Unsupported);
 }
