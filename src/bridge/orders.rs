@@ -37,7 +37,7 @@ struct TubeOrder {
 }
 
 /// What a message gets that may have asked.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Answered {
     /// It asks nothing.
     Nothing,
@@ -48,6 +48,7 @@ pub(super) enum Answered {
     /// The answer could not be written.
     Failed,
     /// It could not be read, or not be settled.
+    #[default]
     Unread,
 }
 

@@ -6,13 +6,17 @@ use labwire_sims::{
     port::Port,
     runner::Wire,
 };
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
+    bad_input::{ACK, ENQ, NAK, ask, frames},
     hospital::{Bridge, His, Site, ZONE, request},
     scripted::Script,
 };
+
+const EOT: &[u8] = b"\x04";
 
 /// A bridge with a HIS and one device, which says what a test wants and keeps what it hears.
 struct Ward {
@@ -58,11 +62,14 @@ tests = {{ GLU = "GLU" }}
             device: Script::default(),
             cancel,
         };
-        let port = ward.port("dev-1").await;
-        ward.device.plug_astm(port, ward.wire());
         let orders = ward.bridge.address("host:his").await.expect("it listens");
         ward.his.place(orders);
         ward
+    }
+
+    async fn plug(&self) {
+        let port = self.port("dev-1").await;
+        self.device.plug_astm(port, self.wire());
     }
 
     async fn port(&self, line: &str) -> Port {
@@ -130,6 +137,7 @@ fn order(barcode: &str, tests: &str, action: &str, last: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_is_told_of_an_order_its_addition_its_change_and_its_cancel() {
     let mut ward = Ward::open("download").await;
+    ward.plug().await;
     let first = patient(1, "T1");
     ward.places(&request(Control::New, "T1", &["NA", "CL"]))
         .await;
@@ -171,6 +179,7 @@ async fn a_device_is_told_of_an_order_its_addition_its_change_and_its_cancel() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_for_many_for_a_range_and_for_all_gets_exactly_what_is_ordered() {
     let mut ward = Ward::open("query").await;
+    ward.plug().await;
     for (barcode, services) in [
         ("25031001", &["NA", "K"][..]),
         // Nothing of it is for this device.
@@ -234,5 +243,44 @@ async fn a_query_that_nobody_can_answer_is_refused() {
         assert_eq!(asking.acknowledged(), 0);
         unplug.cancel();
     }
+    ward.close().await;
+}
+
+/// Sends a message as a device does that waits for every answer; its EOT is still to be sent.
+async fn say(stream: &mut TcpStream, message: &str) {
+    let bytes = frames(message);
+    let (_eot, begun) = bytes.split_last().expect("frames");
+    let acks = 1 + message.matches('\r').count();
+    let heard = ask(stream, begun, |heard| heard.len() >= acks).await;
+    assert_eq!(heard, vec![ACK; acks]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_withdrawn_while_the_device_is_busy_is_not_answered() {
+    let mut ward = Ward::open("both").await;
+    let address = ward.bridge.address("dev-1").await.expect("it listens");
+    let mut device = TcpStream::connect(address).await.expect("it listens");
+    let query = |status: &str| format!("H|\\^&|||A1\rQ|1|^T1||ALL||||||||{status}\rL|1|N\r");
+    say(&mut device, &query("O")).await;
+    let bid = ask(&mut device, EOT, |heard| heard.ends_with(ENQ)).await;
+    assert_eq!(bid, ENQ, "the answer");
+    device.write_all(&[NAK]).await.expect("the line reads");
+    say(&mut device, &query("A")).await;
+    let line = &ward.bridge.lines["dev-1"];
+    ward.bridge
+        .until("the answer is taken back", || {
+            line.status().counters.send_failures == 1
+        })
+        .await;
+    ward.places(&request(Control::New, "T2", &["NA"])).await;
+    // What the device is told next.
+    ask(&mut device, EOT, |heard| heard.ends_with(ENQ)).await;
+    let mut heard = Vec::new();
+    while !heard.ends_with(EOT) {
+        let is_whole = |more: &[u8]| more.ends_with(b"\n") || more.ends_with(EOT);
+        heard.extend(ask(&mut device, &[ACK], is_whole).await);
+    }
+    let text = latin(&heard);
+    assert!(text.contains("O|1|T2||^^^NA"), "{text}");
     ward.close().await;
 }
