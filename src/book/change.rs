@@ -10,7 +10,7 @@ use crate::{
 
 use super::{
     Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry, entry::Content, lookup,
-    patient,
+    patient, told,
 };
 
 const FIND_ITEM: Sql = Sql::same(
@@ -73,8 +73,6 @@ const MEASURED: Sql = Sql::same(
      WHERE t.order_item = $1 AND r.barcode = (SELECT barcode FROM specimen WHERE id = $2) \
      AND r.specimen = $2 AND r.state = 'released'",
 );
-const TOLD_LINES: Sql =
-    Sql::same("SELECT line FROM order_told WHERE order_item = $1 ORDER BY line");
 const SPECIMENS_OF: Sql = Sql::same("SELECT id FROM specimen WHERE patient = $1 ORDER BY id");
 const ANSWERED: Sql = Sql::same(
     "SELECT digest, reply FROM answered WHERE host = $1 AND sender = $2 AND control_id = $3",
@@ -103,7 +101,6 @@ pub(crate) const ALL: &[&Sql] = &[
     &UNORDERED_SPECIMEN,
     &MOVE_SPECIMENS,
     &MEASURED,
-    &TOLD_LINES,
     &SPECIMENS_OF,
     &ANSWERED,
     &KEEP_ANSWER,
@@ -402,18 +399,50 @@ fn tell_devices(
     context: &BookContext<'_>,
     item: &StoredItem,
 ) -> Result<(), StoreError> {
-    let lines = db.rows(&TOLD_LINES, &[item.id.into()])?;
-    for row in &lines {
-        let download = queue::Download {
-            line: row.text(0)?.to_owned(),
-            kind: queue::DownloadKind::Cancel,
-            specimen: item.specimen,
-            priority: item.content.priority,
-            items: vec![item.id],
-        };
-        queue::enqueue_download(db, &download, context.now)?;
+    for (line, tests) in told::of_item(db, item.id)? {
+        take_back(db, context, item, line, tests)?;
     }
     Ok(())
+}
+
+/// Instruments that have the order are told what is not wanted any more; on another tube they know
+/// nothing of it. What is wanted besides is an order like any other, and not told here.
+fn tell_devices_of_change(
+    db: &mut dyn Db,
+    context: &BookContext<'_>,
+    item: &StoredItem,
+    wanted: &[String],
+    moves: bool,
+) -> Result<(), StoreError> {
+    for (line, mut tests) in told::of_item(db, item.id)? {
+        if moves {
+            told::forget_line(db, &line, item.id)?;
+        } else {
+            tests.retain(|test| !wanted.contains(test));
+        }
+        take_back(db, context, item, line, tests)?;
+    }
+    Ok(())
+}
+
+fn take_back(
+    db: &mut dyn Db,
+    context: &BookContext<'_>,
+    item: &StoredItem,
+    line: String,
+    tests: Vec<String>,
+) -> Result<(), StoreError> {
+    if tests.is_empty() {
+        return Ok(());
+    }
+    let download = queue::Download {
+        line,
+        kind: queue::DownloadKind::Cancel,
+        specimen: item.specimen,
+        priority: item.content.priority,
+        items: [(item.id, tests)].into(),
+    };
+    queue::enqueue_download(db, &download, context.now).map(|_| ())
 }
 
 fn change(
@@ -468,6 +497,7 @@ fn change(
     db.exec(&UPDATE_ITEM, &params)?;
     db.exec(&CLEAR_TESTS, &[item.id.into()])?;
     add_tests(db, item.id, &entry.tests)?;
+    tell_devices_of_change(db, context, &item, &entry.tests, moves)?;
     Ok(Applied {
         barcode,
         ..Applied::of(&item, Outcome::Accepted)

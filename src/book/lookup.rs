@@ -41,6 +41,10 @@ const ITEMS: Sql = Sql {
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                ORDER BY id",
 };
+const ITEM: Sql = Sql::same(
+    "SELECT id, host, placer, service, filler, status, priority, content, specimen, created_at \
+     FROM order_item WHERE id = $1",
+);
 const TESTS: Sql =
     Sql::same("SELECT test FROM order_test WHERE order_item = $1 ORDER BY position, test");
 const PATIENTS: Sql = Sql {
@@ -66,16 +70,34 @@ const RELEASED_TESTS: Sql = Sql::same(
      WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
      AND state = 'released' AND test IS NOT NULL",
 );
-const OPEN_SPECIMENS: Sql = Sql::same(
-    "SELECT DISTINCT s.barcode FROM order_item i JOIN specimen s ON s.id = i.specimen \
-     WHERE i.status IN ('SC', 'A') AND i.created_at >= $1 ORDER BY s.barcode LIMIT $2",
-);
-const TOLD: Sql = Sql::same(
-    "INSERT INTO order_told (order_item, line, at) VALUES ($1, $2, $3) \
-     ON CONFLICT (order_item, line) DO UPDATE SET at = excluded.at",
-);
-const IS_TOLD: Sql = Sql::same("SELECT 1 FROM order_told WHERE order_item = $1 AND line = $2");
-
+/// Tubes with a test in `$4` (or any, by `$5`) that is ordered and has no released result: what this
+/// line was not told of goes first, then what is urgent, then what is old. `$8` is the length of the
+/// ids of a range from `$6` to `$7`, 0 without one.
+const OPEN_SPECIMENS: Sql = Sql {
+    sqlite: "SELECT s.barcode FROM order_item i JOIN specimen s ON s.id = i.specimen \
+             WHERE i.status IN ('SC', 'A') AND i.created_at >= $1 \
+             AND ($8 = 0 OR (length(s.barcode) = $8 AND s.barcode BETWEEN $6 AND $7)) \
+             AND EXISTS (SELECT 1 FROM order_test t WHERE t.order_item = i.id \
+               AND ($5 OR t.test IN (SELECT value FROM json_each($4))) \
+               AND NOT EXISTS (SELECT 1 FROM result r WHERE r.barcode = s.barcode \
+                 AND r.specimen = s.id AND r.test = t.test AND r.state = 'released')) \
+             GROUP BY s.barcode \
+             ORDER BY min(EXISTS (SELECT 1 FROM order_told o \
+               WHERE o.order_item = i.id AND o.line = $3)), \
+             min(i.priority), min(i.created_at), s.barcode LIMIT $2",
+    postgres: "SELECT s.barcode FROM order_item i JOIN specimen s ON s.id = i.specimen \
+               LEFT JOIN order_told o ON o.order_item = i.id AND o.line = $3 \
+               WHERE i.status IN ('SC', 'A') AND i.created_at >= $1 \
+               AND ($8 = 0 OR (length(s.barcode) = $8 \
+                 AND s.barcode COLLATE \"C\" BETWEEN $6 AND $7)) \
+               AND EXISTS (SELECT 1 FROM order_test t WHERE t.order_item = i.id \
+                 AND ($5 OR t.test IN (SELECT value \
+                   FROM json_array_elements_text($4::json) AS t(value))) \
+                 AND NOT EXISTS (SELECT 1 FROM result r WHERE r.barcode = s.barcode \
+                   AND r.specimen = s.id AND r.test = t.test AND r.state = 'released')) \
+               GROUP BY s.barcode ORDER BY min(CASE WHEN o.line IS NULL THEN 0 ELSE 1 END), \
+               min(i.priority), min(i.created_at), s.barcode LIMIT $2",
+};
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const ALL: &[&Sql] = &[
@@ -88,8 +110,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &IDENTIFIERS,
     &RELEASED_TESTS,
     &OPEN_SPECIMENS,
-    &TOLD,
-    &IS_TOLD,
+    &ITEM,
 ];
 
 /// A tube in the book.
@@ -268,6 +289,17 @@ pub fn items_of(
     Ok(items)
 }
 
+/// One item, wherever it is ordered now.
+///
+/// # Errors
+/// The store's; `OurBug` when there is none with that id.
+pub fn item_by_id(db: &mut dyn Db, id: i64) -> Result<BookItem, StoreError> {
+    match db.row_opt(&ITEM, &[id.into()])? {
+        Some(row) => item(&row),
+        None => Err(StoreError::value("a row names an item that is not there")),
+    }
+}
+
 fn item(row: &Row) -> Result<BookItem, StoreError> {
     let id = row.int(0)?;
     let content: Content = unjson(row.text(7)?)?;
@@ -381,48 +413,49 @@ pub fn waiting_for_device(
         .find(|(_, items)| !items.is_empty()))
 }
 
-/// Barcodes that have an open item since `since`, for a device that asks for everything.
+/// Which open tubes a device asks for that names none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenTubes<'a> {
+    /// Its line.
+    pub(crate) line: &'a str,
+    /// Ordered since, microseconds UTC.
+    pub(crate) since: i64,
+    /// The catalogue tests it measures; none given: any.
+    pub(crate) tests: Option<&'a BTreeSet<String>>,
+    /// The first and the last id of a range; only ids as long as both are in it.
+    pub(crate) range: Option<(&'a str, &'a str)>,
+    /// At most so many.
+    pub(crate) count_max: i64,
+}
+
+/// Barcodes with a test that the device measures, ordered and not released: those that it was not
+/// told of first, so that whoever asks again gets further; of these what is urgent, then the oldest.
 ///
 /// # Errors
 /// The store's.
 pub(crate) fn open_barcodes(
     db: &mut dyn Db,
-    since: i64,
-    count_max: i64,
+    wanted: &OpenTubes<'_>,
 ) -> Result<Vec<String>, StoreError> {
-    db.rows(&OPEN_SPECIMENS, &[since.into(), count_max.into()])?
+    let (first, last) = wanted.range.unwrap_or_default();
+    let length = first.chars().count();
+    if length != last.chars().count() || (wanted.range.is_some() && length == 0) {
+        return Ok(Vec::new());
+    }
+    let params: [Param; 8] = [
+        wanted.since.into(),
+        wanted.count_max.into(),
+        wanted.line.into(),
+        json(&wanted.tests)?.into(),
+        i64::from(wanted.tests.is_none()).into(),
+        first.into(),
+        last.into(),
+        i64::try_from(length).unwrap_or(i64::MAX).into(),
+    ];
+    db.rows(&OPEN_SPECIMENS, &params)?
         .iter()
         .map(|row| row.text(0).map(str::to_owned))
         .collect()
-}
-
-/// Remembers that a device was given an item, so that a cancel can follow it.
-///
-/// # Errors
-/// The store's.
-pub fn note_told(db: &mut dyn Db, items: &[i64], line: &str, now: i64) -> Result<(), StoreError> {
-    for item in items {
-        let params: [Param; 3] = [(*item).into(), line.into(), now.into()];
-        db.exec(&TOLD, &params)?;
-    }
-    Ok(())
-}
-
-/// Of these items, the ones that a device was given.
-///
-/// # Errors
-/// The store's.
-pub fn told_items(db: &mut dyn Db, line: &str, items: &[BookItem]) -> Result<Vec<i64>, StoreError> {
-    let mut told = Vec::new();
-    for item in items {
-        if db
-            .row_opt(&IS_TOLD, &[item.id.into(), line.into()])?
-            .is_some()
-        {
-            told.push(item.id);
-        }
-    }
-    Ok(told)
 }
 
 pub(super) fn status(code: &str) -> Result<OrderStatus, StoreError> {

@@ -7,10 +7,11 @@ mod change;
 mod entry;
 mod lookup;
 mod patient;
+mod told;
 
 pub(crate) use self::{
     change::{json, unjson},
-    lookup::open_barcodes,
+    lookup::{OpenTubes, open_barcodes},
 };
 
 pub use self::{
@@ -20,11 +21,12 @@ pub use self::{
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{
-        BookItem, BookPatient, BookSpecimen, items_of, note_told, open_items, patient_of,
+        BookItem, BookPatient, BookSpecimen, item_by_id, items_of, open_items, patient_of,
         patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
-        specimens_with_barcodes, tests_of, told_items, waiting_for_device,
+        specimens_with_barcodes, tests_of, waiting_for_device,
     },
     patient::resolve,
+    told::{ItemTests, forget_told, note_taken_back, note_told, told_tests},
 };
 
 #[cfg(test)]
@@ -33,5 +35,5 @@ use crate::store::Sql;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static Sql> {
-    [change::ALL, lookup::ALL, patient::ALL].concat()
+    [change::ALL, lookup::ALL, patient::ALL, told::ALL].concat()
 }

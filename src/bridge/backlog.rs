@@ -11,10 +11,10 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{parser::Job, site::LineSite};
+use super::{orders::Answered, parser::Job, site::LineSite};
 
-/// Where the answers to one query go.
-pub(super) type Reply = oneshot::Sender<Vec<Vec<u8>>>;
+/// Where the answer to one message goes.
+pub(super) type Reply = oneshot::Sender<Answered>;
 
 /// The way to one worker.
 #[derive(Debug)]

@@ -25,7 +25,9 @@ use crate::{
 };
 
 use super::{
+    backlog::Reply,
     courier::Finished,
+    orders::Answered,
     parser::{Job, Parser},
     site::{LineSite, Site},
 };
@@ -262,12 +264,7 @@ impl Work {
         Ok(reply)
     }
 
-    fn submit(
-        &self,
-        message: i64,
-        received: &Received,
-        reply: Option<oneshot::Sender<Vec<Vec<u8>>>>,
-    ) {
+    fn submit(&self, message: i64, received: &Received, reply: Option<Reply>) {
         let job = Job {
             line: Arc::clone(&self.line),
             message,
@@ -281,20 +278,29 @@ impl Work {
         self.parser.submit(job);
     }
 
-    /// The answer to an HL7 query is the reply to it; what else there is to say follows.
+    /// The answer to an HL7 query is the reply to it; what else there is to say follows. A query
+    /// that nobody can answer is refused: its device would wait for an answer after an AA.
     async fn answer(&self, message: i64, received: &Received) -> Option<Bytes> {
         let (sender, receiver) = oneshot::channel();
         self.submit(message, received, Some(sender));
-        let mut payloads = receiver.await.unwrap_or_default().into_iter();
-        let Some(first) = payloads.next() else {
-            return self.acknowledge(&received.bytes, Outcome::Accepted);
+        // The parser has stopped: the message is read at the next start, when nobody waits.
+        let answered = receiver.await.unwrap_or(Answered::Unread);
+        let outcome = match &answered {
+            Answered::With(_) => Outcome::Accepted,
+            // An ORM may tell of an order, as a result tells of a measurement.
+            Answered::Nothing if !is_query(&received.bytes) => Outcome::Accepted,
+            Answered::Nothing | Answered::Unsupported => Outcome::Rejected,
+            Answered::Failed | Answered::Unread => Outcome::Error,
         };
-        let rest: Vec<Vec<u8>> = payloads.collect();
-        if !rest.is_empty() {
+        let mut first = None;
+        if let Some(payloads) = answered.into_payloads() {
+            let mut payloads = payloads.into_iter();
+            first = payloads.next().map(Bytes::from);
+            let rest = payloads.collect();
             self.answers
                 .send(&self.line, self.connection, rest, &self.ids);
         }
-        Some(first.into())
+        first.or_else(|| self.acknowledge(&received.bytes, outcome))
     }
 
     fn acknowledge(&self, raw: &[u8], outcome: Outcome) -> Option<Bytes> {
@@ -310,7 +316,12 @@ impl Work {
     }
 }
 
-/// Whether a message wants an answer in place of an acknowledgement.
+/// Whether a message may want an answer in place of an acknowledgement.
 fn asks(raw: &[u8]) -> bool {
-    hl7::header::peek(raw).is_some_and(|peek| matches!(peek.message_type, b"QRY" | b"QBP" | b"ORM"))
+    is_query(raw) || hl7::header::peek(raw).is_some_and(|peek| peek.message_type == b"ORM")
+}
+
+/// Whether it wants one for certain, whatever its profile makes of it.
+fn is_query(raw: &[u8]) -> bool {
+    hl7::header::peek(raw).is_some_and(|peek| matches!(peek.message_type, b"QRY" | b"QBP"))
 }

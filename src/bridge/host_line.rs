@@ -132,11 +132,18 @@ fn broadcast(db: &mut dyn Db, site: &Site, barcode: &str, now: i64) -> Result<()
         let Some((specimen, items)) = found else {
             continue;
         };
-        let known = book::told_items(db, &line.id, &items)?;
-        let fresh: Vec<_> = items
-            .iter()
-            .filter(|item| !known.contains(&item.id))
-            .collect();
+        let told = book::told_tests(db, &line.id, &items)?;
+        let fresh = items.iter().filter_map(|item| {
+            let known = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+            let tests: Vec<String> = item
+                .tests
+                .iter()
+                .filter(|test| !known.contains(test))
+                .cloned()
+                .collect();
+            (!tests.is_empty()).then_some((item, tests))
+        });
+        let fresh: Vec<_> = fresh.collect();
         if fresh.is_empty() {
             continue;
         }
@@ -146,13 +153,16 @@ fn broadcast(db: &mut dyn Db, site: &Site, barcode: &str, now: i64) -> Result<()
             specimen: specimen.id,
             priority: fresh
                 .iter()
-                .map(|item| item.priority)
+                .map(|(item, _)| item.priority)
                 .min()
                 .unwrap_or_default(),
-            items: fresh.iter().map(|item| item.id).collect(),
+            items: fresh
+                .into_iter()
+                .map(|(item, tests)| (item.id, tests))
+                .collect(),
         };
         queue::enqueue_download(db, &download, now)?;
-        book::note_told(db, &download.items, &line.id, now)?;
+        book::note_told(db, &line.id, &download.items, now)?;
     }
     Ok(())
 }

@@ -4,60 +4,221 @@ use jiff::Timestamp;
 use labwire_protocols::hl7::{Separators, escape};
 
 use crate::{
-    book::{self, BookItem, BookPatient, BookSpecimen},
-    model::{Priority, Private, Query, QuerySubject, SpecimenRead},
-    profile::{OrderAction, OrderForDevice},
-    queue::{Pending, Render, Rendered},
+    audit,
+    book::{self, BookItem, BookPatient, BookSpecimen, ItemTests, OpenTubes},
+    model::{OrderStatus, Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
+    profile::{self, AnswerError, OrderAction, OrderForDevice, Stamp},
+    queue::{self, DownloadKind, Pending, Render, Rendered},
     store::{Db, StoreError},
 };
 
 use super::site::LineSite;
 
-/// A device that asks for everything gets at most so many tubes; the oldest wait for the next time.
-const TUBES_MAX: i64 = 500;
+/// A device that asks for everything gets at most so many tubes at once: an answer that takes a
+/// minute on a serial line. It gets the others when it asks again.
+const TUBES_MAX: usize = 500;
 
-/// The orders that answer a query, and the items they come from.
-pub(super) fn for_query(
-    db: &mut dyn Db,
-    line: &LineSite,
-    query: &Query,
-    since: i64,
-) -> Result<(Vec<OrderForDevice>, Vec<i64>), StoreError> {
-    let asked: Vec<SpecimenRead> = match &query.subject {
-        QuerySubject::Specimens(specimens) => specimens.clone(),
-        QuerySubject::All => barcodes(db, since)?.into_iter().map(read).collect(),
-        QuerySubject::Range(first, last) => barcodes(db, since)?
-            .into_iter()
-            .filter(|id| {
-                let is_alike = id.len() == first.len() && id.len() == last.len();
-                is_alike && id >= first && id <= last
-            })
-            .map(read)
-            .collect(),
-    };
-    let mut orders = Vec::new();
-    let mut items = Vec::new();
-    for tube in asked {
-        let measures = |test: &str| !line.profile.codes_of(test).is_empty();
-        let found = book::waiting_for_device(db, &tube.id, since, &measures)?;
-        let Some((specimen, open)) = found else {
-            continue;
-        };
-        let patient = book::patient_of(db, specimen.patient)?;
-        let mut order = order(line, &specimen, &patient, &open, OrderAction::New);
-        order.rack = tube.rack;
-        order.position = tube.position;
-        if !query.codes.is_empty() {
-            order.tests.retain(|code| query.codes.contains(code));
-        }
-        items.extend(open.iter().map(|item| item.id));
-        orders.push(order);
-    }
-    Ok((orders, items))
+/// A message that asks.
+pub(super) struct Asked<'a> {
+    pub(super) line: &'a LineSite,
+    /// Its journal row.
+    pub(super) message: i64,
+    /// Older orders do not count, microseconds UTC.
+    pub(super) since: i64,
+    pub(super) now: i64,
+    /// Names this run in control ids.
+    pub(super) run: &'a str,
 }
 
-fn barcodes(db: &mut dyn Db, since: i64) -> Result<Vec<String>, StoreError> {
-    book::open_barcodes(db, since, TUBES_MAX)
+/// A tube's order, and the items it tells of.
+struct TubeOrder {
+    order: OrderForDevice,
+    items: ItemTests,
+}
+
+/// What a message gets that may have asked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// It asks nothing.
+    Nothing,
+    /// These payloads. None at all: the device has withdrawn its query, or wants silence.
+    With(Vec<Vec<u8>>),
+    /// Its profile has no form for an answer.
+    Unsupported,
+    /// The answer could not be written.
+    Failed,
+    /// It could not be read, or not be settled.
+    #[default]
+    Unread,
+}
+
+impl Answered {
+    /// What to send in the session that asked, in place of the answer to an older query; `None`
+    /// where there was no query.
+    pub(super) fn into_payloads(self) -> Option<Vec<Vec<u8>>> {
+        match self {
+            Self::Nothing | Self::Unread => None,
+            Self::With(payloads) => Some(payloads),
+            Self::Unsupported | Self::Failed => Some(Vec::new()),
+        }
+    }
+}
+
+/// The answer to the queries of a message.
+pub(super) fn answer_queries(
+    db: &mut dyn Db,
+    asked: &Asked<'_>,
+    queries: &[Query],
+) -> Result<Answered, StoreError> {
+    let mut answers = Vec::new();
+    let mut failed = Answered::Nothing;
+    let mut is_heard = false;
+    for (index, query) in queries.iter().enumerate() {
+        if query.action == QueryAction::Cancel {
+            is_heard = true;
+            continue;
+        }
+        let stamp = Stamp {
+            now: wall(asked.line, asked.now),
+            control_id: format!("{}Q{}-{index}", asked.run, asked.message),
+        };
+        let found = asked.for_query(db, query)?;
+        match asked.written(db, query, found, &stamp)? {
+            Ok((payloads, items)) => {
+                book::note_told(db, &asked.line.id, &items, asked.now)?;
+                answers.extend(payloads);
+                is_heard = true;
+            }
+            Err(error) => {
+                failed = match error {
+                    AnswerError::NoForm { .. } | AnswerError::NoQuery => Answered::Unsupported,
+                    AnswerError::IdTooLong { .. }
+                    | AnswerError::Unencodable { .. }
+                    | AnswerError::NoTest
+                    | AnswerError::NoCancel { .. }
+                    | AnswerError::Unwritable
+                    | AnswerError::Delimiters { .. } => Answered::Failed,
+                };
+                asked.audit(db, "not-answered", &error.to_string())?;
+                tracing::warn!(line = asked.line.id, %error, "a query was not answered");
+            }
+        }
+    }
+    Ok(if is_heard {
+        Answered::With(answers)
+    } else {
+        failed
+    })
+}
+
+/// Payloads, and the items that the device knows by them.
+type Written = (Vec<Vec<u8>>, ItemTests);
+
+impl Asked<'_> {
+    /// The orders that answer a query.
+    fn for_query(&self, db: &mut dyn Db, query: &Query) -> Result<Vec<TubeOrder>, StoreError> {
+        let tubes: Vec<SpecimenRead> = match &query.subject {
+            QuerySubject::Specimens(specimens) => specimens.clone(),
+            QuerySubject::All => self.open_tubes(db, None)?,
+            QuerySubject::Range(first, last) => self.open_tubes(db, Some((first, last)))?,
+        };
+        let line = self.line;
+        let measures = |test: &str| !line.profile.codes_of(test).is_empty();
+        let mut orders = Vec::new();
+        for tube in tubes {
+            let found = book::waiting_for_device(db, &tube.id, self.since, &measures)?;
+            let Some((specimen, open)) = found else {
+                continue;
+            };
+            let patient = book::patient_of(db, specimen.patient)?;
+            let mut order = order(line, &specimen, &patient, &open, OrderAction::New);
+            order.rack = tube.rack;
+            order.position = tube.position;
+            if !query.codes.is_empty() {
+                order.tests.retain(|code| query.codes.contains(code));
+            }
+            let items = open
+                .into_iter()
+                .map(|mut item| {
+                    item.tests.retain(|test| {
+                        code(line, test).is_some_and(|code| order.tests.contains(&code))
+                    });
+                    (item.id, item.tests)
+                })
+                .filter(|(_, tests)| !tests.is_empty())
+                .collect();
+            orders.push(TubeOrder { order, items });
+        }
+        Ok(orders)
+    }
+
+    /// Open tubes with a test of this device; more than fit into one answer are noted.
+    fn open_tubes(
+        &self,
+        db: &mut dyn Db,
+        range: Option<(&str, &str)>,
+    ) -> Result<Vec<SpecimenRead>, StoreError> {
+        let tests = self.line.profile.measured_tests();
+        let wanted = OpenTubes {
+            line: &self.line.id,
+            since: self.since,
+            tests: tests.as_ref(),
+            range,
+            count_max: i64::try_from(TUBES_MAX + 1).unwrap_or(i64::MAX),
+        };
+        let mut barcodes = book::open_barcodes(db, &wanted)?;
+        if barcodes.len() > TUBES_MAX {
+            barcodes.truncate(TUBES_MAX);
+            let detail = format!("{TUBES_MAX} tubes are told, more wait for the next query");
+            self.audit(db, "answer-cut", &detail)?;
+            tracing::warn!(line = self.line.id, "{detail}");
+        }
+        Ok(barcodes.into_iter().map(read).collect())
+    }
+
+    /// The answer. A tube whose order cannot be written is left out where others can, so that one
+    /// id does not cost the device its other orders.
+    fn written(
+        &self,
+        db: &mut dyn Db,
+        query: &Query,
+        mut found: Vec<TubeOrder>,
+        stamp: &Stamp,
+    ) -> Result<Result<Written, AnswerError>, StoreError> {
+        let line = &self.line.profile;
+        let answer = |found: &[TubeOrder]| {
+            let orders: Vec<OrderForDevice> = found.iter().map(|one| one.order.clone()).collect();
+            profile::answer(line, query, &orders, stamp)
+        };
+        let mut payloads = answer(&found);
+        if payloads.is_err() && found.len() > 1 {
+            let count = found.len();
+            let mut left_out = Vec::new();
+            found.retain(|one| {
+                let alone = Query {
+                    subject: QuerySubject::Specimens(vec![read(one.order.specimen.clone())]),
+                    ..query.clone()
+                };
+                let own = profile::answer(line, &alone, std::slice::from_ref(&one.order), stamp);
+                own.map_err(|error| left_out.push(error)).is_ok()
+            });
+            if !found.is_empty() && found.len() < count {
+                payloads = answer(&found);
+            }
+            for error in left_out.iter().filter(|_| payloads.is_ok()) {
+                self.audit(db, "not-told", &error.to_string())?;
+                tracing::warn!(line = self.line.id, %error, "a tube was left out of an answer");
+            }
+        }
+        let items = found.into_iter().flat_map(|one| one.items).collect();
+        Ok(payloads.map(|payloads| (payloads, items)))
+    }
+
+    fn audit(&self, db: &mut dyn Db, action: &str, detail: &str) -> Result<(), StoreError> {
+        let actor = format!("line:{}", self.line.id);
+        let subject = format!("message:{}", self.message);
+        audit::write(db, self.now, &actor, action, &subject, detail)
+    }
 }
 
 fn read(id: String) -> SpecimenRead {
@@ -69,6 +230,11 @@ fn read(id: String) -> SpecimenRead {
     }
 }
 
+/// What a test is ordered by.
+fn code(line: &LineSite, test: &str) -> Option<String> {
+    line.profile.codes_of(test).into_iter().next()
+}
+
 fn order(
     line: &LineSite,
     specimen: &BookSpecimen,
@@ -78,7 +244,7 @@ fn order(
 ) -> OrderForDevice {
     let mut tests: Vec<String> = Vec::new();
     for test in items.iter().flat_map(|item| &item.tests) {
-        if let Some(code) = line.profile.codes_of(test).into_iter().next()
+        if let Some(code) = code(line, test)
             && !tests.contains(&code)
         {
             tests.push(code);
@@ -125,7 +291,7 @@ fn order(
 }
 
 /// `YYYYMMDDHHMMSS` in the line's zone.
-pub(super) fn wall(line: &LineSite, micros: i64) -> String {
+fn wall(line: &LineSite, micros: i64) -> String {
     match Timestamp::from_microsecond(micros) {
         Ok(at) => at
             .to_zoned(line.zone.clone())
@@ -155,39 +321,41 @@ impl Render for DownloadRenderer<'_> {
 
 impl DownloadRenderer<'_> {
     fn rendered(&self, db: &mut dyn Db, pending: &Pending) -> Result<Rendered, StoreError> {
-        let is_cancel = pending.kind == crate::queue::DownloadKind::Cancel.code();
+        let is_cancel = pending.kind == DownloadKind::Cancel.code();
         let specimen = book::specimen_by_id(db, pending.specimen)?;
         let patient = book::patient_of(db, specimen.patient)?;
-        let mut items = book::open_items(db, specimen.id)?;
-        items.retain(|item| pending.items.contains(&item.id));
-        if !is_cancel {
-            items.retain(|item| item.status != crate::model::OrderStatus::Cancelled);
-        }
-        let action = if is_cancel {
-            OrderAction::Cancel
+        let tests = queue::tests_of_row(db, pending.id)?;
+        let on_tube = book::open_items(db, specimen.id)?;
+        let (mut gone, mut had) = (ItemTests::new(), ItemTests::new());
+        let (items, action) = if is_cancel {
+            gone = self.on_device(db, &on_tube, tests)?;
+            let items;
+            (items, had) = self.unwanted(db, &on_tube, &gone)?;
+            (items, OrderAction::Cancel)
         } else {
-            OrderAction::New
+            let items = self.wanted(db, &on_tube, &tests)?;
+            had.extend(tests_of(&items));
+            (items, self.order_action(db, &specimen, &on_tube)?)
         };
         let order = order(self.line, &specimen, &patient, &items, action);
         if order.tests.is_empty() {
+            self.note(db, &gone, &had)?;
             return Ok(Rendered::Nothing);
         }
         let control_id = format!("{}-{}", self.run, pending.id);
-        let stamp = crate::profile::Stamp {
+        let stamp = Stamp {
             now: wall(self.line, self.now),
             control_id: control_id.clone(),
         };
         let written = if is_cancel {
-            crate::profile::cancel(&self.line.profile, &[order], &stamp)
+            profile::cancel(&self.line.profile, &[order], &stamp)
         } else {
-            crate::profile::download(&self.line.profile, &[order], &stamp)
+            profile::download(&self.line.profile, &[order], &stamp)
         };
         match written {
             Ok(payloads) if payloads.is_empty() => Ok(Rendered::Nothing),
             Ok(payloads) => {
-                if !is_cancel {
-                    book::note_told(db, &pending.items, &self.line.id, self.now)?;
-                }
+                self.note(db, &gone, &had)?;
                 Ok(Rendered::Message {
                     control_id,
                     body: payloads.concat(),
@@ -198,4 +366,130 @@ impl DownloadRenderer<'_> {
             ))),
         }
     }
+
+    /// What the device has no more, and what it has, whoever it was told for at first.
+    fn note(&self, db: &mut dyn Db, gone: &ItemTests, had: &ItemTests) -> Result<(), StoreError> {
+        book::note_taken_back(db, &self.line.id, gone)?;
+        book::note_told(db, &self.line.id, had, self.now)
+    }
+
+    /// What is still wanted of an order; of the rest the device never hears.
+    fn wanted(
+        &self,
+        db: &mut dyn Db,
+        on_tube: &[BookItem],
+        tests: &ItemTests,
+    ) -> Result<Vec<BookItem>, StoreError> {
+        let mut wanted = Vec::new();
+        let mut dropped = ItemTests::new();
+        for item in on_tube {
+            let Some(tests) = tests.get(&item.id) else {
+                continue;
+            };
+            let is_wanted = |test: &&String| {
+                item.status != OrderStatus::Cancelled && item.tests.contains(*test)
+            };
+            let (kept, gone): (Vec<&String>, Vec<&String>) = tests.iter().partition(is_wanted);
+            if !gone.is_empty() {
+                dropped.insert(item.id, gone.into_iter().cloned().collect());
+            }
+            if !kept.is_empty() {
+                let tests = kept.into_iter().cloned().collect();
+                wanted.push(BookItem {
+                    tests,
+                    ..item.clone()
+                });
+            }
+        }
+        book::forget_told(db, &self.line.id, &dropped)?;
+        Ok(wanted)
+    }
+
+    /// An addition where the device has the tube already: what it was told of, less what is yet to
+    /// be said.
+    fn order_action(
+        &self,
+        db: &mut dyn Db,
+        specimen: &BookSpecimen,
+        on_tube: &[BookItem],
+    ) -> Result<OrderAction, StoreError> {
+        let told = book::told_tests(db, &self.line.id, on_tube)?;
+        let untried = queue::untried_orders(db, &self.line.id, specimen.id)?;
+        let is_known = |item: &BookItem| {
+            let untried = untried.get(&item.id).map_or(&[][..], Vec::as_slice);
+            let told = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+            told.iter().any(|test| !untried.contains(test))
+        };
+        let mut open = on_tube
+            .iter()
+            .filter(|item| item.status != OrderStatus::Cancelled);
+        Ok(if open.any(is_known) {
+            OrderAction::Add
+        } else {
+            OrderAction::New
+        })
+    }
+
+    /// Of what is to be taken back, what the device has.
+    fn on_device(
+        &self,
+        db: &mut dyn Db,
+        on_tube: &[BookItem],
+        mut tests: ItemTests,
+    ) -> Result<ItemTests, StoreError> {
+        let told = book::told_tests(db, &self.line.id, on_tube)?;
+        for item in on_tube {
+            // What was moved to another tube was forgotten when it was moved.
+            if let Some(tests) = tests.get_mut(&item.id) {
+                let told = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+                tests.retain(|test| told.contains(test));
+            }
+        }
+        Ok(tests)
+    }
+
+    /// Of these, what no open order of the tube wants any more. What another one wants the device
+    /// goes on measuring, for that one: it comes second.
+    fn unwanted(
+        &self,
+        db: &mut dyn Db,
+        on_tube: &[BookItem],
+        tests: &ItemTests,
+    ) -> Result<(Vec<BookItem>, ItemTests), StoreError> {
+        let mut codes: Vec<String> = Vec::new();
+        for test in tests.values().flatten() {
+            codes.extend(code(self.line, test));
+        }
+        let (mut needed, mut heirs) = (Vec::new(), ItemTests::new());
+        let open = on_tube
+            .iter()
+            .filter(|item| item.status != OrderStatus::Cancelled);
+        for item in open {
+            for test in &item.tests {
+                if let Some(code) = code(self.line, test).filter(|code| codes.contains(code)) {
+                    needed.push(code);
+                    heirs.entry(item.id).or_default().push(test.clone());
+                }
+            }
+        }
+        let is_free = |test: &&String| {
+            let code = code(self.line, test);
+            code.is_some_and(|code| !needed.contains(&code))
+        };
+        let mut items = Vec::new();
+        for (id, tests) in tests {
+            let item = book::item_by_id(db, *id)?;
+            let tests = tests.iter().filter(is_free).cloned().collect();
+            items.push(BookItem { tests, ..item });
+        }
+        Ok((items, heirs))
+    }
 }
+
+fn tests_of(items: &[BookItem]) -> ItemTests {
+    let tests = items.iter().map(|item| (item.id, item.tests.clone()));
+    tests.collect()
+}
+
+#[cfg(test)]
+mod tests;

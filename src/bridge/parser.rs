@@ -15,16 +15,15 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    book,
-    model::{Item, Query, QueryAction},
-    profile::{self, Decoded, Stamp},
+    model::{Item, Query},
+    profile::{self, Decoded},
     settle::{self, SettleContext, Settled},
     store::{Db, Store, StoreError, Turn, journal},
 };
 
 use super::{
     backlog::{Hand, Reply, Ways},
-    orders,
+    orders::{self, Answered, Asked},
     site::{LineSite, Site},
 };
 
@@ -58,7 +57,8 @@ pub(super) struct Job {
 pub(super) trait Heard: Send + Sync + 'static {
     /// Something may be on the queue now.
     fn queue_changed(&self);
-    /// The answer to a device's query, to be sent in its session; replaces an earlier one.
+    /// The answer to a device's query, to be sent in its session; replaces an earlier one, also
+    /// where there is nothing to send.
     fn answer(&self, line: &LineSite, connection: u64, payloads: Vec<Vec<u8>>);
 }
 
@@ -187,7 +187,7 @@ struct Work {
 #[derive(Default)]
 struct Done {
     settled: Settled,
-    answers: Vec<Vec<u8>>,
+    answered: Answered,
 }
 
 impl Work {
@@ -221,7 +221,7 @@ impl Done {
         };
         Self {
             settled,
-            answers: Vec::new(),
+            answered: Answered::Unread,
         }
     }
 }
@@ -310,9 +310,12 @@ impl Shared {
             log(&job, &done.settled);
             if let Some(reply) = job.reply {
                 // The connection may be gone; then nobody waits for the answer.
-                drop(reply.send(done.answers));
-            } else if let (Some(connection), false) = (job.connection, done.answers.is_empty()) {
-                self.heard.answer(&job.line, connection, done.answers);
+                drop(reply.send(done.answered));
+            } else if let (Some(connection), Some(payloads)) =
+                (job.connection, done.answered.into_payloads())
+            {
+                // With none, an answer that still waits in the line is taken back all the same.
+                self.heard.answer(&job.line, connection, payloads);
             }
         }
         if has_news {
@@ -445,7 +448,11 @@ fn settle_works(
         if group.first().is_some_and(is_fresh) {
             done.extend(settle_group(db, site, group, now, run)?);
         } else {
-            done.extend(group.iter().map(|_| Done::default()));
+            // It was answered then.
+            done.extend(group.iter().map(|_| Done {
+                answered: Answered::Nothing,
+                ..Done::default()
+            }));
         }
     }
     Ok(done)
@@ -472,11 +479,18 @@ fn settle_group(
             continue;
         };
         let settled = settled.next().unwrap_or_default();
-        let answers = answer_queries(db, site, work, now, run)?;
+        let asked = Asked {
+            line: &work.line,
+            message: work.message,
+            since: now - site.laboratory.specimen_age_max,
+            now,
+            run,
+        };
+        let answered = orders::answer_queries(db, &asked, &work.queries)?;
         let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
         let outcome = serde_json::json!({ "settled": settled, "notes": notes });
         outcomes.push((work.message, outcome.to_string()));
-        all_done.push(Done { settled, answers });
+        all_done.push(Done { settled, answered });
     }
     journal::mark_parsed(db, &outcomes)?;
     audit_settled(db, group, &outcomes, now)?;
@@ -503,41 +517,6 @@ fn audit_settled(
         .map(|[actor, subject, detail]| [actor.as_str(), "settled", subject, detail])
         .collect();
     crate::audit::write_all(db, now, &rows)
-}
-
-fn answer_queries(
-    db: &mut dyn Db,
-    site: &Site,
-    work: &Work,
-    now: i64,
-    run: &str,
-) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut answers = Vec::new();
-    for (index, query) in work.queries.iter().enumerate() {
-        if query.action == QueryAction::Cancel {
-            continue;
-        }
-        let since = now - site.laboratory.specimen_age_max;
-        let (orders, items) = orders::for_query(db, &work.line, query, since)?;
-        let stamp = Stamp {
-            now: orders::wall(&work.line, now),
-            control_id: format!("{run}Q{}-{index}", work.message),
-        };
-        match profile::answer(&work.line.profile, query, &orders, &stamp) {
-            Ok(payloads) => {
-                book::note_told(db, &items, &work.line.id, now)?;
-                answers.extend(payloads);
-            }
-            Err(error) => {
-                let subject = format!("message:{}", work.message);
-                let actor = format!("line:{}", work.line.id);
-                let detail = error.to_string();
-                crate::audit::write(db, now, &actor, "not-answered", &subject, &detail)?;
-                tracing::warn!(line = work.line.id, %error, "a query was not answered");
-            }
-        }
-    }
-    Ok(answers)
 }
 
 /// Reads what the last run left unparsed, before any line opens: in batches at first; a row that

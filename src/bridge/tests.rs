@@ -1,7 +1,7 @@
 //! The parser's workers and what they leave in the journal.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -18,9 +18,21 @@ use crate::{
 
 use super::{
     backlog::Hand,
+    orders::Answered,
     parser::{Heard, Job, Parser, Size, Workers},
     site::{LineSite, Site},
 };
+
+/// What was to be sent to devices that asked.
+#[derive(Default)]
+struct Ear(Mutex<Vec<Vec<Vec<u8>>>>);
+
+impl Heard for Ear {
+    fn queue_changed(&self) {}
+    fn answer(&self, _: &LineSite, _: u64, payloads: Vec<Vec<u8>>) {
+        self.0.lock().expect("no panic").push(payloads);
+    }
+}
 
 /// Hears nothing.
 struct Deaf;
@@ -53,6 +65,11 @@ port = "mllp-listen://127.0.0.1:0"
 id = "two"
 profile = "generic/hl7"
 port = "mllp-listen://127.0.0.1:0"
+
+[[instrument]]
+id = "three"
+profile = "generic/astm"
+port = "tcp-listen://127.0.0.1:0"
 "#;
         let path = folder.path().join("lab.toml");
         std::fs::write(&path, lab).expect("the folder is writable");
@@ -77,20 +94,31 @@ port = "mllp-listen://127.0.0.1:0"
     }
 
     fn parser(&self, handed_max: usize) -> (Parser, Workers) {
+        self.heard_by(handed_max, Arc::new(Deaf))
+    }
+
+    fn heard_by(&self, handed_max: usize, heard: Arc<dyn Heard>) -> (Parser, Workers) {
         let size = Size {
             workers: 2,
             handed_max,
         };
         let clock = Arc::new(SystemClock::default());
-        Parser::start(size, &self.store, &self.site, Arc::new(Deaf), clock, "RUN").expect("threads")
+        Parser::start(size, &self.store, &self.site, heard, clock, "RUN").expect("threads")
     }
 
     /// The `n`-th message of a line, in the journal and ready to be handed over.
     fn job(&self, line: &str, n: u64) -> Job {
-        let raw = format!(
-            "MSH|^~\\&|A|B|||20260310090000||ORU^R01|{n}|P|2.5.1\rPID|1\rOBR|1||{line}|X\r\
+        self.job_of(
+            line,
+            n,
+            format!(
+                "MSH|^~\\&|A|B|||20260310090000||ORU^R01|{n}|P|2.5.1\rPID|1\rOBR|1||{line}|X\r\
              OBX|1|NM|WBC||{n}|10*9/L|||||F\r"
-        );
+            ),
+        )
+    }
+
+    fn job_of(&self, line: &str, n: u64, raw: String) -> Job {
         let received = Received {
             session: n,
             bytes: raw.into_bytes().into(),
@@ -315,7 +343,7 @@ fn what_finds_no_room_is_read_from_the_journal_in_order_and_once() {
     late.into_iter().for_each(|job| parser.submit(job));
     busy.join().expect("no panic").expect("committed");
     bench.until_parsed();
-    assert_eq!(bench.runtime.block_on(answered), Ok(Vec::new()));
+    assert_eq!(bench.runtime.block_on(answered), Ok(Answered::Nothing));
     let wanted: Vec<String> = (0..150).map(|n: u64| n.to_string()).collect();
     for line in ["one", "two"] {
         assert_eq!(bench.values(line), wanted, "{line}");
@@ -328,4 +356,30 @@ fn what_finds_no_room_is_read_from_the_journal_in_order_and_once() {
     workers.stop();
     bench.runtime.block_on(bench.store.close());
     drop(bench.folder);
+}
+
+#[test]
+fn a_withdrawn_query_takes_back_the_answer_that_still_waits() {
+    let bench = Bench::new();
+    let ear = Arc::new(Ear::default());
+    let (parser, workers) = bench.heard_by(3, ear.clone());
+    let message = |record: &str| format!("H|\\^&|||ANALYZER1\r{record}\rL|1|N\r");
+    let messages = [
+        "Q|1|^25011500021||ALL||||||||O",
+        "R|1|^^^GLU|5.4|mmol/L||||F",
+        "Q|1|^25011500021||ALL||||||||A",
+    ];
+    for (n, record) in (1..).zip(messages) {
+        parser.submit(bench.job_of("three", n, message(record)));
+        bench.until_parsed();
+    }
+    drop(parser);
+    workers.stop();
+    let heard = ear.0.lock().expect("no panic").clone();
+    let [answer, nothing] = heard.as_slice() else {
+        panic!("a result is no reason to take an answer back: {heard:?}");
+    };
+    assert_eq!(answer.len(), 1, "there is no order, and it is said");
+    assert!(nothing.is_empty(), "{nothing:?}");
+    bench.runtime.block_on(bench.store.close());
 }

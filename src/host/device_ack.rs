@@ -12,7 +12,8 @@ use labwire_protocols::{
 use super::reply;
 
 /// The replies that the sender of `raw` wants, as MSH-15 and MSH-16 say; none for what has no
-/// header. `time` is MSH-7. A message that is not stored gets CE or AR with 207, never AE.
+/// header. `time` is MSH-7. A message that is not stored gets CE or AR with 207, never AE;
+/// a query that nobody can answer gets AR with 200, or AE with 207 where only this answer fails.
 pub fn device_ack(raw: &[u8], outcome: Outcome, control_id: &str, time: &str) -> Vec<Vec<u8>> {
     let end = raw
         .iter()
@@ -32,24 +33,7 @@ pub fn device_ack(raw: &[u8], outcome: Outcome, control_id: &str, time: &str) ->
         version: "2.5.1",
         ..Own::default()
     };
-    let location = ErrLocation {
-        segment: "MSH",
-        occurrence: 1,
-        field: 10,
-        component: 0,
-    };
-    let text = "not stored, keep the message and send it again";
-    let error = ErrSegment {
-        location,
-        code: 207,
-        text: text.into(),
-        ..ErrSegment::default()
-    };
-    let errors = if outcome == Outcome::NotStored {
-        vec![error]
-    } else {
-        Vec::new()
-    };
+    let errors: Vec<ErrSegment> = error(outcome).into_iter().collect();
     reply::codes(AckMode::of(&message.header()), outcome)
         .into_iter()
         .filter_map(|code| {
@@ -62,4 +46,26 @@ pub fn device_ack(raw: &[u8], outcome: Outcome, control_id: &str, time: &str) ->
             Charset::Latin1.encode(&text).ok()
         })
         .collect()
+}
+
+/// Why it is not taken: HL7 table 0357.
+fn error(outcome: Outcome) -> Option<ErrSegment> {
+    let (field, code, text) = match outcome {
+        Outcome::Accepted => return None,
+        Outcome::Error => (10, 207, "kept, but no answer can be given"),
+        Outcome::Rejected => (9, 200, "no answer is known to such a message"),
+        Outcome::NotStored => (10, 207, "not stored, keep the message and send it again"),
+    };
+    let location = ErrLocation {
+        segment: "MSH",
+        occurrence: 1,
+        field,
+        component: 0,
+    };
+    Some(ErrSegment {
+        location,
+        code,
+        text: text.into(),
+        ..ErrSegment::default()
+    })
 }

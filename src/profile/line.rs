@@ -166,6 +166,18 @@ impl LineProfile {
         codes
     }
 
+    /// The catalogue tests that this device does; `None`: whatever is ordered, because its line
+    /// passes every code.
+    pub fn measured_tests(&self) -> Option<BTreeSet<String>> {
+        if self.settings.unmapped == Unmapped::Pass {
+            return None;
+        }
+        let by_profile = self.profile.tests.iter().map(|rule| &rule.test);
+        let tests = self.settings.tests.values().chain(by_profile);
+        let done = tests.filter(|test| !self.codes_of(test).is_empty());
+        Some(done.cloned().collect())
+    }
+
     /// Whether the catalogue's units can be met: a mapped test that has a unit there, and whose
     /// every unit here is another one, would have all its results held.
     pub fn check_units(&self, catalogue: &dyn Catalogue) -> Problems {

@@ -1,6 +1,7 @@
 //! Orders and cancels on their way to a device.
 
 use crate::{
+    book::{ItemTests, json, unjson},
     model::Priority,
     store::{Db, Param, Sql, StoreError},
 };
@@ -11,12 +12,18 @@ const INSERT: Sql = Sql::same(
      VALUES ($1, $2, $3, $4, 'waiting', 0, $5, '', $5, '', '') RETURNING id",
 );
 const ADD_ORDER: Sql = Sql::same(
-    "INSERT INTO queue_order (queue, order_item) VALUES ($1, $2) \
+    "INSERT INTO queue_order (queue, order_item, tests) VALUES ($1, $2, $3) \
      ON CONFLICT (queue, order_item) DO NOTHING",
+);
+const TESTS: Sql = Sql::same("SELECT order_item, tests FROM queue_order WHERE queue = $1");
+const UNTRIED: Sql = Sql::same(
+    "SELECT o.order_item, o.tests FROM queue q JOIN queue_order o ON o.queue = q.id \
+     WHERE q.specimen = $1 AND q.destination = $2 AND q.kind = $3 \
+     AND q.state IN ('waiting', 'leased') AND q.body IS NULL ORDER BY q.id",
 );
 
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&INSERT, &ADD_ORDER];
+pub(super) const ALL: &[&Sql] = &[&INSERT, &ADD_ORDER, &TESTS, &UNTRIED];
 
 /// Something a device must be told without having asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +36,8 @@ pub struct Download {
     pub specimen: i64,
     /// How urgent.
     pub priority: Priority,
-    /// The items.
-    pub items: Vec<i64>,
+    /// The items, and which of their tests.
+    pub items: ItemTests,
 }
 
 /// What a device is told.
@@ -65,8 +72,40 @@ pub fn enqueue_download(db: &mut dyn Db, download: &Download, now: i64) -> Resul
         now.into(),
     ];
     let id = db.insert(&INSERT, &params)?;
-    for item in &download.items {
-        db.exec(&ADD_ORDER, &[id.into(), (*item).into()])?;
+    for (item, tests) in &download.items {
+        db.exec(
+            &ADD_ORDER,
+            &[id.into(), (*item).into(), json(tests)?.into()],
+        )?;
     }
     Ok(id)
+}
+
+/// The items of a row, and which of their tests it is about.
+///
+/// # Errors
+/// The store's.
+pub fn tests_of_row(db: &mut dyn Db, row: i64) -> Result<ItemTests, StoreError> {
+    db.rows(&TESTS, &[row.into()])?
+        .iter()
+        .map(|row| Ok((row.int(0)?, unjson(row.text(1)?)?)))
+        .collect()
+}
+
+/// What a device is yet to be told to measure in a tube, by rows that were never tried.
+///
+/// # Errors
+/// The store's.
+pub fn untried_orders(db: &mut dyn Db, line: &str, specimen: i64) -> Result<ItemTests, StoreError> {
+    let params: [Param; 3] = [
+        specimen.into(),
+        format!("line:{line}").into(),
+        DownloadKind::Order.code().into(),
+    ];
+    let mut untried = ItemTests::new();
+    for row in db.rows(&UNTRIED, &params)? {
+        let tests: Vec<String> = unjson(row.text(1)?)?;
+        untried.entry(row.int(0)?).or_default().extend(tests);
+    }
+    Ok(untried)
 }

@@ -10,7 +10,7 @@ mod lease;
 mod list;
 
 pub use self::{
-    download::{Download, DownloadKind, enqueue_download},
+    download::{Download, DownloadKind, enqueue_download, tests_of_row, untried_orders},
     enqueue::{News, aside_before, enqueue_results, follow_tried, withdraw_result},
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,

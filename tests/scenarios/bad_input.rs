@@ -34,9 +34,9 @@ use crate::{
     scripted::Script,
 };
 
-const ENQ: &[u8] = b"\x05";
-const ACK: u8 = 6;
-const NAK: u8 = 21;
+pub const ENQ: &[u8] = b"\x05";
+pub const ACK: u8 = 6;
+pub const NAK: u8 = 21;
 
 /// A bridge with an ASTM line, an HL7 line and a HIS; both analyzers say what a test wants.
 struct Lab {
@@ -218,7 +218,11 @@ async fn bring_frames(at: SocketAddr, frames: &[u8]) {
 }
 
 /// Says this and waits for so many bytes, or an end block.
-async fn ask(stream: &mut TcpStream, bytes: &[u8], is_whole: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+pub async fn ask(
+    stream: &mut TcpStream,
+    bytes: &[u8],
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> Vec<u8> {
     stream.write_all(bytes).await.expect("the line reads");
     let mut heard = Vec::new();
     let reading = async {
@@ -256,7 +260,7 @@ fn astm(barcode: &str, results: &[(&str, &str)]) -> String {
 }
 
 /// The bytes of an instrument that sends a record a frame and waits for nothing.
-fn frames(message: &str) -> Vec<u8> {
+pub fn frames(message: &str) -> Vec<u8> {
     let mut out = ENQ.to_vec();
     for (number, record) in (1..).zip(message.split_inclusive('\r')) {
         let body = format!("{}{record}\u{3}", number % 8);

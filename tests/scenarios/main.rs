@@ -10,6 +10,7 @@ mod crash;
 mod hospital;
 mod http_host;
 mod load;
+mod orders;
 mod privacy;
 mod scripted;
 mod wire_to_his;

@@ -62,10 +62,11 @@ CREATE TABLE order_test (
   PRIMARY KEY (order_item, test)
 ) WITHOUT ROWID;
 
--- Which instrument was told of which order, so that a cancel can follow it.
+-- Which instrument was told of which order, so that cancels and changes can follow it.
 CREATE TABLE order_told (
   order_item INTEGER NOT NULL REFERENCES order_item(id),
   line       TEXT NOT NULL,
+  tests      TEXT NOT NULL,               -- JSON list: what it has, or will by a message on the queue
   at         INTEGER NOT NULL,
   PRIMARY KEY (order_item, line)
 ) WITHOUT ROWID;
@@ -145,9 +146,11 @@ CREATE TABLE queue_result (
 ) WITHOUT ROWID;
 CREATE INDEX queue_result_result ON queue_result(result);
 
+-- What a device is told: the tests of an item to be measured, or not any more.
 CREATE TABLE queue_order (
   queue      INTEGER NOT NULL REFERENCES queue(id),
   order_item INTEGER NOT NULL REFERENCES order_item(id),
+  tests      TEXT NOT NULL,               -- JSON list
   PRIMARY KEY (queue, order_item)
 ) WITHOUT ROWID;
 
