@@ -58,8 +58,11 @@ pub(super) struct SqliteBackend {
     shown: Arc<str>,
     pages_max: Option<u32>,
     /// The file that was first opened for writing: no other takes its place while this runs.
-    file: Arc<OnceLock<(u64, u64)>>,
+    file: FirstFile,
 }
+
+/// Which file was first opened for writing, once one was.
+type FirstFile = Arc<OnceLock<(u64, u64)>>;
 
 impl SqliteBackend {
     /// The database at `path`, which connecting for writing creates if it is missing.
@@ -214,7 +217,7 @@ pub(super) struct SqliteSession {
     /// the copies of pages that a savepoint costs.
     has_savepoint: bool,
     /// Where the writer's file must be, and which it is.
-    file: Option<(PathBuf, Arc<OnceLock<(u64, u64)>>)>,
+    file: Option<(PathBuf, FirstFile)>,
 }
 
 impl SqliteSession {
