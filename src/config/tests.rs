@@ -355,6 +355,10 @@ fn passing_unmapped_codes_is_refused_for_transfusion_and_warned_of_with_auto() {
         &format!("{INSTRUMENT}unmapped = \"pass\"\nsection = \"transfusion\""),
         &["CONF-0207"],
     );
+    for section in ["Blood Bank", "blood-transfusion", "immunohaematology"] {
+        let text = format!("{INSTRUMENT}unmapped = \"pass\"\nsection = \"{section}\"");
+        check(&text, &["CONF-0207"]);
+    }
     check(&with(HOST), &["CONF-0208"]);
     check(&with(&format!("{HOST}release = \"review\"")), &[]);
 }
