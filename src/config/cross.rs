@@ -33,6 +33,7 @@ pub(super) fn check_lab(config: &LabConfig, seams: &Seams<'_>, file: &File) {
             );
         }
     }
+    check_results(config, file);
     check_empty_mappings(config, file);
     check_addresses(config, seams, file);
 }
@@ -102,8 +103,22 @@ fn check_unordered(config: &LabConfig, file: &File) {
             "CONF-0210",
             host.unordered.span.clone(),
             "two hosts take results that nobody ordered",
-            "such a result is posted to both",
+            "such a result waits, and is posted to neither",
             "write unordered = \"hold\" at all hosts but one",
+        );
+    }
+}
+
+/// What a host ordered is queued for it, and waits for ever where nothing takes results to it.
+fn check_results(config: &LabConfig, file: &File) {
+    let deaf = config.hosts.iter().filter(|host| host.results.is_none());
+    for orders in deaf.filter_map(|host| host.orders.as_ref()) {
+        file.warning(
+            "CONF-0215",
+            orders.span.clone(),
+            "this host orders, and there is no way of results to it",
+            "what it orders is measured and waits in the queue",
+            "write results = \"mllp://host:port\" unless it sends patients alone",
         );
     }
 }
