@@ -109,9 +109,8 @@ fn a_port_that_cannot_carry_its_profile_is_refused_as_the_start_would() {
         ("generic/hl7", "serial:///dev/ttyS77?baud=9600"),
         ("generic/astm", "mllp-listen://127.0.0.1:0"),
     ] {
-        let lab = format!(
-            "[[instrument]]\nid = \"one\"\nprofile = \"{profile}\"\nport = \"{port}\"\n"
-        );
+        let lab =
+            format!("[[instrument]]\nid = \"one\"\nprofile = \"{profile}\"\nport = \"{port}\"\n");
         fs::write(folder.path().join("lab.toml"), lab).unwrap();
         let out = check(&labwire_in(folder.path(), &["check", "--no-ports"]), 1);
         assert!(out.contains("CONF-0219"), "{profile} {port}: {out}");
