@@ -102,6 +102,22 @@ fn a_mistake_in_a_profile_of_the_site_is_told_where_it_stands() {
 }
 
 #[test]
+fn a_port_that_cannot_carry_its_profile_is_refused_as_the_start_would() {
+    let folder = tempfile::tempdir().unwrap();
+    for (profile, port) in [
+        ("generic/hl7", "tcp-listen://127.0.0.1:0"),
+        ("generic/hl7", "serial:///dev/ttyS77?baud=9600"),
+        ("generic/astm", "mllp-listen://127.0.0.1:0"),
+    ] {
+        let lab =
+            format!("[[instrument]]\nid = \"one\"\nprofile = \"{profile}\"\nport = \"{port}\"\n");
+        fs::write(folder.path().join("lab.toml"), lab).unwrap();
+        let out = check(&labwire_in(folder.path(), &["check", "--no-ports"]), 1);
+        assert!(out.contains("CONF-0219"), "{profile} {port}: {out}");
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_found_and_a_device_that_is_off_is_a_warning() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     // Bound, so that nobody else gets the port, but not listening.

@@ -404,7 +404,6 @@ impl Upstream for ResultLine {
         reason = "a courier needs no other news"
     )]
     fn on_event(&self, event: LineEvent) {
-        log_event(&self.host, &event);
         let news = match event {
             LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),
             LineEvent::Connected(_) => Finished::Connected,
@@ -412,29 +411,5 @@ impl Upstream for ResultLine {
         };
         // The courier ends after its lines; then nothing is left to be told.
         drop(self.finished.send(news));
-    }
-}
-
-/// Life-cycle steps of a line, for the log; never content.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "only what a person would look for is logged"
-)]
-pub(super) fn log_event(line: &str, event: &LineEvent) {
-    match event {
-        LineEvent::Listening(address) => tracing::info!(line, %address, "listening"),
-        LineEvent::Connected(connection) => {
-            tracing::info!(line, peer = %connection.peer, "connected");
-        }
-        LineEvent::Lost { why, .. } => tracing::info!(line, code = why.code(), "connection ended"),
-        LineEvent::Unavailable(error) => tracing::warn!(line, %error, "the port cannot be opened"),
-        LineEvent::Refused { peer, why } => {
-            tracing::warn!(line, %peer, code = why.code(), "connection refused");
-        }
-        LineEvent::Replaced { .. } => tracing::info!(line, "a newer connection took over"),
-        LineEvent::Note { note, .. } => {
-            tracing::debug!(line, code = note.code, at = note.at, "{}", note.text);
-        }
-        _ => {}
     }
 }

@@ -223,7 +223,6 @@ impl Upstream for DeviceLine {
         reason = "a courier needs no other news"
     )]
     fn on_event(&self, event: LineEvent) {
-        super::courier::log_event(&self.line.id, &event);
         let news = match event {
             LineEvent::Finished(id, _) if self.answers.forget(&self.line.id, id) => return,
             LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),

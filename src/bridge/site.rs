@@ -8,14 +8,12 @@ use crate::{
     config::{
         Catalogue, LabConfig,
         choice::{Orders, Unmapped},
+        is_transfusion_section,
     },
     host::{HostSite, Laboratory},
     profile::{Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
 };
-
-/// A section of this name is blood transfusion, whatever the catalogue says of a test.
-const TRANSFUSION_SECTION: &str = "transfusion";
 
 /// One device line.
 #[derive(Clone, Debug)]
@@ -62,7 +60,7 @@ impl Site {
                     id: id.clone(),
                     profile: profile.for_line(settings),
                     zone,
-                    is_transfusion: *instrument.section == TRANSFUSION_SECTION,
+                    is_transfusion: is_transfusion_section(&instrument.section),
                 };
                 Some((id, Arc::new(line)))
             })
@@ -160,5 +158,57 @@ impl SiteRules for Site {
                 .catalogue
                 .as_ref()
                 .is_some_and(|catalogue| catalogue.is_transfusion(test))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{self, Seams};
+
+    /// The site of a `lab.toml` from memory.
+    fn site(text: &str) -> Site {
+        let seams = Seams {
+            read: &|_| Ok(text.to_owned()),
+            ..Seams::default()
+        };
+        let (loaded, problems) = config::load(Path::new("lab.toml"), &seams);
+        assert!(
+            !problems.has_errors(),
+            "{}",
+            config::render(&problems, false)
+        );
+        let loaded = loaded.expect("a configuration without problems");
+        let (library, _) = Library::load(None);
+        Site::new(&loaded.lab, Arc::new(loaded.catalogue), &library)
+    }
+
+    #[test]
+    fn a_section_that_check_takes_for_transfusion_is_never_released_by_itself() {
+        let check = |section: &str, expected: bool| {
+            let instrument = format!(
+                "[[instrument]]\nid = \"one\"\nprofile = \"generic/astm\"\n\
+                 port = \"tcp-listen://127.0.0.1:5001\"\nsection = \"{section}\"\n\
+                 tests = {{ \"ABO\" = \"ABO\" }}\n"
+            );
+            let is_transfusion = site(&instrument).is_transfusion("one", "ABO");
+            assert_eq!(is_transfusion, expected, "{section}");
+        };
+        for section in [
+            "transfusion",
+            "Transfusion",
+            "blood-transfusion",
+            "blood transfusion",
+            "blood-bank",
+            "Blood_Bank",
+            "immunohaematology",
+        ] {
+            check(section, true);
+        }
+        for section in ["", "haematology", "bloodcount", "immunology"] {
+            check(section, false);
+        }
     }
 }

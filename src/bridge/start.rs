@@ -223,7 +223,8 @@ impl Starter {
             let why = format!("there is no profile {}", *instrument.profile);
             return Err(StartError::Port { line: id, why });
         };
-        let (framing, config) = line_config(&id, &instrument.port)?;
+        let (framing, mut config) = line_config(&id, &instrument.port)?;
+        config.idle_timeout = line.profile.profile().link.silent_after();
         let machine = machine_of(&line, framing, instrument).map_err(|why| StartError::Port {
             line: id.clone(),
             why,

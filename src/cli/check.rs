@@ -119,16 +119,15 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
 }
 
 fn check_framing(profile: &Profile, port: &At<String>, file: &File) {
-    let Ok((framing, endpoint)) = parse(port) else {
+    let Ok((framing, _)) = parse(port) else {
         return;
     };
-    let is_serial = matches!(endpoint, Endpoint::Serial(_));
     let (what, instead) = match (profile.device.protocol, framing) {
-        (Protocol::Hl7, Framing::Stream) if !is_serial => ("HL7", "mllp-listen:// or mllp://"),
+        (Protocol::Hl7, Framing::Stream) => ("HL7", "mllp-listen:// or mllp://"),
         (Protocol::Astm, Framing::Mllp) => ("ASTM", "tcp-listen:// or tcp://"),
         _ => return,
     };
-    file.warning(
+    file.error(
         "CONF-0219",
         port.span.clone(),
         format!(

@@ -33,6 +33,7 @@ pub(super) fn check_lab(config: &LabConfig, seams: &Seams<'_>, file: &File) {
             );
         }
     }
+    check_results(config, file);
     check_empty_mappings(config, file);
     check_addresses(config, seams, file);
 }
@@ -102,8 +103,22 @@ fn check_unordered(config: &LabConfig, file: &File) {
             "CONF-0210",
             host.unordered.span.clone(),
             "two hosts take results that nobody ordered",
-            "such a result is posted to both",
+            "such a result waits, and is posted to neither",
             "write unordered = \"hold\" at all hosts but one",
+        );
+    }
+}
+
+/// What a host ordered is queued for it, and waits for ever where nothing takes results to it.
+fn check_results(config: &LabConfig, file: &File) {
+    let deaf = config.hosts.iter().filter(|host| host.results.is_none());
+    for orders in deaf.filter_map(|host| host.orders.as_ref()) {
+        file.warning(
+            "CONF-0215",
+            orders.span.clone(),
+            "this host orders, and there is no way of results to it",
+            "what it orders is measured and waits in the queue",
+            "write results = \"mllp://host:port\" unless it sends patients alone",
         );
     }
 }
@@ -196,14 +211,26 @@ fn check_section(instrument: &Instrument, catalogue: &Catalogue, file: &File) {
     );
 }
 
-/// Words that mean the transfusion service even where no catalogue says so.
+/// Words that mean the transfusion service even where no catalogue says so, as [`plain`] has them.
 const TRANSFUSION_WORDS: &[&str] = &[
     "transfusion",
-    "blood-transfusion",
-    "blood transfusion",
-    "blood-bank",
+    "bloodtransfusion",
+    "bloodbank",
     "immunohaematology",
+    "immunohematology",
 ];
+
+/// Whether a section is the transfusion service by its name alone: nothing of it is released by
+/// itself, and no unmapped code passes there. The check and the bridge ask this one function.
+pub fn is_transfusion_section(section: &str) -> bool {
+    TRANSFUSION_WORDS.contains(&plain(section).as_str())
+}
+
+/// Without case and without what joins words: `Blood-Bank`, `blood bank` and `blood_bank` are one.
+fn plain(word: &str) -> String {
+    let letters = word.chars().filter(|ch| ch.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
+}
 
 fn check_transfusion(instrument: &Instrument, catalogue: &Catalogue, file: &File) {
     if *instrument.unmapped == Unmapped::Pass && is_for_transfusion(instrument, catalogue) {
@@ -214,12 +241,9 @@ fn check_transfusion(instrument: &Instrument, catalogue: &Catalogue, file: &File
 /// Whether the site's own words say that an instrument measures for transfusion.
 fn is_for_transfusion(instrument: &Instrument, catalogue: &Catalogue) -> bool {
     let section = instrument.section.as_str();
-    let by_word = TRANSFUSION_WORDS
-        .iter()
-        .any(|word| section.eq_ignore_ascii_case(word));
     let is_there = |test: &Test| test.section == section && test.class == Class::Transfusion;
     let by_section = !section.is_empty() && catalogue.tests().any(is_there);
-    by_word
+    is_transfusion_section(section)
         || by_section
         || instrument
             .tests

@@ -264,9 +264,11 @@ fn address(
 }
 
 fn wrong_url(text: &str, key: &str) -> Option<String> {
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
+    if text.starts_with("https://") {
+        let instead = "http:// to a TLS tunnel on this machine, or to a network of its own";
+        return Some(format!("there is no TLS yet: write {key} = {instead}"));
+    }
+    let rest = text.strip_prefix("http://");
     let is_url = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     (!is_url).then(|| format!("kind = \"http\" wants {key} = \"http://host:port/path\""))
 }

@@ -51,7 +51,7 @@ pub struct Lab {
 /// `[store]`: where everything is kept.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `sqlite:FILE` (relative to `lab.toml`) or `postgres://user@host/db`.
+    /// `sqlite:FILE`, relative to `lab.toml`.
     pub url: At<String>,
 }
 
@@ -177,15 +177,19 @@ impl Store {
         let Some(url) = url else {
             return Self::default();
         };
-        let kinds = ["sqlite:", "postgres://", "postgresql://"];
         let file = table.map(Table::file);
-        if let Some(file) = file.filter(|_| !kinds.iter().any(|kind| url.starts_with(kind))) {
+        if let Some(file) = file.filter(|_| !is_store(&url)) {
+            let label = if url.starts_with("postgres") {
+                "this labwire has no PostgreSQL"
+            } else {
+                "no file of SQLite"
+            };
             file.error(
                 "CONF-0211",
                 url.span.clone(),
-                "the store's `url` is of no kind that Labwire knows",
-                "neither SQLite nor PostgreSQL",
-                "write url = \"sqlite:labwire.db\" or url = \"postgres://user@host/labwire\"",
+                "the store's `url` is of no kind that Labwire can open",
+                label,
+                "write url = \"sqlite:labwire.db\", a file beside lab.toml or with its whole path",
             );
         }
         if let Some(file) = file.filter(|_| holds_password(&url)) {
@@ -207,6 +211,14 @@ impl Default for Store {
             url: At::unwritten("sqlite:labwire.db".to_owned()),
         }
     }
+}
+
+/// Whether the store can be opened there: a file of SQLite; PostgreSQL is not there yet.
+fn is_store(url: &str) -> bool {
+    url.strip_prefix("sqlite:").is_some_and(|path| {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        !path.is_empty() && !path.starts_with(':')
+    })
 }
 
 /// Whether a URL names a password before its host.

@@ -18,7 +18,7 @@ pub mod units;
 
 pub use self::{
     catalogue::Catalogue,
-    cross::check_profile_tests,
+    cross::{check_profile_tests, is_transfusion_section},
     host::{FieldPath, Host},
     instrument::Instrument,
     lab::LabConfig,

@@ -148,7 +148,7 @@ specimen_days = 30
 timezone = "Asia/Bangkok"
 language = "en"
 [store]
-url = "postgres://labwire@db/labwire"
+url = "sqlite:/var/lib/labwire/labwire.db"
 [console]
 listen = "0.0.0.0:8443"
 [[host]]
@@ -169,7 +169,7 @@ charset = "windows-1258"
 id = "web"
 kind = "http"
 orders = "http://his.local/orders"
-results = "https://his.local/results"
+results = "http://his.local/results"
 [[instrument]]
 id = "xn-1"
 profile = "sysmex/xn"
@@ -244,9 +244,24 @@ fn each_mistake_of_a_lab_file_is_told() {
     check("[lab]\ncatalogue = \"none.toml\"", &["CONF-0001"]);
     check("[laboratory]\nname = \"x\"", &["CONF-0107"]);
     check("[store]\nurl = \"mysql://x\"", &["CONF-0211"]);
+    // What `run` does not have, `check` does not let through.
+    for url in [
+        "postgres://me@db/x",
+        "postgresql://me@db/x",
+        "sqlite:",
+        "sqlite::memory:",
+    ] {
+        check(&format!("[store]\nurl = \"{url}\""), &["CONF-0211"]);
+    }
     check(
         "[store]\nurl = \"postgres://me:secret@db/x\"",
-        &["CONF-0212"],
+        &["CONF-0211", "CONF-0212"],
+    );
+    let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
+    check(&format!("{https}results = \"https://a/x\""), &["CONF-0203"]);
+    check(
+        &format!("{https}orders = \"https://a/x\"\nresults = \"http://a/x\""),
+        &["CONF-0203"],
     );
     check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
     check("[[host]]\nid = \"his\"", &["CONF-0103"]);
@@ -323,9 +338,7 @@ fn what_two_open_at_one_address_is_told() {
             .replace("tcp-listen://127.0.0.1:5001", port)
     };
     check(&format!("{}{}", serial("a"), serial("b")), &["CONF-0202"]);
-    let orders = HOST
-        .replace("results = \"mllp:", "orders = \"mllp-listen:")
-        .replace("2576", "5001");
+    let orders = format!("{HOST}orders = \"mllp-listen://127.0.0.1:5001\"\n");
     check(&format!("{orders}{INSTRUMENT}"), &["CONF-0202"]);
 }
 
@@ -355,6 +368,10 @@ fn passing_unmapped_codes_is_refused_for_transfusion_and_warned_of_with_auto() {
         &format!("{INSTRUMENT}unmapped = \"pass\"\nsection = \"transfusion\""),
         &["CONF-0207"],
     );
+    for section in ["Blood Bank", "blood-transfusion", "immunohaematology"] {
+        let text = format!("{INSTRUMENT}unmapped = \"pass\"\nsection = \"{section}\"");
+        check(&text, &["CONF-0207"]);
+    }
     check(&with(HOST), &["CONF-0208"]);
     check(&with(&format!("{HOST}release = \"review\"")), &[]);
 }
@@ -381,6 +398,17 @@ fn two_hosts_that_take_unordered_results_are_warned_of() {
         &format!("{HOST}unordered = \"post\"\n{second}unordered = \"post\""),
         &["CONF-0210"],
     );
+    let text = format!("{HOST}unordered = \"post\"\n{second}unordered = \"post\"");
+    let told = render(&read(&text).1, false);
+    assert!(told.contains("posted to neither"), "{told}");
+}
+
+#[test]
+fn a_host_that_orders_and_takes_no_results_is_warned_of() {
+    let orders = "orders = \"mllp-listen://127.0.0.1:2575\"";
+    check(&format!("[[host]]\nid = \"his\"\n{orders}"), &["CONF-0215"]);
+    check(&format!("{HOST}{orders}"), &[]);
+    check(HOST, &[]);
 }
 
 #[test]

@@ -133,6 +133,9 @@ pub struct LinkRules {
     pub inter_byte_timeout_ms: Option<u64>,
     /// How long the device waits for the answer to its query; a later answer is dropped.
     pub answer_within_ms: Option<u64>,
+    /// Nothing heard for so long means that the device is gone: the connection is ended and a new one
+    /// awaited or made. Only for devices that send by themselves when they have nothing to say.
+    pub silent_after_s: Option<u64>,
     /// MLLP: longest message.
     pub message_bytes_max: Option<usize>,
     /// MLLP: FS without CR ends a block.

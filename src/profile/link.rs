@@ -66,6 +66,11 @@ impl LinkRules {
         config
     }
 
+    /// The silence after which the device is taken for gone, if it has a heartbeat.
+    pub fn silent_after(&self) -> Option<Duration> {
+        self.silent_after_s.map(Duration::from_secs)
+    }
+
     /// How long the device waits for the answer to its query, if the profile knows.
     pub fn answer_within(&self) -> Option<Duration> {
         millis(self.answer_within_ms)

@@ -77,6 +77,7 @@ pub(super) struct Link {
     pub(super) receive_timeout_ms: Option<u64>,
     pub(super) inter_byte_timeout_ms: Option<u64>,
     pub(super) answer_within_ms: Option<u64>,
+    pub(super) silent_after_s: Option<Spanned<u64>>,
     pub(super) message_bytes_max: Option<Spanned<usize>>,
     pub(super) accepts_lone_fs: Option<bool>,
     pub(super) idle_end_ms: Option<u64>,

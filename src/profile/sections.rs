@@ -114,11 +114,33 @@ impl Loader {
             receive_timeout_ms: raw.receive_timeout_ms,
             inter_byte_timeout_ms: raw.inter_byte_timeout_ms,
             answer_within_ms: raw.answer_within_ms,
+            silent_after_s: raw.silent_after_s.and_then(|text| self.silence(&text)),
             message_bytes_max: raw.message_bytes_max.map(Spanned::into_inner),
             accepts_lone_fs: raw.accepts_lone_fs,
             idle_end_ms: raw.idle_end_ms,
             pending_max: raw.pending_max.map(Spanned::into_inner),
         }
+    }
+
+    /// A silence that ends a connection must have a length, and an end within a day.
+    fn silence(&mut self, seconds: &Spanned<u64>) -> Option<u64> {
+        if (1..=SILENT_AFTER_MAX_S).contains(seconds.get_ref()) {
+            return Some(*seconds.get_ref());
+        }
+        self.problem(
+            "PROF-0206",
+            Some(seconds.span()),
+            Words {
+                message: &format!(
+                    "`silent_after_s` is {}, and may be 1 to {SILENT_AFTER_MAX_S}",
+                    seconds.get_ref()
+                ),
+                label: "no such silence",
+                help: "write three times the heartbeat of the device; leave it out where the device \
+                       has none",
+            },
+        );
+        None
     }
 
     pub(super) fn specimen(&mut self, raw: schema::Specimen) -> SpecimenRules {
@@ -505,6 +527,9 @@ impl Loader {
 
 /// The code is what stands before the first cut, unless the profile says otherwise.
 const CODE_PIECE: usize = 1;
+
+/// A device that is silent for longer has no heartbeat; a day is what nobody waits for.
+const SILENT_AFTER_MAX_S: u64 = 86_400;
 
 fn example_order(raw: schema::ExampleOrder) -> OrderForDevice {
     OrderForDevice {

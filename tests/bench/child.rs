@@ -90,11 +90,10 @@ impl Drop for Running {
 /// The address in a line of the log that tells where a device line listens.
 fn device_address(line: &str) -> Option<String> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
-    let fields = event.get("fields")?;
-    let text = |name: &str| fields.get(name).and_then(|value| value.as_str());
-    let is_device = !text("line")?.starts_with("host:");
-    (text("message") == Some("listening") && is_device)
-        .then(|| text("address").unwrap_or_default().to_owned())
+    let text = |of: &str, name: &str| Some(event.get(of)?.get(name)?.as_str()?.to_owned());
+    let is_device = !text("span", "line")?.starts_with("host:");
+    let is_listening = text("fields", "message")? == "listening";
+    (is_device && is_listening).then(|| text("fields", "at").unwrap_or_default())
 }
 
 fn lines(mllp: usize) -> Shape {

@@ -145,6 +145,14 @@ impl Site {
         }
     }
 
+    /// Lays a profile beside `lab.toml`, for a site whose `rest` begins with `profiles = "profiles"`.
+    pub fn profile(&self, name: &str, text: &str) {
+        let file = self.folder.path().join("profiles").join(name);
+        let folder = file.parent().expect("in a folder");
+        std::fs::create_dir_all(folder).expect("the folder is writable");
+        std::fs::write(file, text).expect("the folder is writable");
+    }
+
     pub fn lab(&self) -> PathBuf {
         self.folder.path().join("lab.toml")
     }
@@ -165,13 +173,13 @@ impl Site {
             "{}",
             config::render(&problems, false)
         );
-        let (library, problems) = Library::load(None);
+        let loaded = loaded.expect("a configuration without problems");
+        let (library, problems) = Library::load(loaded.profiles().as_deref());
         assert!(
             !problems.has_errors(),
             "{}",
             config::render(&problems, false)
         );
-        let loaded = loaded.expect("a configuration without problems");
         let setup = Setup {
             loaded,
             library,

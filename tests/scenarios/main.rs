@@ -9,6 +9,7 @@ mod bad_input;
 mod crash;
 mod hospital;
 mod http_host;
+mod lines;
 mod load;
 mod orders;
 mod privacy;

@@ -1,6 +1,6 @@
 //! Mistakes in profile files: all of them told at once, each where it stands.
 
-use std::{collections::BTreeSet, fs, sync::Arc};
+use std::{collections::BTreeSet, fs, sync::Arc, time::Duration};
 
 use super::{line_of, profile};
 use crate::{
@@ -60,6 +60,35 @@ name = "half"
     let (profile, problems) = load("acme/one", text);
     assert!(profile.is_none());
     insta::assert_snapshot!(render(&problems, false));
+}
+
+#[test]
+fn a_silence_without_length_or_longer_than_a_day_is_refused() {
+    let (_, text) = BUILT_IN
+        .iter()
+        .find(|(name, _)| *name == "generic/astm")
+        .expect("built in");
+    let with = |seconds: &str| {
+        let link = format!("[link]\nsilent_after_s = {seconds}\n");
+        load("acme/beat", &text.replacen("[link]\n", &link, 1))
+    };
+    for wrong in ["0", "86401"] {
+        let (profile, problems) = with(wrong);
+        let told = render(&problems, false);
+        assert!(profile.is_none(), "{wrong}: {told}");
+        assert!(
+            told.contains("PROF-0206") && told.contains("1 to 86400"),
+            "{wrong}: {told}"
+        );
+    }
+    for right in [1, 30, 86_400] {
+        let (profile, problems) = with(&right.to_string());
+        let profile = profile.unwrap_or_else(|| panic!("{}", render(&problems, false)));
+        let silence = Some(Duration::from_secs(right));
+        assert_eq!(profile.link.silent_after(), silence);
+    }
+    // Who sends no heartbeat may be silent for hours.
+    assert_eq!(profile("generic/astm").link.silent_after(), None);
 }
 
 #[test]
