@@ -400,7 +400,7 @@ fn a_control_id_that_was_used_twice_is_found() {
         "CREATE TABLE queue AS SELECT * FROM sound",
         "INSERT INTO queue SELECT 2, destination, 'order', specimen, priority, state, attempts, \
          due_at, lease_owner, lease_until, control_id, body, reason, created_at, tried_at, \
-         closed_at, closed_by, answer FROM sound",
+         closed_at, closed_by, answer, behind FROM sound",
     ]);
     assert_eq!(findings(&lab), ["LEDG-0303"]);
     let out = check(&lab.labwire(&["ledger", "--findings"]), 1);

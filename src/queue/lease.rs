@@ -44,9 +44,9 @@ const DEFER: Sql = Sql::same(
 const LEASED: Sql =
     Sql::same("SELECT id FROM queue WHERE state = 'leased' AND destination = $1 ORDER BY id");
 const STATES: Sql = Sql {
-    sqlite: "SELECT id, state, attempts, lease_owner FROM queue \
+    sqlite: "SELECT id, state, attempts, lease_owner, destination FROM queue \
              WHERE id IN (SELECT value FROM json_each($1))",
-    postgres: "SELECT id, state, attempts, lease_owner FROM queue WHERE id IN \
+    postgres: "SELECT id, state, attempts, lease_owner, destination FROM queue WHERE id IN \
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value))",
 };
 const VOID: Sql = Sql::same(
@@ -429,7 +429,7 @@ pub fn settle_attempts(
             Verdict::Accepted { answer } => closed.push(closing(*id, next, now, ["", answer])),
             Verdict::Refused { reason, answer } => {
                 closed.push(closing(*id, next, now, [reason, answer]));
-                refused.push(*id);
+                refused.push((*id, row.text(4)?.to_owned()));
             }
             Verdict::Deferred { reason, answer } => {
                 let due = now.saturating_add(backoff.after(row.int(2)?));
@@ -444,11 +444,12 @@ pub fn settle_attempts(
         }
     }
     db.insert_rows(&CLOSE, closed)?;
-    for aside in refused {
+    for (aside, destination) in refused {
         put_behind(db, aside)?;
         // The host's own words stay with the row; they may name a patient.
         let subject = format!("queue:{aside}");
-        crate::audit::write(db, now, owner, "set-aside", &subject, "refused for good")?;
+        let why = "refused for good";
+        crate::audit::write(db, now, &destination, "set-aside", &subject, why)?;
     }
     Ok(count)
 }
