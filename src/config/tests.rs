@@ -244,25 +244,6 @@ fn each_mistake_of_a_lab_file_is_told() {
     check("[lab]\ncatalogue = \"none.toml\"", &["CONF-0001"]);
     check("[laboratory]\nname = \"x\"", &["CONF-0107"]);
     check("[store]\nurl = \"mysql://x\"", &["CONF-0211"]);
-    // What `run` does not have, `check` does not let through.
-    for url in [
-        "postgres://me@db/x",
-        "postgresql://me@db/x",
-        "sqlite:",
-        "sqlite::memory:",
-    ] {
-        check(&format!("[store]\nurl = \"{url}\""), &["CONF-0211"]);
-    }
-    check(
-        "[store]\nurl = \"postgres://me:secret@db/x\"",
-        &["CONF-0211", "CONF-0212"],
-    );
-    let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
-    check(&format!("{https}results = \"https://a/x\""), &["CONF-0203"]);
-    check(
-        &format!("{https}orders = \"https://a/x\"\nresults = \"http://a/x\""),
-        &["CONF-0203"],
-    );
     check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
     check("[[host]]\nid = \"his\"", &["CONF-0103"]);
     check("[[host]]\nresults = \"mllp://a:1\"", &["CONF-0103"]);
@@ -312,6 +293,28 @@ fn each_mistake_of_a_lab_file_is_told() {
         &["CONF-0204"],
     );
     check("[[instrument]]\nid = \"a\"", &["CONF-0103", "CONF-0103"]);
+}
+
+#[test]
+fn what_the_start_would_refuse_is_told() {
+    for url in [
+        "postgres://me@db/x",
+        "postgresql://me@db/x",
+        "sqlite:",
+        "sqlite::memory:",
+    ] {
+        check(&format!("[store]\nurl = \"{url}\""), &["CONF-0211"]);
+    }
+    check(
+        "[store]\nurl = \"postgres://me:secret@db/x\"",
+        &["CONF-0211", "CONF-0212"],
+    );
+    let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
+    check(&format!("{https}results = \"https://a/x\""), &["CONF-0203"]);
+    check(
+        &format!("{https}orders = \"https://a/x\"\nresults = \"http://a/x\""),
+        &["CONF-0203"],
+    );
 }
 
 #[test]
