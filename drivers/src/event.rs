@@ -175,6 +175,16 @@ impl LostReason {
     }
 }
 
+impl LostReason {
+    /// Whether something is wrong that a person should see: not the ends that every day has.
+    pub const fn is_alarm(&self) -> bool {
+        match self {
+            Self::PeerClosed | Self::Broken(_) | Self::Replaced | Self::Stopped => false,
+            Self::Silent | Self::WriteStalled | Self::Machine(_) | Self::Panicked => true,
+        }
+    }
+}
+
 impl fmt::Display for LostReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

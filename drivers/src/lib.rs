@@ -21,6 +21,7 @@ pub mod event;
 pub mod fault;
 pub mod status;
 
+mod alarm;
 mod line;
 mod lock;
 mod port;

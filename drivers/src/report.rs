@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, trace, warn};
 
 use crate::{
+    alarm::Alarms,
     capture::{CaptureEntry, Direction, Ring},
     clock::Clock,
     config::LineConfig,
@@ -27,6 +28,7 @@ pub(crate) struct Report {
     pub(crate) clock: Arc<dyn Clock>,
     status: Mutex<LineStatus>,
     capture: Mutex<Ring>,
+    alarms: Mutex<Alarms>,
     local_addr: watch::Sender<Option<SocketAddr>>,
     /// What the line does when no connection is open.
     resting: Phase,
@@ -72,6 +74,7 @@ impl Report {
             clock,
             status: Mutex::new(status),
             capture: Mutex::new(Ring::new(config.capture_bytes_max)),
+            alarms: Mutex::default(),
             local_addr: watch::Sender::new(None),
             resting,
         }
@@ -92,6 +95,13 @@ impl Report {
     /// Logs, counts and passes on one event.
     pub(crate) fn emit(&self, event: LineEvent) {
         log(&event);
+        if let Some((code, words)) = alarm(&event) {
+            let now = self.clock.mono();
+            let times = lock(&self.alarms).on(now, code);
+            if let Some(times) = times {
+                warn!(code, times, "{words}");
+            }
+        }
         self.count(&event);
         if let LineEvent::Listening(at) = event {
             self.local_addr.send_replace(Some(at));
@@ -219,6 +229,31 @@ impl LineStatus {
     }
 }
 
+/// What a person should see although the line goes on by itself: its code and its words, never the
+/// content. It is told at most once a minute, since whoever is refused comes again.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "all other news is a step of a line's life, or too small to tell"
+)]
+fn alarm(event: &LineEvent) -> Option<(&'static str, String)> {
+    match event {
+        LineEvent::Note { note, .. } if note.is_alarm() => {
+            let words = match note.at {
+                0 => note.text.to_owned(),
+                at => format!("{} (at {at})", note.text),
+            };
+            Some((note.code, words))
+        }
+        LineEvent::Refused { peer, why } => {
+            Some((why.code(), format!("{peer} was refused: {why}")))
+        }
+        LineEvent::Lost { why, .. } if why.is_alarm() => {
+            Some((why.code(), format!("connection ended: {why}")))
+        }
+        _ => None,
+    }
+}
+
 fn log(event: &LineEvent) {
     match event {
         LineEvent::Opening { attempt } => debug!(attempt, "opening the port"),
@@ -238,7 +273,7 @@ fn log(event: &LineEvent) {
             info!(old, new, "a newer connection replaces the old one")
         }
         LineEvent::Refused { peer, why } => {
-            warn!(code = why.code(), %peer, "connection refused: {why}");
+            debug!(code = why.code(), %peer, "connection refused: {why}");
         }
         LineEvent::Read { connection, bytes } => trace!(connection, bytes, "read"),
         LineEvent::Written { connection, bytes } => trace!(connection, bytes, "written"),
@@ -251,6 +286,9 @@ fn log(event: &LineEvent) {
                 outcome = outcome_name(outcome),
                 "sending finished"
             );
+        }
+        LineEvent::Lost { connection, why } if why.is_alarm() => {
+            debug!(connection, code = why.code(), "connection ended: {why}");
         }
         LineEvent::Lost { connection, why } => {
             info!(connection, code = why.code(), "connection ended: {why}");

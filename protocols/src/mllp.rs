@@ -74,6 +74,9 @@ pub const NOTE_QUEUE_FULL: Note = Note::new("MLLP-0207", "own queue is full");
 /// A block longer than the limit.
 pub const NOTE_TOO_LONG: Note = Note::new("MLLP-0208", "block is longer than the limit");
 
+/// What people should see: replies not sent, limits passed.
+pub(crate) const ALARMS: &[Note] = &[NOTE_BAD_REPLY, NOTE_QUEUE_FULL, NOTE_TOO_LONG];
+
 /// Between the replies of one commit: what would stand between two blocks.
 const BETWEEN: [u8; 3] = [0x1C, 0x0D, 0x0B];
 

@@ -13,6 +13,8 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
+use crate::{astm::link, mllp};
+
 /// A monotonic instant in microseconds since an origin the caller chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(u64);
@@ -203,6 +205,13 @@ impl Note {
     /// A note without a position.
     pub const fn new(code: &'static str, text: &'static str) -> Self {
         Self { code, text, at: 0 }
+    }
+
+    /// Whether people should see it: something was refused, a limit was passed, or the peer never
+    /// took what it was to get. Everything else is a habit, or mends itself.
+    pub fn is_alarm(&self) -> bool {
+        let is_same = |alarm: &Self| alarm.code == self.code;
+        link::notes::ALARMS.iter().any(is_same) || mllp::ALARMS.iter().any(is_same)
     }
 
     /// The same note at a position.

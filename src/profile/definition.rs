@@ -79,6 +79,9 @@ pub struct Device {
     pub source: String,
     /// `standard`, `specification`, `trace`, `inferred` or `assumed`.
     pub confidence: String,
+    /// What the device writes in H.5 or MSH-3, the whole field; results under any other name are
+    /// held. Empty: every name is taken.
+    pub sender: Vec<Pattern>,
 }
 
 /// How such a device is usually connected; a line says what is true for it.

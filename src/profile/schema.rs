@@ -45,6 +45,7 @@ pub(super) struct Device {
     pub(super) protocol: Option<Text>,
     pub(super) source: Option<Text>,
     pub(super) confidence: Option<Text>,
+    pub(super) sender: Paths,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -52,6 +52,12 @@ impl Loader {
             protocol: self.protocol,
             source: text(&raw.source),
             confidence: text(&raw.confidence),
+            sender: raw
+                .sender
+                .0
+                .iter()
+                .map(|pattern| Pattern::new(pattern.get_ref()))
+                .collect(),
         })
     }
 

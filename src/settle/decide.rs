@@ -5,6 +5,7 @@ use crate::model::{Hold, HoldReason, Observation, ResultState, ResultStatus};
 use super::{
     SettleContext, clock,
     matching::{Current, Tube, TubeMatch},
+    name,
 };
 
 /// What was decided about one result.
@@ -17,8 +18,8 @@ pub(super) struct Decision {
     pub(super) supersedes: Option<i64>,
     /// Rows that it replaces when it is released.
     pub(super) replaces: Vec<i64>,
-    /// The device's clock deserves a note.
-    pub(super) has_clock_note: bool,
+    /// What deserves a look and holds nothing: `clock`, `name-differs`.
+    pub(super) notes: Vec<&'static str>,
 }
 
 impl Decision {
@@ -29,7 +30,7 @@ impl Decision {
             version: 1,
             supersedes: None,
             replaces: Vec::new(),
-            has_clock_note: false,
+            notes: Vec::new(),
         }
     }
 
@@ -118,7 +119,16 @@ fn decide_on_tube(
     if oddity == clock::Oddity::WrongYear {
         holds.push(Hold::new(HoldReason::ClockYear, ""));
     }
-    let has_clock_note = oddity != clock::Oddity::None;
+    let mut notes = Vec::new();
+    if oddity != clock::Oddity::None {
+        notes.push("clock");
+    }
+    if name::differs(
+        observation.patient.name.expose(),
+        tube.patient.fields.expose(),
+    ) {
+        notes.push("name-differs");
+    }
     let Some(test) = observation.test.as_deref() else {
         if holds.is_empty() {
             holds.push(Hold::new(
@@ -128,7 +138,7 @@ fn decide_on_tube(
         }
         return Decision {
             holds,
-            has_clock_note,
+            notes,
             ..Decision::plain(ResultState::Held)
         };
     };
@@ -138,7 +148,7 @@ fn decide_on_tube(
         } else if !context.site.posts_extras(host) {
             return Decision {
                 holds,
-                has_clock_note,
+                notes,
                 ..Decision::plain(ResultState::Kept)
             };
         }
@@ -150,7 +160,7 @@ fn decide_on_tube(
     }
     let versions = Versions::of(tube, test, observation);
     Decision {
-        has_clock_note,
+        notes,
         ..versions.decide(observation, holds)
     }
 }

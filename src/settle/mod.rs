@@ -8,6 +8,7 @@ mod clock;
 mod decide;
 mod key;
 mod matching;
+mod name;
 mod rows;
 mod unordered;
 

@@ -142,12 +142,13 @@ impl NewResult {
             ObservationKind::Control => "control",
             ObservationKind::Calibration => "calibration",
         };
-        let detail = if decision.has_clock_note {
-            let mut noted = observation.clone();
-            noted.notes.push("clock".to_owned());
-            json(&noted)?
-        } else {
+        let detail = if decision.notes.is_empty() {
             json(observation)?
+        } else {
+            let mut noted = observation.clone();
+            let notes = decision.notes.iter().map(|note| (*note).to_owned());
+            noted.notes.extend(notes);
+            json(&noted)?
         };
         let is_decided = !matches!(decision.state, ResultState::Held | ResultState::Waiting);
         let params = vec![

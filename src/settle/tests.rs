@@ -281,7 +281,10 @@ impl Order {
     fn entries(&self) -> (PatientEntry, OrderEntry) {
         let patient = PatientEntry {
             identifiers: vec![identifier(self.patient)],
-            fields: Private::new(Fields::from([(3, self.patient.to_owned())])),
+            fields: Private::new(Fields::from([
+                (3, self.patient.to_owned()),
+                (5, "TRẦN^BÌNH^THỊ".to_owned()),
+            ])),
             birth: Private::new("19800312".to_owned()),
             sex: "F".to_owned(),
         };
@@ -463,6 +466,32 @@ fn another_patient_id_birth_date_or_sex_is_held_and_a_missing_one_is_not() {
             ..wbc("6.4")
         });
         assert_eq!(lab.shown("T1"), expected);
+    }
+}
+
+#[test]
+fn another_name_is_noted_and_holds_nothing() {
+    for (name, noted) in [("TRAN^BINH THI", false), ("", false), ("LE^BINH^THI", true)] {
+        let mut lab = Lab::new();
+        lab.order(&CBC);
+        lab.result(Observation {
+            patient: PatientSeen {
+                ids: vec![Private::new("MRN1".to_owned())],
+                name: Private::new(name.to_owned()),
+                ..Default::default()
+            },
+            ..wbc("6.4")
+        });
+        assert_eq!(lab.shown("T1"), "6.4 released v1\n", "{name}");
+        let rows = lab.work(|db| of_barcode(db, "T1"));
+        let notes: Vec<&str> = rows[0]
+            .observation
+            .notes
+            .iter()
+            .map(String::as_str)
+            .collect();
+        let expected: &[&str] = if noted { &["name-differs"] } else { &[] };
+        assert_eq!(notes, expected, "{name}");
     }
 }
 

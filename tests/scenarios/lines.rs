@@ -4,6 +4,7 @@ use std::{fs::File, sync::Arc, time::Duration};
 
 use labwire_drivers::LostReason;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
@@ -131,5 +132,50 @@ async fn what_happens_on_a_line_is_logged_once_with_its_name() {
     );
     assert_eq!(told, named);
     assert_eq!(log.with(&["listening"]).len(), 2, "{}", log.text());
+    bridge.stop().await;
+}
+
+const ENQ: &[u8] = b"\x05";
+const ACK: u8 = 0x06;
+const NAK: u8 = 0x15;
+
+/// Says it on the wire; gives the reply, one byte.
+async fn say(device: &mut TcpStream, bytes: &[u8]) -> u8 {
+    device.write_all(bytes).await.expect("the line is open");
+    let reply = timeout(PATIENCE, device.read_u8()).await;
+    reply.expect("no reply").expect("the line is open")
+}
+
+#[tokio::test]
+async fn a_frame_beyond_the_limit_is_told_with_its_code_and_without_its_content() {
+    let log = Log::open();
+    let site = Site::new(
+        "[[instrument]]\nid = \"one\"\nprofile = \"generic/astm\"\nport = \"tcp-listen://127.0.0.1:0\"\n",
+    );
+    let bridge = site.start().await;
+    let at = bridge.address("one").await.expect("it listens");
+    let mut device = TcpStream::connect(at).await.expect("it accepts");
+    let mut frame = b"\x021".to_vec();
+    frame.extend(b"SECRET".repeat(22_000));
+    frame.extend(b"\x0300\r\n");
+    assert_eq!(say(&mut device, ENQ).await, ACK);
+    for _ in 0..3 {
+        assert_eq!(say(&mut device, &frame).await, NAK);
+    }
+    let notes = || bridge.lines["one"].status().notes;
+    bridge
+        .until("all three are counted", || {
+            notes().get("ASTM-0109") == Some(&3)
+        })
+        .await;
+    let told = log.with(&["ASTM-0109"]);
+    let [told] = told.as_slice() else {
+        panic!("once, not {}: {}", told.len(), log.text());
+    };
+    for words in ["WARN", "line=one}", "times=1", "longer than the limit"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!log.text().contains("SECRET"), "{}", log.text());
+    drop(device);
     bridge.stop().await;
 }

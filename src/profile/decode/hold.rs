@@ -19,12 +19,20 @@ pub(super) fn undecodable() -> Hold {
     )
 }
 
+/// What is known of the message as a whole.
+pub(super) struct Whole {
+    /// Its end came.
+    pub(super) is_complete: bool,
+    /// It names another device than the line's: the name, as sent.
+    pub(super) stranger: Option<String>,
+}
+
 /// Gives every observation its holds, in [`HOLD_ORDER`].
 pub(super) fn finish(
     line: &LineProfile,
     catalogue: Option<&dyn Catalogue>,
     entries: Vec<Entry>,
-    is_whole: bool,
+    whole: &Whole,
 ) -> Vec<Item> {
     let replicates = replicates(&entries);
     let taints: BTreeMap<usize, String> = entries
@@ -38,13 +46,16 @@ pub(super) fn finish(
             let mut item = entry.item;
             if let Item::Observation(observation) = &mut item {
                 let mut holds = std::mem::take(&mut observation.holds);
-                if !is_whole {
+                if !whole.is_complete {
                     holds.push(Hold::new(
                         HoldReason::Incomplete,
                         "no end record or segment",
                     ));
                 }
                 if observation.kind == ObservationKind::Patient {
+                    let stranger = whole.stranger.as_deref();
+                    let other = |name| Hold::new(HoldReason::AmbiguousSender, name);
+                    holds.extend(stranger.map(other));
                     holds.extend(of_value(line, observation));
                     holds.extend(of_unit(line, catalogue, observation));
                     holds.extend(of_test(line, catalogue, observation));

@@ -13,7 +13,7 @@ use labwire_protocols::wire::Note;
 
 use self::context::Context;
 use super::{
-    LineProfile, Protocol,
+    Device, LineProfile, Protocol,
     line::Catalogue,
     rows::{Role, Row, Rows, shorten, show},
 };
@@ -64,7 +64,11 @@ pub fn decode(
     decoder.close_order();
     let is_whole = is_complete && rows.is_whole;
     let sender = decoder.context.first_sender(protocol);
-    let mut items = hold::finish(line, catalogue, decoder.entries, is_whole);
+    let whole = hold::Whole {
+        is_complete: is_whole,
+        stranger: stranger(&line.profile.device, &rows.rows),
+    };
+    let mut items = hold::finish(line, catalogue, decoder.entries, &whole);
     if let Some((why, span)) = rows.refused {
         items.push(Item::Incomplete(Incomplete { why, span }));
     }
@@ -73,6 +77,27 @@ pub fn decode(
         notes: rows.notes,
         sender,
     }
+}
+
+/// The name of a device that is not this line's, where the profile says what its device writes. A
+/// message that names nobody is a stranger's too: nothing says whose it is.
+fn stranger(device: &Device, rows: &[Row<'_>]) -> Option<String> {
+    if device.sender.is_empty() {
+        return None;
+    }
+    let headers = rows.iter().filter(|row| row.role == Role::Header);
+    headers
+        .map(|row| sender_of(row, device.protocol))
+        .find(|name| !device.sender.iter().any(|own| own.is_match(name)))
+        .map(|name| shorten(&name))
+}
+
+/// H.5 or MSH-3, the whole field.
+fn sender_of(header: &Row<'_>, protocol: Protocol) -> String {
+    show(header.field(match protocol {
+        Protocol::Astm => 5,
+        Protocol::Hl7 => 3,
+    }))
 }
 
 fn has_end(raw: &[u8]) -> bool {
@@ -393,11 +418,14 @@ const PATIENT_FIELDS: usize = 35;
 
 impl Context<'_> {
     fn first_sender(&self, protocol: Protocol) -> String {
-        let sender = match protocol {
-            Protocol::Astm => self.row("H").map(|row| row.field(5)),
-            Protocol::Hl7 => self.row("MSH").map(|row| row.field(3)),
+        let name = match protocol {
+            Protocol::Astm => "H",
+            Protocol::Hl7 => "MSH",
         };
-        sender.map(show).unwrap_or_default()
+        let header = self.row(name);
+        header
+            .map(|row| sender_of(row, protocol))
+            .unwrap_or_default()
     }
 }
 
@@ -405,6 +433,7 @@ impl Context<'_> {
 /// first, what is wrong with the laboratory's own tables last.
 const HOLD_ORDER: &[HoldReason] = &[
     HoldReason::Incomplete,
+    HoldReason::AmbiguousSender,
     HoldReason::NoSpecimen,
     HoldReason::Undecodable,
     HoldReason::StatusX,

@@ -636,3 +636,49 @@ fn link_settings_reach_the_machines() {
     assert_eq!(profile.profile().link.mllp().reply_timeout.as_millis(), 7);
     assert_eq!(profile.profile().device.protocol, Protocol::Astm);
 }
+
+#[test]
+fn a_message_of_another_device_is_held_where_the_profile_names_its_own() {
+    let holds_of = |line: &crate::profile::LineProfile, message: &str| -> Vec<String> {
+        let decoded = decode_text(line, message);
+        let holds = observations(&decoded)
+            .into_iter()
+            .flat_map(|one| &one.holds);
+        holds
+            .map(|hold| format!("{} {}", hold.reason.code(), hold.detail))
+            .collect()
+    };
+    let own = "[device]\nsender = [\"ACME-#^*\", \"ACME\"]";
+    let line = line_of(&RULES.replacen("[device]", own, 1));
+    let check = |sender: &str, expected: &[&str]| {
+        let message = format!(
+            "H|\\^&|||{sender}\rP|1\rO|1|1\rR|1|^^^GLU|5.1|mmol/L\rL|1|N\r\
+             H|\\^&|||ACME\rO|1|QC1\rR|1|^^^GLU|5.1|mmol/L\rL|1|N\r"
+        );
+        assert_eq!(holds_of(&line, &message), expected, "{sender}");
+    };
+    check("ACME-2^1.4^777", &[]);
+    check("ACME", &[]);
+    check("ACME-X^1.4", &["ambiguous-sender ACME-X^1.4"]);
+    check("acme", &["ambiguous-sender acme"]);
+    check("", &["ambiguous-sender "]);
+    // Without the key nobody is asked who he is.
+    let message = "H|\\^&|||OTHER\rP|1\rO|1|1\rR|1|^^^GLU|5.1|mmol/L\rL|1|N\r";
+    assert_eq!(holds_of(&line_of(RULES), message), [""; 0]);
+
+    let hl7 = line_of(
+        "[device]\nprotocol = \"hl7\"\nsender = \"BC-5000\"\n[specimen]\nid = \"OBR-3.1\"\n\
+         [result]\ncode = \"OBX-3.1\"\nvalue = \"OBX-5\"\n[[test]]\ncode = \"WBC\"\ntest = \"WBC\"\n",
+    );
+    for (sender, expected) in [("BC-5000", 0), ("BC-6800", 1)] {
+        let message = format!(
+            "MSH|^~\\&|{sender}|LAB|||20260310||ORU^R01|1|P|2.3.1\rOBR|1||7\r\
+             OBX|1|NM|WBC||6.4||||||F\r"
+        );
+        let holds = holds_of(&hl7, &message);
+        let count = holds
+            .iter()
+            .filter(|hold| hold.starts_with("ambiguous-sender"));
+        assert_eq!(count.count(), expected, "{sender}: {holds:?}");
+    }
+}

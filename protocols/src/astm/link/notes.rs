@@ -122,3 +122,29 @@ notes! {
     /// At: how often it was interrupted.
     INTERRUPTS_EXHAUSTED = "ASTM-0155", "message given up: peer interrupted it too often";
 }
+
+/// What people should see: frames and messages refused, limits passed, lines fought for in vain.
+pub const ALARMS: &[Note] = &[
+    CHECKSUM_REFUSED,
+    NUMBER_REFUSED,
+    WRONG_REPEAT,
+    CONTROL_REFUSED,
+    FRAME_TOO_LONG,
+    FRAME_CUT,
+    MESSAGE_TOO_LONG,
+    RECORD_TOO_LONG,
+    SESSION_TOO_LONG,
+    ENQ_BUSY,
+    COMMIT_LATE,
+    COMMIT_FAILED,
+    COMMIT_CONFLICT,
+    DETACHED_FAILED,
+    INBOX_OVERFLOW,
+    ENQ_EXHAUSTED,
+    SENDS_EXHAUSTED,
+    REPLY_TIMEOUT,
+    QUEUE_FULL,
+    UNSENDABLE,
+    EXPIRED,
+    INTERRUPTS_EXHAUSTED,
+];

@@ -185,3 +185,27 @@ fn every_note_is_explained() {
         .count();
     assert_eq!(rows, codes.len(), "a row without a note");
 }
+
+#[test]
+fn what_is_refused_or_given_up_is_an_alarm_and_a_habit_is_none() {
+    use crate::astm::link::notes;
+    let is_wrong = |text: &str| {
+        ["refused", "given up", "the store", "dropped: its time"]
+            .iter()
+            .any(|words| text.contains(words))
+    };
+    for note in notes::ALL.iter().filter(|note| is_wrong(note.text)) {
+        assert!(note.at(7).is_alarm(), "{}: {}", note.code, note.text);
+    }
+    for note in [
+        notes::REPEAT,
+        notes::KEEPALIVE,
+        notes::LF_SEPARATED,
+        notes::CONTENTION,
+        notes::NUMBER_TOLERATED,
+        crate::mllp::NOTE_ACCEPTED,
+    ] {
+        assert!(!note.is_alarm(), "{}: {}", note.code, note.text);
+    }
+    assert!(crate::mllp::NOTE_TOO_LONG.is_alarm());
+}
