@@ -319,28 +319,6 @@ fn what_the_start_would_refuse_is_told() {
 }
 
 #[test]
-fn what_the_start_would_refuse_is_told() {
-    for url in [
-        "postgres://me@db/x",
-        "postgresql://me@db/x",
-        "sqlite:",
-        "sqlite::memory:",
-    ] {
-        check(&format!("[store]\nurl = \"{url}\""), &["CONF-0211"]);
-    }
-    check(
-        "[store]\nurl = \"postgres://me:secret@db/x\"",
-        &["CONF-0211", "CONF-0212"],
-    );
-    let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
-    check(&format!("{https}results = \"https://a/x\""), &["CONF-0203"]);
-    check(
-        &format!("{https}orders = \"https://a/x\"\nresults = \"http://a/x\""),
-        &["CONF-0203"],
-    );
-}
-
-#[test]
 fn what_two_open_at_one_address_is_told() {
     let second = INSTRUMENT.replace("xn-1", "xn-2");
     check(&format!("{INSTRUMENT}{second}"), &["CONF-0202"]);
