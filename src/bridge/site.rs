@@ -53,7 +53,7 @@ impl Site {
             .filter_map(|instrument| {
                 let profile = library.get(&instrument.profile)?;
                 let zone = lab.timezone_of(instrument);
-                let settings = LineSettings::of(instrument, zone.clone());
+                let settings = LineSettings::of(instrument, zone.clone(), &catalogue);
                 let id = instrument.id.to_string();
                 let line = LineSite {
                     is_told: is_told(profile, instrument.orders),
@@ -67,7 +67,7 @@ impl Site {
             .collect();
         let catalogue = Some(catalogue).filter(|catalogue| !catalogue.is_empty());
         let laboratory = Laboratory {
-            measured: measured(lab, &lines, catalogue.is_some()),
+            measured: measured(lab, catalogue.is_some()),
             catalogue,
             zone: lab.lab.zone(),
             specimen_age_max: i64::from(lab.lab.specimen_days) * DAY,
@@ -105,11 +105,7 @@ fn is_told(profile: &Profile, orders: Orders) -> bool {
 
 /// Test ids that some line gives without the catalogue: with one, only its own tests count; `None`
 /// when a line passes every code.
-fn measured(
-    lab: &LabConfig,
-    lines: &BTreeMap<String, Arc<LineSite>>,
-    has_catalogue: bool,
-) -> Option<Vec<String>> {
+fn measured(lab: &LabConfig, has_catalogue: bool) -> Option<Vec<String>> {
     if lab
         .instruments
         .iter()
@@ -124,13 +120,7 @@ fn measured(
         .instruments
         .iter()
         .flat_map(|instrument| &instrument.tests);
-    let by_profile = lines
-        .values()
-        .flat_map(|line| line.profile.profile().tests.iter());
-    let ids = by_site
-        .map(|(_, test)| test.value.clone())
-        .chain(by_profile.map(|rule| rule.test.clone()));
-    Some(ids.collect())
+    Some(by_site.map(|(_, test)| test.value.clone()).collect())
 }
 
 impl SiteRules for Site {
@@ -183,6 +173,19 @@ mod tests {
         let loaded = loaded.expect("a configuration without problems");
         let (library, _) = Library::load(None);
         Site::new(&loaded.lab, Arc::new(loaded.catalogue), &library)
+    }
+
+    #[test]
+    fn without_a_catalogue_a_site_offers_and_orders_only_what_its_lines_map() {
+        let instrument = "[[instrument]]\nid = \"xn\"\nprofile = \"sysmex/xn\"\n\
+                          port = \"tcp-listen://127.0.0.1:5001\"\n";
+        let bare = site(instrument);
+        assert_eq!(bare.laboratory.measured, Some(Vec::new()));
+        assert!(bare.lines["xn"].profile.codes_of("WBC").is_empty());
+        let mapped = site(&format!("{instrument}tests = {{ \"WBC\" = \"BC\" }}\n"));
+        assert_eq!(mapped.laboratory.measured, Some(vec!["BC".to_owned()]));
+        assert_eq!(mapped.lines["xn"].profile.codes_of("BC"), ["WBC"]);
+        assert!(mapped.lines["xn"].profile.codes_of("RBC").is_empty());
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
     let file = File::new(&lab.source);
     let mut told = BTreeSet::new();
     for instrument in &lab.instruments {
-        let Some(line) = site::line_profile(lab, instrument, library) else {
+        let Some(line) = site::line_profile(loaded, instrument, library) else {
             continue;
         };
         check_framing(line.profile(), &instrument.port, &file);

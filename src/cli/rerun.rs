@@ -57,8 +57,7 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
                 continue;
             };
             let instrument = loaded.lab.instrument(&message.line);
-            let line =
-                instrument.and_then(|one| site::line_profile(&loaded.lab, one, &files.library));
+            let line = instrument.and_then(|one| site::line_profile(loaded, one, &files.library));
             let Some(line) = line else {
                 unknown += u64::from(!is_of_host(&message.line, &loaded.lab));
                 continue;

@@ -10,7 +10,7 @@ use labwire_protocols::charset::Charset;
 use super::failure::Failure;
 use crate::{
     config::{
-        self, Instrument, LabConfig, Loaded, Problems, Seams,
+        self, Instrument, Loaded, Problems, Seams,
         endpoint::{Endpoint as Understood, EndpointKind},
     },
     profile::{Library, LineProfile, LineSettings},
@@ -154,10 +154,11 @@ fn read_endpoint(text: &str) -> Result<Understood, String> {
 
 /// What a line's device says, read with the settings of its site; `None` without its profile.
 pub fn line_profile(
-    lab: &LabConfig,
+    loaded: &Loaded,
     instrument: &Instrument,
     library: &Library,
 ) -> Option<LineProfile> {
-    let settings = LineSettings::of(instrument, lab.timezone_of(instrument));
+    let zone = loaded.lab.timezone_of(instrument);
+    let settings = LineSettings::of(instrument, zone, &loaded.catalogue);
     Some(library.get(&instrument.profile)?.for_line(settings))
 }

@@ -28,6 +28,9 @@ pub struct LineSettings {
     pub unmapped: Unmapped,
     /// Instrument code = catalogue test; goes before the profile's own table.
     pub tests: BTreeMap<String, String>,
+    /// The site has no catalogue, so that no mapping of the profile is active: what a code means
+    /// there, the site has said in `tests`, or the code passes as it is.
+    pub has_own_tests_alone: bool,
     /// The zone of the device's clock; without one, its times stay texts.
     pub zone: Option<TimeZone>,
 }
@@ -50,8 +53,8 @@ pub trait Catalogue {
 }
 
 impl LineSettings {
-    /// What `lab.toml` says of an instrument whose clock runs in `zone`.
-    pub fn of(instrument: &Instrument, zone: TimeZone) -> Self {
+    /// What `lab.toml` says of an instrument whose clock runs in `zone`, at a site with these tests.
+    pub fn of(instrument: &Instrument, zone: TimeZone, tests: &crate::config::Catalogue) -> Self {
         let pair =
             |(code, test): &(At<String>, At<String>)| (code.value.clone(), test.value.clone());
         Self {
@@ -62,6 +65,7 @@ impl LineSettings {
                 .and_then(|label| Charset::from_label(label)),
             unmapped: instrument.unmapped.value,
             tests: instrument.tests.iter().map(pair).collect(),
+            has_own_tests_alone: tests.is_empty(),
             zone: Some(zone),
         }
     }
@@ -120,9 +124,12 @@ impl LineProfile {
         let pass = || {
             (self.settings.unmapped == Unmapped::Pass && !code.is_empty()).then(|| code.to_owned())
         };
-        by_site
-            .or_else(|| rule.map(|rule| rule.test.clone()))
-            .or_else(pass)
+        by_site.or_else(|| self.of_profile(rule?)).or_else(pass)
+    }
+
+    /// What the profile maps the code to, where its mappings are active.
+    fn of_profile(&self, rule: &TestRule) -> Option<String> {
+        (!self.settings.has_own_tests_alone).then(|| rule.test.clone())
     }
 
     /// The profile's entry for a code; one with qualifiers goes before one without.
@@ -144,16 +151,11 @@ impl LineProfile {
         let by_site = site
             .iter()
             .filter(|(_, own)| *own == test)
-            .map(|(code, _)| self.profile.result.ordered(code).to_owned());
-        let by_profile = self
-            .profile
-            .tests
-            .iter()
-            .filter(|rule| rule.test == test && !site.contains_key(&rule.code));
-        let by_profile = by_profile.map(|rule| {
-            let usual = || self.profile.result.ordered(&rule.code).to_owned();
-            rule.order.clone().unwrap_or_else(usual)
+            .map(|(code, _)| self.ordered(code, self.rule(code, &[])));
+        let by_profile = self.profile.tests.iter().filter(|rule| {
+            self.of_profile(rule).as_deref() == Some(test) && !site.contains_key(&rule.code)
         });
+        let by_profile = by_profile.map(|rule| self.ordered(&rule.code, Some(rule)));
         let mut codes: Vec<String> = Vec::new();
         for code in by_site.chain(by_profile) {
             if !code.is_empty() && !codes.contains(&code) {
@@ -176,6 +178,13 @@ impl LineProfile {
         let tests = self.settings.tests.values().chain(by_profile);
         let done = tests.filter(|test| !self.codes_of(test).is_empty());
         Some(done.cloned().collect())
+    }
+
+    /// What an order says to get results of a code, whoever mapped it.
+    fn ordered(&self, code: &str, rule: Option<&TestRule>) -> String {
+        let usual = || self.profile.result.ordered(code).to_owned();
+        rule.and_then(|rule| rule.order.clone())
+            .unwrap_or_else(usual)
     }
 
     /// Whether the catalogue's units can be met: a mapped test that has a unit there, and whose

@@ -115,8 +115,8 @@ class Log:
             for event in list(self.events):
                 fields = event.get("fields", {})
                 is_it = event.get("span", {}).get("line") == line
-                if is_it and fields.get("message") == "listening" and "address" in fields:
-                    return int(fields["address"].rsplit(":", 1)[1])
+                if is_it and fields.get("message") == "listening" and "at" in fields:
+                    return int(fields["at"].rsplit(":", 1)[1])
             return None
 
         return until(f"{line} listens", look)

@@ -1,6 +1,6 @@
 //! A small hospital for one test: a bridge in this process, devices and a HIS of the simulators.
 
-use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use labwire::{
     bridge::{Running, Setup, start},
@@ -90,6 +90,18 @@ impl Drop for His {
     fn drop(&mut self) {
         self.cancel.cancel();
     }
+}
+
+/// Every code of a built-in profile as a site without a catalogue maps it: a line of `lab.toml`.
+pub fn tests(profile: &str) -> String {
+    let (library, _) = Library::load(None);
+    let profile = library.get(profile).expect("a built-in profile");
+    let rules = profile.tests.iter();
+    let mapped: BTreeMap<_, _> = rules.map(|rule| (&rule.code, &rule.test)).collect();
+    let pairs = mapped
+        .iter()
+        .map(|(code, test)| format!("{code:?} = {test:?}"));
+    format!("tests = {{ {} }}", pairs.collect::<Vec<_>>().join(", "))
 }
 
 /// One form: patient `PN<barcode>`, items numbered after the barcode.

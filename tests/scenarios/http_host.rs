@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{hospital::Site, wire_to_his::astm};
+use crate::{
+    hospital::{Site, tests},
+    wire_to_his::astm,
+};
 
 /// What the HIS holds: posted results by control id, posted answers, how often it refused.
 #[derive(Clone, Default)]
@@ -115,7 +118,9 @@ poll_s = 1
 id = "xn-1"
 profile = "sysmex/xn"
 port = "tcp-listen://127.0.0.1:0"
-"#
+{}
+"#,
+        tests("sysmex/xn")
     ));
     let bridge = site.start().await;
     bridge

@@ -22,7 +22,7 @@ use labwire_sims::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    hospital::{His, ZONE, patient, request},
+    hospital::{His, ZONE, patient, request, tests},
     scripted::Script,
 };
 
@@ -80,6 +80,8 @@ impl Lines {
     /// The file of the site.
     pub fn lab(&self, results: &str) -> String {
         let [orders, xn, access, bc, astm, hl7] = self.0;
+        let [xn_tests, access_tests, bc_tests] =
+            ["sysmex/xn", "beckman/access2", "mindray/bc-5000"].map(tests);
         format!(
             r#"
 [[host]]
@@ -94,17 +96,20 @@ retry_longest_s = 1
 id = "xn-1"
 profile = "sysmex/xn"
 port = "tcp-listen://127.0.0.1:{xn}"
+{xn_tests}
 
 [[instrument]]
 id = "access-1"
 profile = "beckman/access2"
 port = "tcp-listen://127.0.0.1:{access}"
 durability = "message"
+{access_tests}
 
 [[instrument]]
 id = "bc-1"
 profile = "mindray/bc-5000"
 port = "mllp-listen://127.0.0.1:{bc}"
+{bc_tests}
 
 [[instrument]]
 id = "astm-1"

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
-    hospital::{Bridge, His, Site, ZONE},
+    hospital::{Bridge, His, Site, ZONE, tests},
 };
 
 fn setup(name: &str) -> Setup {
@@ -68,6 +68,7 @@ const FORMS: [(&str, &[&str]); 3] = [
 ];
 
 fn site(results: &str, pty: &str) -> Site {
+    let [xn, access, bc] = ["sysmex/xn", "beckman/access2", "mindray/bc-5000"].map(tests);
     Site::new(&format!(
         r#"
 [[host]]
@@ -79,16 +80,19 @@ results = "{results}"
 id = "xn-1"
 profile = "sysmex/xn"
 port = "tcp-listen://127.0.0.1:0"
+{xn}
 
 [[instrument]]
 id = "access-1"
 profile = "beckman/access2"
 port = "serial://{pty}"
+{access}
 
 [[instrument]]
 id = "bc-1"
 profile = "mindray/bc-5000"
 port = "mllp-listen://127.0.0.1:0"
+{bc}
 "#
     ))
 }

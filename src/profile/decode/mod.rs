@@ -34,8 +34,8 @@ pub struct Decoded {
 }
 
 /// Reads `raw`: the records of one ASTM message, or one HL7 message, without frames. `is_complete`
-/// is false when the line broke before its end. Without a catalogue every mapping of the profile
-/// counts; with one, only tests that it has.
+/// is false when the line broke before its end. With a catalogue only tests that it has count; without
+/// one, those that the line's settings leave active.
 pub fn decode(
     line: &LineProfile,
     catalogue: Option<&dyn Catalogue>,

@@ -606,7 +606,7 @@ fn an_instrument_of_lab_toml_becomes_the_settings_of_its_line() {
     let (loaded, _) = crate::config::load(&path, &crate::config::Seams::default());
     let loaded = loaded.expect("readable");
     let instrument = loaded.lab.instruments.first().expect("one instrument");
-    let settings = LineSettings::of(instrument, jiff::tz::TimeZone::UTC);
+    let settings = LineSettings::of(instrument, jiff::tz::TimeZone::UTC, &loaded.catalogue);
     assert_eq!(
         (settings.line.as_str(), settings.unmapped),
         ("xn-1", Unmapped::Pass)
@@ -681,4 +681,57 @@ fn a_message_of_another_device_is_held_where_the_profile_names_its_own() {
             .filter(|hold| hold.starts_with("ambiguous-sender"));
         assert_eq!(count.count(), expected, "{sender}: {holds:?}");
     }
+}
+
+#[test]
+fn without_a_catalogue_only_codes_of_the_lines_tests_and_passed_ones_are_known() {
+    use super::profile;
+    let with = |tests: &[(&str, &str)], unmapped| {
+        profile("sysmex/xn").for_line(LineSettings {
+            unmapped,
+            has_own_tests_alone: true,
+            tests: tests
+                .iter()
+                .map(|(code, test)| ((*code).to_owned(), (*test).to_owned()))
+                .collect(),
+            ..LineSettings::default()
+        })
+    };
+    let check = |line: &crate::profile::LineProfile, expected: [(Option<&str>, &str); 2]| {
+        let message = "H|\\^&|||XN-550\rP|1\rO|1|||^^^^WBC|R|||||||||||||||||||F\r\
+                       R|1|^^^^WBC|6.45|10*3/uL||N||F\rR|2|^^^^RBC|4.7|10*6/uL||N||F\rL|1|N\r";
+        let decoded = decode_text(line, message);
+        let seen: Vec<_> = observations(&decoded)
+            .into_iter()
+            .map(|one| {
+                let unknown = one.holds.iter().map(|hold| hold.reason.code());
+                let unknown = unknown.filter(|code| *code == "unknown-test").collect();
+                (one.test.clone(), unknown)
+            })
+            .collect::<Vec<(_, String)>>();
+        let expected = expected.map(|(test, hold)| (test.map(str::to_owned), hold.to_owned()));
+        assert_eq!(seen, expected);
+    };
+    let none = with(&[], Unmapped::Hold);
+    check(&none, [(None, "unknown-test"), (None, "unknown-test")]);
+    assert!(none.codes_of("WBC").is_empty());
+    let one = with(&[("WBC", "BC")], Unmapped::Hold);
+    check(&one, [(Some("BC"), ""), (None, "unknown-test")]);
+    assert_eq!(one.codes_of("BC"), ["WBC"]);
+    // A mapping of the profile to the same test stays out.
+    let other = with(&[("RBC", "WBC")], Unmapped::Hold);
+    check(&other, [(None, "unknown-test"), (Some("WBC"), "")]);
+    assert_eq!(other.codes_of("WBC"), ["RBC"]);
+    let pass = with(&[], Unmapped::Pass);
+    check(&pass, [(Some("WBC"), ""), (Some("RBC"), "")]);
+}
+
+#[test]
+fn a_code_that_the_site_maps_is_ordered_as_its_profile_says() {
+    let line = super::profile("mindray/bc-5000").for_line(LineSettings {
+        has_own_tests_alone: true,
+        tests: BTreeMap::from([("WBC".to_owned(), "BC".to_owned())]),
+        ..LineSettings::default()
+    });
+    assert_eq!(line.codes_of("BC"), ["CBC"]);
 }
