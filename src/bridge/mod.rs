@@ -12,6 +12,7 @@ mod desk;
 mod device;
 mod host_line;
 mod http_courier;
+mod joined;
 mod orders;
 mod parser;
 mod run;

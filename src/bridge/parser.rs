@@ -23,6 +23,7 @@ use crate::{
 
 use super::{
     backlog::{Hand, Reply, Ways},
+    joined,
     orders::{self, Answered, Asked},
     site::{LineSite, Site},
 };
@@ -174,13 +175,17 @@ impl Parser {
 }
 
 /// A decoded message, ready to be settled.
-struct Work {
-    line: Arc<LineSite>,
-    message: i64,
+pub(super) struct Work {
+    pub(super) line: Arc<LineSite>,
+    pub(super) message: i64,
+    pub(super) raw: Bytes,
+    pub(super) is_complete: bool,
     received_at: i64,
     decoded: Result<Decoded, ()>,
     digest_input: Vec<u8>,
     queries: Vec<Query>,
+    /// What it ends: decided anew with it.
+    parts: Vec<joined::Part>,
 }
 
 /// What settling one message gave.
@@ -196,19 +201,51 @@ impl Work {
         self.decoded.is_ok() && self.queries.is_empty()
     }
 
-    /// For settling, if it could be read.
-    fn message<'a>(&'a self, site: &'a Site, now: i64) -> Option<settle::Message<'a>> {
-        let items = &self.decoded.as_ref().ok()?.items;
-        let context = SettleContext {
-            message: self.message,
-            line: &self.line.id,
-            received_at: self.received_at,
-            now,
-            specimen_age_max: site.laboratory.specimen_age_max,
-            digest_input: &self.digest_input,
-            site,
+    /// Its device may go on with the message before it.
+    fn may_go_on(&self) -> bool {
+        self.line.profile.profile().specimen.restarts_at_record
+    }
+
+    /// For settling: the parts that it ends, and itself; nothing if it could not be read.
+    fn messages<'a>(&'a self, site: &'a Site, now: i64) -> Vec<settle::Message<'a>> {
+        let Ok(decoded) = &self.decoded else {
+            return Vec::new();
         };
-        Some(settle::Message { context, items })
+        let of = |message, received_at, items| {
+            let context = SettleContext {
+                message,
+                line: &self.line.id,
+                received_at,
+                now,
+                specimen_age_max: site.laboratory.specimen_age_max,
+                digest_input: &self.digest_input,
+                site,
+            };
+            settle::Message { context, items }
+        };
+        let parts = self.parts.iter();
+        parts
+            .map(|part| of(part.message, part.received_at, part.items.as_slice()))
+            .chain([of(self.message, self.received_at, &decoded.items)])
+            .collect()
+    }
+
+    /// The same message, read as one with the parts that it goes on with, if it does.
+    fn joined(&self, db: &mut dyn Db, site: &Site, now: i64) -> Result<Option<Self>, StoreError> {
+        let Some(whole) = joined::whole(db, site, self, now)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            line: Arc::clone(&self.line),
+            message: self.message,
+            raw: self.raw.clone(),
+            is_complete: self.is_complete,
+            received_at: self.received_at,
+            decoded: Ok(whole.decoded),
+            digest_input: whole.digest_input,
+            queries: whole.queries,
+            parts: whole.parts,
+        }))
     }
 }
 
@@ -411,14 +448,17 @@ fn read(site: &Site, job: &Job) -> Work {
     Work {
         line: Arc::clone(&job.line),
         message: job.message,
+        raw: job.raw.clone(),
+        is_complete: job.is_complete,
         received_at: job.received_at,
         decoded,
         digest_input,
         queries,
+        parts: Vec::new(),
     }
 }
 
-fn queries_of(decoded: &Decoded) -> Vec<Query> {
+pub(super) fn queries_of(decoded: &Decoded) -> Vec<Query> {
     let query = |item: &Item| match item {
         Item::Query(query) => Some(query.clone()),
         Item::Observation(_) | Item::Device(_) | Item::Incomplete(_) => None,
@@ -440,12 +480,17 @@ fn settle_works(
     let fresh = journal::unparsed_of(db, &ids)?;
     let is_fresh = |work: &Work| fresh.contains(&work.message);
     let belong = |one: &Work, next: &Work| {
-        let both_tell = one.only_tells() && next.only_tells();
+        let both_tell = one.only_tells() && next.only_tells() && !next.may_go_on();
         is_fresh(one) == is_fresh(next) && (both_tell || !is_fresh(one))
     };
     let mut done = Vec::with_capacity(works.len());
     for group in works.chunk_by(belong) {
         if group.first().is_some_and(is_fresh) {
+            let joined = match group {
+                [one] if one.may_go_on() => one.joined(db, site, now)?,
+                _ => None,
+            };
+            let group = joined.as_ref().map_or(group, std::slice::from_ref);
             done.extend(settle_group(db, site, group, now, run)?);
         } else {
             // It was answered then.
@@ -467,7 +512,7 @@ fn settle_group(
 ) -> Result<Vec<Done>, StoreError> {
     let messages: Vec<settle::Message<'_>> = group
         .iter()
-        .filter_map(|work| work.message(site, now))
+        .flat_map(|work| work.messages(site, now))
         .collect();
     let mut settled = settle::settle_all(db, &messages)?.into_iter();
     let mut outcomes = Vec::with_capacity(messages.len());
@@ -478,7 +523,13 @@ fn settle_group(
             all_done.push(Done::faulty());
             continue;
         };
-        let settled = settled.next().unwrap_or_default();
+        let mut of_parts = Settled::default();
+        for part in &work.parts {
+            let again = settled.next().unwrap_or_default();
+            part.note(db, work.message, again)?;
+            of_parts += again;
+        }
+        let own = settled.next().unwrap_or_default();
         let asked = Asked {
             line: &work.line,
             message: work.message,
@@ -488,8 +539,9 @@ fn settle_group(
         };
         let answered = orders::answer_queries(db, &asked, &work.queries)?;
         let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
-        let outcome = serde_json::json!({ "settled": settled, "notes": notes });
+        let outcome = serde_json::json!({ "settled": own, "notes": notes });
         outcomes.push((work.message, outcome.to_string()));
+        let settled = own + of_parts;
         all_done.push(Done { settled, answered });
     }
     journal::mark_parsed(db, &outcomes)?;

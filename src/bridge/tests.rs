@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     config::{self, Seams},
+    model::{HoldReason, ResultState},
     profile::Library,
     settle,
     store::{JournalEntry, Sql, Store, StoreError, StoreOptions, Turn},
@@ -70,12 +71,42 @@ port = "mllp-listen://127.0.0.1:0"
 id = "three"
 profile = "generic/astm"
 port = "tcp-listen://127.0.0.1:0"
+
+[[instrument]]
+id = "resumes"
+profile = "test/resumes"
+port = "tcp-listen://127.0.0.1:0"
+unmapped = "pass"
 "#;
         let path = folder.path().join("lab.toml");
         std::fs::write(&path, lab).expect("the folder is writable");
+        let profiles = folder.path().join("profiles");
+        std::fs::create_dir_all(profiles.join("test")).expect("the folder is writable");
+        let resumes = r#"
+[device]
+vendor = "Test"
+models = ["Resumes"]
+protocol = "astm"
+source = "invented"
+confidence = "assumed"
+
+[specimen]
+id = "O.3"
+restart = "record"
+
+[result]
+code = "R.3.4"
+value = "R.4"
+unit = "R.5"
+status = "R.9"
+completed = "R.13"
+"#;
+        let path_of_profile = profiles.join("test/resumes.toml");
+        std::fs::write(path_of_profile, resumes).expect("the folder is writable");
         let (loaded, _) = config::load(&path, &Seams::default());
         let loaded = loaded.expect("a configuration without problems");
-        let (library, _) = Library::load(None);
+        let (library, problems) = Library::load(Some(&profiles));
+        assert!(problems.is_empty());
         let site = Site::new(&loaded.lab, Arc::new(loaded.catalogue), &library);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -119,10 +150,14 @@ port = "tcp-listen://127.0.0.1:0"
     }
 
     fn job_of(&self, line: &str, n: u64, raw: String) -> Job {
+        self.part(line, n, &raw, true)
+    }
+
+    fn part(&self, line: &str, n: u64, raw: &str, is_complete: bool) -> Job {
         let received = Received {
             session: n,
-            bytes: raw.into_bytes().into(),
-            is_complete: true,
+            bytes: raw.as_bytes().to_vec().into(),
+            is_complete,
         };
         let entry = JournalEntry {
             line: line.to_owned(),
@@ -136,7 +171,7 @@ port = "tcp-listen://127.0.0.1:0"
             line: Arc::clone(&self.site.lines[line]),
             message,
             raw: received.bytes,
-            is_complete: true,
+            is_complete,
             received_at: 1_773_000_000_000_000,
             connection: Some(1),
             reply: None,
@@ -381,5 +416,93 @@ fn a_withdrawn_query_takes_back_the_answer_that_still_waits() {
     };
     assert_eq!(answer.len(), 1, "there is no order, and it is said");
     assert!(nothing.is_empty(), "{nothing:?}");
+    bench.runtime.block_on(bench.store.close());
+}
+
+/// What is stored of a tube: message, value, state, and whether it counts as incomplete.
+fn of_tube(bench: &Bench, barcode: &'static str) -> Vec<(i64, String, ResultState, bool)> {
+    let read = bench.store.read(move |db| settle::of_barcode(db, barcode));
+    let stored = bench.runtime.block_on(read).expect("the store works");
+    let rows = stored.into_iter().map(|one| {
+        let mut reasons = one.holds.iter().map(|hold| hold.reason);
+        let is_incomplete = reasons.any(|reason| reason == HoldReason::Incomplete);
+        (one.message, one.observation.text, one.state, is_incomplete)
+    });
+    rows.collect()
+}
+
+#[test]
+fn a_message_that_a_device_goes_on_with_in_the_middle_is_settled_as_one() {
+    use ResultState::{Replaced, Waiting};
+    let bench = Bench::new();
+    let (parser, workers) = bench.parser(8);
+    let one = "H|\\^&\rP|1\rO|1|TUBE\rR|1|^^^A|1|g/L\rR|2|^^^B|2";
+    let two = "H|\\^&\rP|1\rO|1|TUBE\rR|2|^^^B|22|g/L\r";
+    let three = "R|3|^^^C|3|g/L\rL|1|N\r";
+    let jobs = [(one, false), (two, false), (three, true)];
+    let mut ids = Vec::new();
+    // Together in one batch, as after an outage.
+    let mut made = Vec::new();
+    for (n, (raw, is_complete)) in (1..).zip(jobs) {
+        let job = bench.part("resumes", n, raw, is_complete);
+        ids.push(job.message);
+        made.push(job);
+    }
+    made.into_iter().for_each(|job| parser.submit(job));
+    bench.until_parsed();
+    let row = |part: usize, text: &str, state, is_incomplete| {
+        (ids[part], text.to_owned(), state, is_incomplete)
+    };
+    let mut found = of_tube(&bench, "TUBE");
+    found.sort_by_key(|(message, _, state, _)| (*message, *state == Waiting));
+    assert_eq!(
+        found,
+        [
+            row(0, "1", Replaced, true),
+            row(0, "1", Waiting, false),
+            row(1, "22", Replaced, true),
+            row(1, "22", Waiting, false),
+            row(2, "3", Waiting, false),
+        ]
+    );
+    // The whole message comes once more: nothing of it is new.
+    let again = "H|\\^&\rP|1\rO|1|TUBE\rR|1|^^^A|1|g/L\rR|2|^^^B|22|g/L\rR|3|^^^C|3|g/L\rL|1|N\r";
+    parser.submit(bench.part("resumes", 4, again, true));
+    bench.until_parsed();
+    let repeats = of_tube(&bench, "TUBE")
+        .into_iter()
+        .filter(|(_, _, state, _)| *state == ResultState::Repeat);
+    assert_eq!(repeats.count(), 3);
+    workers.stop();
+    let mut ledger = crate::ledger::Ledger::new(None, 1_773_000_100_000_000);
+    let read = bench.store.read(move |db| {
+        let page = ledger.next_page(db)?;
+        Ok(page.map(|page| page.findings))
+    });
+    let findings = bench.runtime.block_on(read).expect("the store works");
+    assert_eq!(
+        findings.as_deref(),
+        Some(&[][..]),
+        "the ledger knows all of it"
+    );
+    bench.runtime.block_on(bench.store.close());
+}
+
+#[test]
+fn the_next_tube_after_a_cut_does_not_end_the_one_before() {
+    let bench = Bench::new();
+    let (parser, workers) = bench.parser(8);
+    let cut = "H|\\^&\rP|1\rO|1|TUBE\rR|1|^^^A|1|g/L\r";
+    let next = "H|\\^&\rP|1\rO|1|OTHER\rR|1|^^^A|9|g/L\rL|1|N\r";
+    parser.submit(bench.part("resumes", 1, cut, false));
+    parser.submit(bench.part("resumes", 2, next, true));
+    bench.until_parsed();
+    workers.stop();
+    let states = |tube| -> Vec<bool> {
+        let rows = of_tube(&bench, tube).into_iter();
+        rows.map(|(_, _, _, is_incomplete)| is_incomplete).collect()
+    };
+    assert_eq!(states("TUBE"), [true]);
+    assert_eq!(states("OTHER"), [false]);
     bench.runtime.block_on(bench.store.close());
 }

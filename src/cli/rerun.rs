@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::LabConfig,
     model::{HoldReason, Item, ResultState},
-    profile::{self, Catalogue, Decoded, LineProfile, json_lines},
+    profile::{self, Catalogue, Decoded, Joined, LineProfile, json_lines},
     settle::{self, StoredResult},
     store::{
         Beside, Db, Sql, StoreError,
@@ -53,23 +53,28 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
         let Some(end) = ids.last() else { break };
         after = *end;
         for id in ids {
-            let Some((message, stored)) = store.read(|db| stored(db, id))? else {
+            let Some(kept) = store.read(|db| stored(db, id))? else {
                 continue;
             };
-            let instrument = loaded.lab.instrument(&message.line);
+            let instrument = loaded.lab.instrument(&kept.0.line);
             let line = instrument.and_then(|one| site::line_profile(loaded, one, &files.library));
             let Some(line) = line else {
-                unknown += u64::from(!is_of_host(&message.line, &loaded.lab));
+                unknown += u64::from(!is_of_host(&kept.0.line, &loaded.lab));
                 continue;
             };
             read += 1;
+            let restarts = line.profile().specimen.restarts_at_record;
+            let kept = match store.read(|db| Whole::of(db, kept, restarts))? {
+                Some(kept) => kept,
+                None => continue,
+            };
             let catalogue = &loaded.catalogue;
             let catalogue = (!catalogue.is_empty()).then_some(catalogue as &dyn Catalogue);
-            let lines = compare(&line, catalogue, &message, &stored);
+            let lines = compare(&line, catalogue, &kept);
             if !lines.is_empty() {
                 differing += 1;
-                let at = instant(message.received_at, &zone);
-                out.line(format_args!("@@ message {id} on {}, {at} @@", message.line))?;
+                let at = instant(kept.received_at, &zone);
+                out.line(format_args!("@@ message {id} on {}, {at} @@", kept.line))?;
                 for line in lines {
                     out.line(line)?;
                 }
@@ -116,15 +121,59 @@ fn stored(db: &mut dyn Db, id: i64) -> Result<Option<Kept>, StoreError> {
     Ok(Some((message, results)))
 }
 
+/// A message as it was settled: with the parts that it ended, where its device goes on in the middle.
+struct Whole {
+    line: String,
+    received_at: i64,
+    is_complete: bool,
+    raw: Vec<u8>,
+    stored: Vec<StoredResult>,
+}
+
+impl Whole {
+    /// `None` for a part that another message ended: it is read with that one.
+    fn of(
+        db: &mut dyn Db,
+        (message, mut stored): Kept,
+        restarts: bool,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut raw = message.raw.to_vec();
+        if restarts && !message.is_complete {
+            let outcome = journal::outcome(db, message.id)?.unwrap_or_default();
+            if outcome.contains("\"ended_by\":") && !outcome.contains("\"ended_by\":null") {
+                return Ok(None);
+            }
+        }
+        if restarts {
+            let cut = journal::cut_before(db, &message.line, message.id)?;
+            let raws: Vec<&[u8]> = cut.iter().map(|part| part.raw.as_ref()).collect();
+            if let Some(joined) = Joined::of(&raws, &message.raw) {
+                raw = joined.raw().to_vec();
+                let mut all = Vec::new();
+                for part in cut.iter().skip(joined.left_out()) {
+                    let of_part = settle::of_message(db, part.id)?;
+                    // Those that were held until the end came have given way to the others.
+                    let counts = |one: &StoredResult| one.state != ResultState::Replaced;
+                    all.extend(of_part.into_iter().filter(counts));
+                }
+                all.append(&mut stored);
+                stored = all;
+            }
+        }
+        Ok(Some(Self {
+            line: message.line,
+            received_at: message.received_at,
+            is_complete: message.is_complete,
+            raw,
+            stored,
+        }))
+    }
+}
+
 /// What is stored and would not be read any more, and what would be read instead. Where both are
 /// the same there is nothing.
-fn compare(
-    line: &LineProfile,
-    catalogue: Option<&dyn Catalogue>,
-    message: &journal::Message,
-    stored: &[StoredResult],
-) -> Vec<String> {
-    let decoded = profile::decode(line, catalogue, &message.raw, message.is_complete);
+fn compare(line: &LineProfile, catalogue: Option<&dyn Catalogue>, kept: &Whole) -> Vec<String> {
+    let decoded = profile::decode(line, catalogue, &kept.raw, kept.is_complete);
     let today = decoded.items.into_iter().filter_map(|item| match item {
         Item::Observation(observation) => {
             let holds = observation.holds.iter().map(|hold| hold.reason).collect();
@@ -132,7 +181,7 @@ fn compare(
         }
         Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
     });
-    let then = stored.iter().map(|one| {
+    let then = kept.stored.iter().map(|one| {
         let holds = one.holds.iter().map(|hold| hold.reason);
         let holds = holds.filter(|reason| is_of_decoding(*reason)).collect();
         let mut reading = Reading::new(item_of(&one.observation), holds);

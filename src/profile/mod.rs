@@ -11,6 +11,7 @@ mod defaults;
 mod definition;
 mod digest;
 mod example;
+mod joined;
 mod json;
 mod library;
 mod line;
@@ -40,6 +41,7 @@ pub use self::{
     },
     digest::digest_input,
     example::run_examples,
+    joined::Joined,
     json::json_lines,
     library::{BUILT_IN, Library},
     line::{Catalogue, LineProfile, LineSettings},

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use labwire_protocols::{
     astm::link::{Deframed, Refusal, RefusedFrame, checksum, deframe, notes::REPLY_DROPPED},
     charset::Charset,
     mllp::{FS, VT},
-    wire::Note,
+    wire::{Note, Received},
 };
 
-use super::{Catalogue, Decoded, LineProfile, Protocol, decode};
+use super::{Catalogue, Decoded, Joined, LineProfile, Protocol, decode};
 use crate::model::{Incomplete, Item};
 
 /// Names of control characters in `wire` and `answer` of an example.
@@ -136,11 +137,15 @@ pub fn decode_capture(
 fn astm(line: &LineProfile, catalogue: Option<&dyn Catalogue>, capture: &[u8]) -> Vec<Decoded> {
     let mut found = Vec::new();
     let mut notes: Vec<Note> = Vec::new();
+    let mut cut = Cut::default();
     for part in deframe(capture) {
         match part {
             Deframed::Message(message) => {
-                let mut decoded = decode(line, catalogue, &message.bytes, message.is_complete);
+                let joined = cut.joined(line, &message, &mut found);
+                let raw = joined.as_ref().map_or(&*message.bytes, Joined::raw);
+                let mut decoded = decode(line, catalogue, raw, message.is_complete);
                 decoded.notes.splice(0..0, notes.drain(..));
+                cut.push(line, &message, found.len());
                 found.push(decoded);
             }
             Deframed::Refused(frame) => found.push(refused(&frame)),
@@ -160,6 +165,41 @@ fn astm(line: &LineProfile, catalogue: Option<&dyn Catalogue>, capture: &[u8]) -
         }
     }
     found
+}
+
+/// The messages that a capture ended in the middle, of a device that goes on there.
+#[derive(Default)]
+struct Cut(Vec<(usize, Bytes)>);
+
+impl Cut {
+    /// The message that `last` ends, if it goes on with those before it; what was decoded of them
+    /// stands in the whole, and not by itself.
+    fn joined(
+        &mut self,
+        line: &LineProfile,
+        last: &Received,
+        found: &mut [Decoded],
+    ) -> Option<Joined> {
+        if !line.profile.specimen.restarts_at_record {
+            return None;
+        }
+        let raws: Vec<&[u8]> = self.0.iter().map(|(_, raw)| raw.as_ref()).collect();
+        let joined = Joined::of(&raws, &last.bytes)?;
+        for (index, _) in self.0.iter().skip(joined.left_out()) {
+            if let Some(part) = found.get_mut(*index) {
+                part.items.clear();
+            }
+        }
+        Some(joined)
+    }
+
+    fn push(&mut self, line: &LineProfile, message: &Received, index: usize) {
+        if message.is_complete {
+            self.0.clear();
+        } else if line.profile.specimen.restarts_at_record {
+            self.0.push((index, message.bytes.clone()));
+        }
+    }
 }
 
 fn refused(frame: &RefusedFrame) -> Decoded {

@@ -104,6 +104,29 @@ pub struct Settled {
     pub queries: u32,
 }
 
+impl std::ops::Add for Settled {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl std::ops::AddAssign for Settled {
+    fn add_assign(&mut self, other: Self) {
+        self.released += other.released;
+        self.held += other.held;
+        self.waiting += other.waiting;
+        self.kept += other.kept;
+        self.repeats += other.repeats;
+        self.confirmed += other.confirmed;
+        self.controls += other.controls;
+        self.events += other.events;
+        self.queries += other.queries;
+    }
+}
+
 /// One message to be settled.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
@@ -168,6 +191,37 @@ pub fn resume(
     let settled = session.settled;
     session.finish(db)?;
     Ok(settled)
+}
+
+/// Makes room for what the whole of a message says of one of its parts, now that its end has come:
+/// of `items` those are returned whose result was held as incomplete, and that result is replaced.
+/// What was decided otherwise meanwhile stays.
+///
+/// # Errors
+/// The store's.
+pub fn give_way(
+    db: &mut dyn Db,
+    message: i64,
+    items: Vec<Item>,
+    now: i64,
+) -> Result<Vec<Item>, StoreError> {
+    let mut open: BTreeMap<usize, i64> = of_message(db, message)?
+        .into_iter()
+        .filter(|one| matches!(one.state, ResultState::Held | ResultState::Waiting))
+        .filter(|one| decide::is_incomplete(&one.holds))
+        .map(|one| (one.observation.span.start, one.id))
+        .collect();
+    let mut decided_again = Vec::new();
+    for item in items {
+        let Item::Observation(observation) = &item else {
+            continue;
+        };
+        if let Some(id) = open.remove(&observation.span.start) {
+            rows::set_state(db, id, ResultState::Replaced, now)?;
+            decided_again.push(item);
+        }
+    }
+    Ok(decided_again)
 }
 
 /// What an observation is recognised by when it comes again.

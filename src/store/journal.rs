@@ -70,6 +70,8 @@ pub const ALL: &[&Sql] = &[
     &MARK,
     &MARK_PARSED,
     &UNPARSED_OF,
+    &BEFORE,
+    &OUTCOME,
     &META,
     &WHOLE,
     &FRAME_ALONE,
@@ -170,6 +172,13 @@ const UNPARSED: Sql = Sql::same(
     "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
      FROM message WHERE line = $1 AND state = 'unparsed' AND id > $2 AND id <= $3 \
      ORDER BY id LIMIT $4",
+);
+
+const OUTCOME: Sql = Sql::same("SELECT outcome FROM message WHERE id = $1");
+
+const BEFORE: Sql = Sql::same(
+    "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
+     FROM message WHERE line = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT 1",
 );
 
 const UNPARSED_LINES: Sql = Sql::same(
@@ -564,6 +573,40 @@ pub fn unparsed(
     db.rows(&UNPARSED, &params)?.iter().map(read).collect()
 }
 
+/// How many messages of all lines lie at most between two of one line that may be parts of one.
+const BEFORE_MAX: i64 = 10_000;
+
+/// Most messages that [`cut_before`] looks back.
+const CUT_MAX: usize = 8;
+
+/// The messages of `line` directly before the message `id` that ended without their end and were
+/// read, oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn cut_before(db: &mut dyn Db, line: &str, id: i64) -> Result<Vec<Message>, StoreError> {
+    let mut cut = Vec::new();
+    let mut next = id;
+    while cut.len() < CUT_MAX {
+        let params = [
+            line.into(),
+            next.into(),
+            id.saturating_sub(BEFORE_MAX).into(),
+        ];
+        let row = db.row_opt(&BEFORE, &params)?;
+        let Some(before) = row.as_ref().map(read).transpose()? else {
+            break;
+        };
+        if before.is_complete || before.state != MessageState::Parsed {
+            break;
+        }
+        next = before.id;
+        cut.push(before);
+    }
+    cut.reverse();
+    Ok(cut)
+}
+
 /// The lines that have unparsed messages, and how many.
 ///
 /// # Errors
@@ -592,6 +635,18 @@ pub fn message(db: &mut dyn Db, id: i64) -> Result<Option<Message>, StoreError> 
         .as_ref()
         .map(read)
         .transpose()
+}
+
+/// What [`mark`] said of a message last.
+///
+/// # Errors
+/// What the database says.
+pub fn outcome(db: &mut dyn Db, id: i64) -> Result<Option<String>, StoreError> {
+    let row = db.row_opt(&OUTCOME, &[id.into()])?;
+    match row {
+        Some(row) => Ok(row.opt_text(0)?.map(str::to_owned)),
+        None => Ok(None),
+    }
 }
 
 /// Counts that the parser begins with messages, before it does. Commit this before parsing, so that

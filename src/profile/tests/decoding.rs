@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use labwire_protocols::charset::Charset;
+
 use super::{decode_text, line, line_of, observations};
 use crate::{
     config::choice::Unmapped,
-    model::{Item, Value},
-    profile::{Catalogue, LineSettings, Protocol, decode, json_lines},
+    model::{HoldReason, Item, Value},
+    profile::{Catalogue, LineSettings, Protocol, decode, decode_capture, json_lines, wire},
 };
 
 /// A small profile whose every rule is set.
@@ -611,12 +613,7 @@ fn an_instrument_of_lab_toml_becomes_the_settings_of_its_line() {
         (settings.line.as_str(), settings.unmapped),
         ("xn-1", Unmapped::Pass)
     );
-    assert_eq!(
-        settings
-            .charset
-            .map(labwire_protocols::charset::Charset::label),
-        Some("windows-1251")
-    );
+    assert_eq!(settings.charset.map(Charset::label), Some("windows-1251"));
     assert_eq!(settings.tests.get("RET%").map(String::as_str), Some("RETP"));
 }
 
@@ -734,4 +731,44 @@ fn a_code_that_the_site_maps_is_ordered_as_its_profile_says() {
         ..LineSettings::default()
     });
     assert_eq!(line.codes_of("BC"), ["CBC"]);
+}
+
+#[test]
+fn a_capture_of_a_device_that_goes_on_in_the_middle_is_read_as_one_message() {
+    let text = r#"
+[device]
+vendor = "Test"
+models = ["Resumes"]
+protocol = "astm"
+source = "invented"
+confidence = "assumed"
+
+[specimen]
+id = "O.3"
+restart = "record"
+
+[result]
+code = "R.3.4"
+value = "R.4"
+status = "R.9"
+"#;
+    let capture = r"
+        <ENQ><STX>1H|\^&<CR>P|1<CR>O|1|TUBE<CR>R|1|^^^A|1||||||F<CR>R|2|^^^B|2<ETB><CS><CR><LF><EOT>
+        <ENQ><STX>1H|\^&<CR>P|1<CR>O|1|TUBE<CR>R|2|^^^B|22||||||F<CR>L|1|N<CR><ETX><CS><CR><LF><EOT>"
+        .replace("        ", "");
+    let capture = wire::read(&capture, Charset::Latin1).expect("a wire");
+    let read = |text: &str| -> Vec<(String, bool)> {
+        let decoded = decode_capture(&line_of(text), None, &capture);
+        let all = decoded.iter().flat_map(observations);
+        all.map(|one| {
+            let mut reasons = one.holds.iter().map(|hold| hold.reason);
+            let is_cut = reasons.any(|reason| reason == HoldReason::Incomplete);
+            (one.text.clone(), is_cut)
+        })
+        .collect()
+    };
+    let own = |text: &str, is_cut| (text.to_owned(), is_cut);
+    assert_eq!(read(text), [own("1", false), own("22", false)]);
+    let whole_messages = text.replace("\"record\"", "\"message\"");
+    assert_eq!(read(&whole_messages), [own("1", true), own("22", false)]);
 }

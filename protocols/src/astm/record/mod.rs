@@ -17,6 +17,7 @@ mod hierarchy;
 mod message;
 mod parser;
 mod path;
+mod restart;
 mod timestamp;
 mod views;
 mod writer;
@@ -36,6 +37,7 @@ pub use self::{
     limits::Limits,
     message::{Message, Record, RecordKind},
     path::{Path, PathError},
+    restart::{Continuation, continuation},
     timestamp::{Precision, Timestamp},
     views::{
         CommentRecord, HeaderRecord, ManufacturerRecord, OrderRecord, PatientRecord, RequestRecord,
