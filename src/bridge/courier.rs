@@ -2,7 +2,7 @@
 //! became of them. A courier leases only while somebody is connected, so an outage costs nothing
 //! and counts no tries.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use labwire_drivers::{CommitResult, Connection};
@@ -23,7 +23,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::desk::{Desk, Destination, LOOK_AGAIN, Room, WRITE_AGAIN};
+use super::desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN};
 
 /// What a courier hears from its lines.
 #[derive(Debug)]
@@ -91,51 +91,76 @@ impl Courier {
     /// A turn at the desk (one transaction) goes on beside the sending, one at a time: what ends
     /// meanwhile is written down by the next.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut load = Load::default();
+        loop {
+            let work = AssertUnwindSafe(self.work(&mut load, &stop)).catch_unwind();
+            if work.await.is_ok() {
+                return;
+            }
+            // What it had in hand is found again by its row, and sent under the same control id.
+            tracing::error!(
+                queue = self.desk.name(),
+                "a courier failed inside; it begins again with what its rows say"
+            );
+            load = Load {
+                is_unsure: true,
+                ..Load::default()
+            };
+            tokio::time::sleep(WRITE_AGAIN).await;
+        }
+    }
+
+    async fn work(&mut self, load: &mut Load, stop: &CancellationToken) {
         let news = Arc::clone(&self.queue_changed);
         let mut changed = Box::pin(news.notified());
         // From here on no wake-up is missed.
         changed.as_mut().enable();
-        let mut load = Load::default();
         let mut turn: Option<BoxFuture<'static, Turned>> = None;
         let mut look_at = Instant::now();
         let mut write_at = look_at;
+        let mut renew_at = look_at + RENEW;
         let mut has_changed = false;
         loop {
             while let Ok(news) = self.finished.try_recv() {
-                self.on_news(news, &mut load);
+                self.on_news(news, load);
             }
             if stop.is_cancelled() {
-                give_back(&mut load);
+                give_back(load);
             } else {
-                self.send(&mut load).await;
+                self.send(load).await;
             }
-            let room = self.room(&load, has_changed && !stop.is_cancelled());
+            let room = self.room(load, has_changed && !stop.is_cancelled());
             let room = if stop.is_cancelled() {
                 Room::of(0)
             } else {
                 room
             };
             let now = Instant::now();
-            let has_ended = !load.ended.is_empty() && now >= write_at;
+            if now >= renew_at {
+                load.is_unsure = true;
+                renew_at = now + RENEW;
+            }
+            let is_to_write = load.is_unsure || !load.ended.is_empty();
+            let has_ended = is_to_write && now >= write_at;
             let is_due = room.rows > 0 && now >= look_at;
             if turn.is_none() && (has_ended || is_due) {
                 has_changed = false;
-                turn = Some(self.turn(&mut load, room));
+                turn = Some(self.turn(load, room));
             }
             if stop.is_cancelled() && turn.is_none() && load.is_empty() {
                 return;
             }
-            let rest = match (load.ended.is_empty(), room.rows) {
-                (false, _) => write_at,
-                (true, 0) => now + LOOK_AGAIN,
-                (true, _) => look_at,
+            let rest = match (is_to_write, room.rows) {
+                (true, _) => write_at,
+                (false, 0) => now + LOOK_AGAIN,
+                (false, _) => look_at,
             };
             let rest = rest.clamp(now + SHORTEST_REST, now + LOOK_AGAIN);
             tokio::select! {
                 turned = poll(&mut turn) => {
                     turn = None;
                     let now = Instant::now();
-                    match self.on_turned(turned, &mut load) {
+                    match self.on_turned(turned, load) {
                         Some(rest) if !has_changed => look_at = now + rest,
                         Some(_) => look_at = now,
                         None => return,
@@ -146,7 +171,7 @@ impl Courier {
                     }
                 }
                 news = self.finished.recv() => match news {
-                    Some(news) => self.on_news(news, &mut load),
+                    Some(news) => self.on_news(news, load),
                     None => return,
                 },
                 () = &mut changed => {
@@ -319,14 +344,20 @@ impl Courier {
         let Some(answer) = read_answer(site, bytes) else {
             return deferred("the answer cannot be read", "");
         };
-        let mut verdict = site.permanence.verdict(&answer);
-        if let Verdict::Deferred { reason, .. } = &mut verdict
-            && attempt >= self.refusals_shown
-        {
-            reason.push_str(&format!("; refused {attempt} times: a person must look"));
-        }
-        verdict
+        let verdict = site.permanence.verdict(&answer);
+        shown_after(verdict, attempt, self.refusals_shown)
     }
+}
+
+/// Says of what a host refuses again and again that it needs a human; it is tried all the same.
+pub(super) fn shown_after(mut verdict: Verdict, attempt: i64, refusals_shown: i64) -> Verdict {
+    if let Verdict::Deferred { reason, answer } = &mut verdict
+        && !answer.is_empty()
+        && attempt >= refusals_shown
+    {
+        reason.push_str(&format!("; refused {attempt} times: a person must look"));
+    }
+    verdict
 }
 
 /// A loop that has nothing to do yet rests so long at least.
@@ -347,7 +378,7 @@ fn give_back(load: &mut Load) {
     load.ended.extend(ahead.map(|row| (row.id, why())));
 }
 
-fn deferred(reason: &str, answer: &str) -> Verdict {
+pub(super) fn deferred(reason: &str, answer: &str) -> Verdict {
     Verdict::Deferred {
         reason: reason.to_owned(),
         answer: answer.to_owned(),

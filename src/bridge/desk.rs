@@ -10,8 +10,11 @@ use crate::{
 
 use super::{device::Ids, orders::DownloadRenderer, site::LineSite};
 
-/// A lease outlives the longest wait for an answer; only a dead owner loses one.
+/// A lease outlives the longest wait for an answer; only an owner that is gone loses one.
 const LEASE: i64 = 15 * 60 * 1_000_000;
+/// How often a courier renews the leases of what it has in hand, and takes back those that nobody
+/// has in hand: three times in the life of a lease.
+pub(super) const RENEW: Duration = Duration::from_mins(5);
 /// How long a courier rests at most before it looks for due rows, so that a row put on the queue
 /// by another process is found too.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -104,6 +107,7 @@ impl Desk {
             queue::settle_attempts(db, &ended, &run, backoff, now)?;
             if let Some(under_way) = &under_way {
                 queue::reclaim(db, &name, under_way, now)?;
+                queue::renew(db, &run, under_way, now + LEASE)?;
             }
             if count_max == 0 {
                 return Ok(Vec::new());

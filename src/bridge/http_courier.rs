@@ -1,13 +1,14 @@
 //! Hosts that speak HTTP: results posted as JSON, orders fetched page by page.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use labwire_drivers::Clock;
 use labwire_protocols::wire::{Commit, Received};
 use reqwest::{Client, redirect};
 use tokio::{
     sync::Notify,
-    task::{JoinHandle, JoinSet},
+    task::{self, JoinError, JoinHandle, JoinSet},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,8 @@ use crate::{
 };
 
 use super::{
-    desk::{Desk, Destination, LOOK_AGAIN, Room, WRITE_AGAIN},
+    courier::{deferred, shown_after},
+    desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN},
     device::Ids,
     host_line,
     site::Site,
@@ -75,9 +77,15 @@ async fn post(parts: Parts, client: Client, url: String) {
     let mut posting = Posting {
         client,
         url,
+        refusals_shown: i64::from(parts.host.refusals_shown),
         ..Posting::default()
     };
+    let mut renew_at = Instant::now() + RENEW;
     loop {
+        if Instant::now() >= renew_at {
+            posting.is_unsure = true;
+            renew_at = Instant::now() + RENEW;
+        }
         let changed = parts.changed[0].notified();
         tokio::pin!(changed);
         // From here on no wake-up is missed while the queue is being read.
@@ -95,7 +103,7 @@ async fn post(parts: Parts, client: Client, url: String) {
             desk.until_due().await
         };
         let is_due = free > 0 && rest.is_zero();
-        if is_due || !posting.ended.is_empty() {
+        if is_due || posting.is_unsure || !posting.ended.is_empty() {
             match posting.turn(&desk, if is_due { free } else { 0 }).await {
                 Ok(has_sent) if has_sent || !is_due => continue,
                 Ok(_) => {}
@@ -116,7 +124,7 @@ async fn post(parts: Parts, client: Client, url: String) {
             WRITE_AGAIN
         };
         tokio::select! {
-            Some(done) = posting.trips.join_next() => posting.take(done),
+            Some(done) = posting.trips.join_next_with_id() => posting.take(done),
             () = changed => {}
             () = tokio::time::sleep(rest) => {}
             () = parts.stop.cancelled(), if !parts.stop.is_cancelled() => {}
@@ -130,27 +138,31 @@ struct Posting {
     client: Client,
     url: String,
     trips: JoinSet<(i64, Verdict)>,
-    rows: Vec<i64>,
+    /// What each task carries: row and try.
+    rows: HashMap<task::Id, (i64, i64)>,
     ended: Vec<(i64, Verdict)>,
+    refusals_shown: i64,
     /// After an error nobody knows what was written; leases are then compared with rows.
     is_unsure: bool,
 }
 
 impl Posting {
     fn drain(&mut self) {
-        while let Some(done) = self.trips.try_join_next() {
+        while let Some(done) = self.trips.try_join_next_with_id() {
             self.take(done);
         }
     }
 
-    fn take(&mut self, done: Result<(i64, Verdict), tokio::task::JoinError>) {
-        let Ok((row, verdict)) = done else {
-            // A task that panicked did not say which row it carried.
-            self.rows.clear();
-            self.is_unsure = true;
+    fn take(&mut self, done: Result<(task::Id, (i64, Verdict)), JoinError>) {
+        let (id, verdict) = match done {
+            Ok((id, (_, verdict))) => (id, verdict),
+            // Nobody knows whether it arrived; the same control id makes a second post harmless.
+            Err(panicked) => (panicked.id(), deferred("posting it failed inside", "")),
+        };
+        let Some((row, attempt)) = self.rows.remove(&id) else {
             return;
         };
-        self.rows.retain(|other| *other != row);
+        let verdict = shown_after(verdict, attempt, self.refusals_shown);
         if !matches!(verdict, Verdict::Accepted { .. }) {
             // The reason may hold the peer's own words, so it is stored and shown, not logged.
             tracing::warn!(row, "not taken by the host");
@@ -160,29 +172,50 @@ impl Posting {
 
     /// Writes down what ended, and posts what is leased. True when something was.
     async fn turn(&mut self, desk: &Desk, room: usize) -> Result<bool, StoreError> {
-        let under_way = self.is_unsure.then(|| self.rows.clone());
+        let under_way = self
+            .is_unsure
+            .then(|| self.rows.values().map(|(row, _)| *row).collect());
         let leased = desk.turn(&self.ended, Room::of(room), under_way).await?;
         self.is_unsure = false;
         self.ended.clear();
         let has_sent = !leased.is_empty();
         for row in leased {
-            self.rows.push(row.id);
+            let carried = (row.id, row.attempt);
             let (client, url) = (self.client.clone(), self.url.clone());
-            self.trips.spawn(async move {
+            let trip = self.trips.spawn(async move {
                 (
                     row.id,
                     http::post_result(&client, &url, &row.control_id, row.body).await,
                 )
             });
+            self.rows.insert(trip.id(), carried);
         }
         Ok(has_sent)
     }
 }
 
-/// Fetches orders until stopped.
+/// Fetches orders and posts what became of them until stopped. Neither waits for the other: a host
+/// that takes no answers still has its orders carried out.
 async fn fetch(parts: Parts, client: Client, url: String) {
     let pause = Duration::from_secs(parts.host.poll_s.into());
+    let mut is_deaf = false;
     while !parts.stop.is_cancelled() {
+        match post_answers(&parts, &client, &url).await {
+            Ok(all_taken) => {
+                if !all_taken && !is_deaf {
+                    tracing::warn!(
+                        host = parts.site.id,
+                        "the host does not take what is answered to its orders; they are fetched \
+                         all the same. Mend its address for answers, or let its pages say \
+                         \"answer\": false"
+                    );
+                }
+                is_deaf = !all_taken;
+            }
+            Err(error) => {
+                tracing::warn!(host = parts.site.id, %error, "answers were not posted");
+            }
+        }
         let has_more = match fetch_page(&parts, &client, &url).await {
             Ok(has_more) => has_more,
             Err(error) => {
@@ -206,28 +239,35 @@ enum FetchError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Pull(#[from] http::PullError),
-    #[error("the answers to the last page were not taken")]
-    Answer,
 }
 
-/// Posts the answers that are due, then asks for the next page and applies it. True when there
-/// may be another page at once.
+/// Posts the answers that are due, oldest first, up to one that is not taken. True when none is left.
+async fn post_answers(parts: &Parts, client: &Client, url: &str) -> Result<bool, StoreError> {
+    let host = parts.site.id.clone();
+    let state = parts
+        .store
+        .read(move |db| host::pull_state(db, &host))
+        .await?;
+    for (control_id, body) in state.answers {
+        match http::post_result(client, url, &control_id, body.into_bytes()).await {
+            Verdict::Accepted { .. } | Verdict::Refused { .. } => {
+                let host = parts.site.id.clone();
+                let taken = move |db: &mut dyn Db| host::answer_taken(db, &host, &control_id);
+                parts.store.transact(Turn::Reply, taken).await?;
+            }
+            Verdict::Deferred { .. } => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Asks for the next page and applies it. True when there may be another page at once.
 async fn fetch_page(parts: &Parts, client: &Client, url: &str) -> Result<bool, FetchError> {
     let host = parts.site.id.clone();
     let state = parts
         .store
         .read(move |db| host::pull_state(db, &host))
         .await?;
-    if let Some((control_id, body)) = state.answer {
-        match http::post_result(client, url, &control_id, body).await {
-            Verdict::Accepted { .. } | Verdict::Refused { .. } => {
-                let host = parts.site.id.clone();
-                let taken = move |db: &mut dyn Db| host::answer_taken(db, &host, &control_id);
-                parts.store.transact(Turn::Reply, taken).await?;
-            }
-            Verdict::Deferred { .. } => return Err(FetchError::Answer),
-        }
-    }
     let Some(page) = http::pull_orders(client, url, &state.after).await? else {
         return Ok(false);
     };

@@ -18,7 +18,7 @@
 //! page. A page that comes again is applied again to the same effect.
 //!
 //! What became of each order is posted to the same address, under a control id of its own, and
-//! posted again until it is taken; `"answer": false` in a page asks for silence:
+//! posted again until it is taken, while further pages are fetched; `"answer": false` in a page asks for silence:
 //!
 //! ```json
 //! { "control_id": "…", "cursor": "18", "answers": [
@@ -57,9 +57,13 @@ use super::{
 pub struct PullState {
     /// The cursor of the last page applied; empty before the first.
     pub after: String,
-    /// What has still to be posted before the next page is asked for: control id and body.
-    pub answer: Option<(String, Vec<u8>)>,
+    /// What has still to be posted, oldest first: control id and body.
+    pub answers: Vec<(String, String)>,
 }
+
+/// Most answers that wait for a host. Orders matter more than what is said of them: beyond this the
+/// oldest is given up, with a row in the audit; what it said stands in the order book.
+pub(super) const ANSWERS_MAX: usize = 64;
 
 /// Reads where the fetching stands.
 ///
@@ -67,23 +71,48 @@ pub struct PullState {
 /// The store's.
 pub fn pull_state(db: &mut dyn Db, host: &str) -> Result<PullState, StoreError> {
     let after = journal::meta(db, &key(host, "after"))?.unwrap_or_default();
-    let kept = journal::meta(db, &key(host, "answer"))?.unwrap_or_default();
-    let answer = kept
-        .split_once('\n')
-        .map(|(id, body)| (id.to_owned(), body.as_bytes().to_vec()));
-    Ok(PullState { after, answer })
+    let answers = match journal::meta(db, &key(host, "answers"))? {
+        Some(kept) => book::unjson(&kept)?,
+        None => Vec::new(),
+    };
+    Ok(PullState { after, answers })
 }
 
-/// The host took the answer of that control id.
+/// The host took the answer of that control id, or will never.
 ///
 /// # Errors
 /// The store's.
 pub fn answer_taken(db: &mut dyn Db, host: &str, control_id: &str) -> Result<(), StoreError> {
-    let state = pull_state(db, host)?;
-    if state.answer.is_some_and(|(id, _)| id == control_id) {
-        journal::set_meta(db, &key(host, "answer"), "")?;
+    let mut answers = pull_state(db, host)?.answers;
+    answers.retain(|(id, _)| id != control_id);
+    keep_answers(db, host, &answers)
+}
+
+fn keep_answers(
+    db: &mut dyn Db,
+    host: &str,
+    answers: &[(String, String)],
+) -> Result<(), StoreError> {
+    journal::set_meta(db, &key(host, "answers"), &book::json(&answers)?)
+}
+
+/// Puts an answer behind those that wait.
+fn add_answer(
+    db: &mut dyn Db,
+    host: &str,
+    answer: (String, String),
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut answers = pull_state(db, host)?.answers;
+    if answers.len() >= ANSWERS_MAX {
+        let (given_up, _) = answers.remove(0);
+        let (actor, subject) = (format!("host:{host}"), format!("answer:{given_up}"));
+        let why =
+            "the host took none of the answers since; what became of the orders is in the book";
+        audit::write(db, now, &actor, "answer-given-up", &subject, why)?;
     }
-    Ok(())
+    answers.push(answer);
+    keep_answers(db, host, &answers)
 }
 
 fn key(host: &str, what: &str) -> String {
@@ -247,8 +276,8 @@ pub fn hear_page(db: &mut dyn Db, site: &HostSite, inbound: &Inbound) -> Result<
     let mut replies = Vec::new();
     if page.answer {
         let body = book::json(&answer)?;
-        let kept = format!("{}\n{body}", inbound.reply_id);
-        journal::set_meta(db, &key(&site.id, "answer"), &kept)?;
+        let answer = (inbound.reply_id.clone(), body.clone());
+        add_answer(db, &site.id, answer, context.now)?;
         replies.push(body.into_bytes());
     }
     let heard = Heard {

@@ -53,6 +53,12 @@ const VOID: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', lease_owner = NULL, lease_until = NULL, \
      reason = 'the program stopped while this was on its way' WHERE state = 'leased'",
 );
+const RENEW: Sql = Sql {
+    sqlite: "UPDATE queue SET lease_until = $3 WHERE state = 'leased' AND lease_owner = $2 \
+             AND id IN (SELECT value FROM json_each($1))",
+    postgres: "UPDATE queue SET lease_until = $3 WHERE state = 'leased' AND lease_owner = $2 AND id IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value))",
+};
 const RESULTS: Sql = Sql {
     sqlite: "SELECT queue, id FROM result \
              WHERE queue IN (SELECT value FROM json_each($1)) \
@@ -84,6 +90,7 @@ pub(super) const ALL: &[&Sql] = &[
     &STATES,
     &LEASED,
     &VOID,
+    &RENEW,
     &RESULTS,
     &ITEMS,
     &EARLIEST_DUE,
@@ -455,7 +462,7 @@ pub fn settle_attempts(
 }
 
 /// Gives back leases of a destination that nobody knows of: a lease may have been written although
-/// its writing was reported as failed. `under_way` are the rows that the only courier of this
+/// its writing was reported as failed, or its courier failed inside. `under_way` are the rows that the only courier of this
 /// destination has on their way.
 ///
 /// # Errors
@@ -470,12 +477,23 @@ pub fn reclaim(
     for row in db.rows(&LEASED, &[destination.into()])? {
         let id = row.int(0)?;
         if !under_way.contains(&id) {
-            let reason = "it was never sent: the store was away when it was taken";
+            let reason = "nobody had it in hand: its courier lost sight of it";
             db.exec(&DEFER, &[id.into(), now.into(), reason.into(), "".into()])?;
             count += 1;
         }
     }
     Ok(count)
+}
+
+/// Prolongs the leases of what an owner has in hand.
+///
+/// # Errors
+/// The store's.
+pub fn renew(db: &mut dyn Db, owner: &str, rows: &[i64], until: i64) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    db.exec(&RENEW, &[json(&rows)?.into(), owner.into(), until.into()])
 }
 
 /// Gives back every lease. Only for the start of a store whose lock proves that its former owner

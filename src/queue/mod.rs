@@ -14,7 +14,7 @@ pub use self::{
     enqueue::{News, aside_before, enqueue_results, follow_tried, withdraw_result},
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,
-        reclaim, settle_attempt, settle_attempts, void_all_leases,
+        reclaim, renew, settle_attempt, settle_attempts, void_all_leases,
     },
     list::{QueueRow, discard, find, list, retry, summary},
 };

@@ -1,5 +1,6 @@
 //! The deciding rules, one test each, on a real store.
 
+mod leases;
 mod together;
 
 use std::{

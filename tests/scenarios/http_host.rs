@@ -25,6 +25,8 @@ use crate::{
 /// What the HIS holds: posted results by control id, posted answers, how often it refused.
 #[derive(Clone, Default)]
 struct Hospital {
+    /// It has no place for answers, and its orders come in two pages.
+    is_deaf: bool,
     results: Arc<Mutex<BTreeMap<String, Value>>>,
     answers: Arc<Mutex<Vec<Value>>>,
     refused: Arc<Mutex<u32>>,
@@ -50,14 +52,27 @@ fn page() -> Value {
         "specimen": { "barcode": "26031000009", "type": { "code": "EDTA" } } }] })
 }
 
-async fn orders(RawQuery(query): RawQuery) -> (StatusCode, Json<Value>) {
+async fn orders(
+    State(hospital): State<Hospital>,
+    RawQuery(query): RawQuery,
+) -> (StatusCode, Json<Value>) {
     match query.as_deref() {
         None | Some("") => (StatusCode::OK, Json(page())),
+        Some("after=1") if hospital.is_deaf => {
+            let second = page().to_string().replace("REQ1-1", "REQ2-1");
+            let second = second.replace("26031000009", "26031000010");
+            let second = second.replace("\"cursor\":\"1\"", "\"cursor\":\"2\"");
+            let second = serde_json::from_str(&second).expect("JSON");
+            (StatusCode::OK, Json(second))
+        }
         Some(_) => (StatusCode::OK, Json(json!({ "cursor": "1", "orders": [] }))),
     }
 }
 
 async fn answer(State(hospital): State<Hospital>, Json(body): Json<Value>) -> StatusCode {
+    if hospital.is_deaf {
+        return StatusCode::METHOD_NOT_ALLOWED;
+    }
     hospital
         .answers
         .lock()
@@ -92,6 +107,11 @@ async fn results(
 /// Opens the HIS on a free port.
 async fn open() -> (Hospital, SocketAddr) {
     let hospital = Hospital::default();
+    let address = serve(&hospital).await;
+    (hospital, address)
+}
+
+async fn serve(hospital: &Hospital) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let router = Router::new()
@@ -99,7 +119,48 @@ async fn open() -> (Hospital, SocketAddr) {
         .route("/results", post(results))
         .with_state(hospital.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (hospital, address)
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_takes_no_answers_still_has_all_its_orders_fetched() {
+    let hospital = Hospital {
+        is_deaf: true,
+        ..Hospital::default()
+    };
+    let address = serve(&hospital).await;
+    let site = Site::new(&format!(
+        r#"
+[[host]]
+id = "his"
+kind = "http"
+orders = "http://{address}/orders"
+poll_s = 1
+
+[[instrument]]
+id = "xn-1"
+profile = "sysmex/xn"
+port = "tcp-listen://127.0.0.1:0"
+{}
+"#,
+        tests("sysmex/xn")
+    ));
+    let bridge = site.start().await;
+    let store = bridge.store.clone();
+    bridge
+        .until("the order of the second page is in the book", || {
+            let tubes = store
+                .read_blocking(|db| labwire::book::specimens_with_barcode(db, "26031000010", 0))
+                .expect("the store reads");
+            !tubes.is_empty()
+        })
+        .await;
+    let waiting = bridge
+        .store
+        .read_blocking(|db| labwire::host::pull_state(db, "his"))
+        .expect("the store reads");
+    assert_eq!(waiting.answers.len(), 2, "both answers still wait");
+    bridge.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

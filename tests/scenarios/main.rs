@@ -6,6 +6,7 @@
 
 mod account;
 mod bad_input;
+mod courier;
 mod crash;
 mod hospital;
 mod http_host;

@@ -15,6 +15,7 @@ use super::*;
 use crate::host::{
     JsonRenderer, PullState, answer_taken, hear_page,
     http::{post_result, pull_orders},
+    pull::ANSWERS_MAX,
     pull_state,
 };
 
@@ -212,19 +213,40 @@ fn a_page_is_applied_once_answered_and_passed() {
     assert_snapshot!(serde_json::to_string_pretty(&answer).expect("JSON"));
     let state = bench.pull();
     assert_eq!(state.after, "20");
-    assert_eq!(
-        state.answer,
-        Some(("R1".to_owned(), heard.replies[0].clone()))
-    );
+    let body = String::from_utf8(heard.replies[0].clone()).expect("JSON is text");
+    assert_eq!(state.answers, [("R1".to_owned(), body)]);
     assert_eq!(bench.fetched(PAGE).summary, "the same page again");
     assert_eq!(
         bench.fetched(r#"{"cursor":"20","orders":[]}"#).summary,
         "no new orders"
     );
     bench.work(|db| answer_taken(db, "his", "R9"));
-    assert!(bench.pull().answer.is_some(), "another answer was taken");
+    assert_eq!(bench.pull().answers.len(), 1, "another answer was taken");
     bench.work(|db| answer_taken(db, "his", "R1"));
-    assert_eq!(bench.pull().answer, None);
+    assert_eq!(bench.pull().answers, []);
+}
+
+#[test]
+fn answers_that_nobody_takes_wait_in_order_and_stop_no_order() {
+    let mut bench = Bench::new();
+    for n in 0..ANSWERS_MAX + 2 {
+        let page = PAGE.replace("\"20\"", &format!("\"{}\"", 20 + n));
+        let heard = bench.fetched(&page);
+        assert_eq!(heard.replies.len(), 1, "page {n} is answered");
+    }
+    let state = bench.pull();
+    assert_eq!(state.after, (20 + ANSWERS_MAX + 1).to_string());
+    let waiting: Vec<&str> = state.answers.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(waiting.len(), ANSWERS_MAX);
+    assert_eq!(
+        (waiting[0], waiting[1]),
+        ("R3", "R4"),
+        "the two oldest are given up"
+    );
+    for given_up in ["answer:R1", "answer:R2"] {
+        let rows = bench.work(move |db| crate::audit::of_subject(db, given_up));
+        assert_eq!(rows.len(), 1, "{given_up} has its row in the audit");
+    }
 }
 
 #[test]
