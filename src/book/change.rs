@@ -1,5 +1,7 @@
 //! Orders, cancels, changes and merges, applied to the book.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::{
@@ -73,7 +75,15 @@ const MEASURED: Sql = Sql::same(
      WHERE t.order_item = $1 AND r.barcode = (SELECT barcode FROM specimen WHERE id = $2) \
      AND r.specimen = $2 AND r.state = 'released'",
 );
-const SPECIMENS_OF: Sql = Sql::same("SELECT id FROM specimen WHERE patient = $1 ORDER BY id");
+const SPECIMENS_OF: Sql = Sql::same(
+    "SELECT id, barcode, generation, ordered_at FROM specimen WHERE patient = $1 \
+     ORDER BY barcode, generation",
+);
+const MOVE_ITEMS: Sql = Sql::same("UPDATE order_item SET specimen = $2 WHERE specimen = $1");
+const MOVE_RESULTS: Sql = Sql::same(
+    "UPDATE result SET specimen = $2 WHERE specimen = $1 \
+     AND barcode = (SELECT s.barcode FROM specimen s WHERE s.id = $1)",
+);
 const ANSWERED: Sql = Sql::same(
     "SELECT digest, reply FROM answered WHERE host = $1 AND sender = $2 AND control_id = $3",
 );
@@ -102,6 +112,8 @@ pub(crate) const ALL: &[&Sql] = &[
     &MOVE_SPECIMENS,
     &MEASURED,
     &SPECIMENS_OF,
+    &MOVE_ITEMS,
+    &MOVE_RESULTS,
     &ANSWERED,
     &KEEP_ANSWER,
 ];
@@ -520,7 +532,8 @@ pub fn update_patient(
 /// order and unsent result follows; the old identifiers stay as aliases.
 ///
 /// Messages that were tried under the old patient never change; each is followed by a new message
-/// with the surviving patient.
+/// with the surviving patient. Returns the barcodes in use of the surviving patient: what was held
+/// there because of who the patient was can be asked again.
 ///
 /// # Errors
 /// The store's.
@@ -529,7 +542,7 @@ pub fn merge(
     context: &BookContext<'_>,
     survivor: &PatientEntry,
     gone: &[Identifier],
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
     let kept = patient::upsert(db, context.host, survivor, context.now)?;
     for identifier in gone {
         let old = patient::find(db, context.host, identifier)?;
@@ -543,7 +556,34 @@ pub fn merge(
         db.exec(&MOVE_SPECIMENS, &[old.into(), kept.into()])?;
         patient::absorb(db, old, kept)?;
     }
-    Ok(())
+    unify_tubes(db, context, kept)
+}
+
+/// Of a patient who was two, a barcode in use for both is one tube: everything moves to its newest
+/// generation. Returns the barcodes in use.
+fn unify_tubes(
+    db: &mut dyn Db,
+    context: &BookContext<'_>,
+    patient: i64,
+) -> Result<Vec<String>, StoreError> {
+    let since = context.now.saturating_sub(context.specimen_age_max);
+    let mut newest: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for row in db.rows(&SPECIMENS_OF, &[patient.into()])? {
+        if row.int(3)? >= since {
+            let of_barcode = newest.entry(row.text(1)?.to_owned()).or_default();
+            of_barcode.push(row.int(0)?);
+        }
+    }
+    for tubes in newest.values_mut() {
+        let Some(last) = tubes.pop() else { continue };
+        for before in tubes {
+            let params: [Param; 2] = [(*before).into(), last.into()];
+            db.exec(&MOVE_ITEMS, &params)?;
+            db.exec(&MOVE_RESULTS, &params)?;
+            queue::move_open(db, *before, last)?;
+        }
+    }
+    Ok(newest.into_keys().collect())
 }
 
 /// Sets the status of items, by one statement.

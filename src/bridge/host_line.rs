@@ -94,28 +94,30 @@ pub(super) fn hear(
     inbound: &Inbound,
 ) -> Result<host::Heard, StoreError> {
     let heard = host::hear(db, host, inbound)?;
-    follow_up(db, site, &heard.barcodes, inbound.entry.at)?;
+    follow_up(db, site, &heard, inbound.entry.at)?;
     Ok(heard)
 }
 
-/// After orders changed on these barcodes.
+/// After orders changed, or patients became one.
 pub(super) fn follow_up(
     db: &mut dyn Db,
     site: &Site,
-    barcodes: &[String],
+    heard: &host::Heard,
     now: i64,
 ) -> Result<(), StoreError> {
-    let specimen_age_max = site.laboratory.specimen_age_max;
-    for barcode in barcodes {
-        let context = SettleContext {
-            message: 0,
-            line: "",
-            received_at: now,
-            now,
-            specimen_age_max,
-            digest_input: b"",
-            site,
-        };
+    let context = SettleContext {
+        message: 0,
+        line: "",
+        received_at: now,
+        now,
+        specimen_age_max: site.laboratory.specimen_age_max,
+        digest_input: b"",
+        site,
+    };
+    for barcode in &heard.merged {
+        settle::resume_merged(db, &context, barcode)?;
+    }
+    for barcode in &heard.barcodes {
         settle::resume(db, &context, barcode)?;
         broadcast(db, site, barcode, now)?;
     }

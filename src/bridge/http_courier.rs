@@ -287,7 +287,7 @@ async fn fetch_page(parts: &Parts, client: &Client, url: &str) -> Result<bool, F
     let (site, lab) = (Arc::clone(&parts.site), Arc::clone(&parts.lab));
     let work = move |db: &mut dyn Db| {
         let heard = host::hear_page(db, &site, &inbound)?;
-        host_line::follow_up(db, &lab, &heard.barcodes, inbound.entry.at)?;
+        host_line::follow_up(db, &lab, &heard, inbound.entry.at)?;
         Ok(heard)
     };
     let heard = parts.store.transact(Turn::Reply, work).await?;

@@ -183,7 +183,7 @@ fn compare(line: &LineProfile, catalogue: Option<&dyn Catalogue>, kept: &Whole) 
     });
     let then = kept.stored.iter().map(|one| {
         let holds = one.holds.iter().map(|hold| hold.reason);
-        let holds = holds.filter(|reason| is_of_decoding(*reason)).collect();
+        let holds = holds.filter(|reason| reason.is_of_message()).collect();
         let mut reading = Reading::new(item_of(&one.observation), holds);
         reading.is_open = one.state == ResultState::Held || one.state == ResultState::Waiting;
         reading
@@ -258,35 +258,6 @@ fn difference(then: &[Reading], today: &[Reading]) -> Vec<String> {
         }
     }
     lines
-}
-
-/// Reasons that a message alone gives; the others come from orders, the site and its people.
-const fn is_of_decoding(reason: HoldReason) -> bool {
-    use HoldReason as R;
-    match reason {
-        R::UnknownTest
-        | R::UnitDiffers
-        | R::UnitMissing
-        | R::Undecodable
-        | R::StatusX
-        | R::StatusNotFinal
-        | R::AbsentValue
-        | R::SuspectFlag
-        | R::Replicate
-        | R::Incomplete
-        | R::Dilution
-        | R::AmbiguousSender => true,
-        R::UnknownSpecimen
-        | R::AmbiguousSpecimen
-        | R::NoSpecimen
-        | R::PatientMismatch
-        | R::OrderCancelled
-        | R::SecondResult
-        | R::ClockYear
-        | R::Transfusion
-        | R::Review
-        | R::ParserFault => false,
-    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct Heard {
     pub replies: Vec<Vec<u8>>,
     /// Barcodes on which something was ordered or changed: devices may be told, results go on.
     pub barcodes: Vec<String>,
+    /// Barcodes of patients who were two: what was held for that may go on.
+    pub merged: Vec<String>,
     /// A line for the log, without patient data.
     pub summary: String,
 }
@@ -345,12 +347,13 @@ impl<'a> Hearing<'a> {
         if let Some(missing) = incomplete(&adt) {
             return self.acknowledge(message, &missing.verdict());
         }
+        let mut merged = Vec::new();
         for one in &adt.patients {
             let entry = convert::patient(&one.patient);
             match (kind, &one.merge) {
                 (AdtEvent::Merge | AdtEvent::ChangeIdentifier, Some(merge)) => {
                     let gone: Vec<_> = merge.ids.iter().map(convert::identifier).collect();
-                    book::merge(db, &self.context, &entry, &gone)?;
+                    merged.extend(book::merge(db, &self.context, &entry, &gone)?);
                     self.audit(db, "patients merged")?;
                 }
                 (AdtEvent::Demographics, _) => {
@@ -360,7 +363,8 @@ impl<'a> Hearing<'a> {
             }
         }
         let summary = format!("ADT^{} for {} patients", adt.event, adt.patients.len());
-        self.acknowledge(message, &Verdict::accepted(summary))
+        let heard = self.acknowledge(message, &Verdict::accepted(summary))?;
+        Ok(Heard { merged, ..heard })
     }
 
     pub(super) fn audit(&self, db: &mut dyn Db, what: &str) -> Result<(), StoreError> {
@@ -402,6 +406,7 @@ impl<'a> Hearing<'a> {
         Ok(Heard {
             replies,
             barcodes: Vec::new(),
+            merged: Vec::new(),
             summary: verdict.summary.clone(),
         })
     }
@@ -428,6 +433,7 @@ impl<'a> Hearing<'a> {
         Ok(Heard {
             replies: vec![self.encode(text)?],
             barcodes: Vec::new(),
+            merged: Vec::new(),
             summary: verdict.summary.clone(),
         })
     }

@@ -66,6 +66,7 @@ impl Hearing<'_> {
         Ok(Heard {
             replies,
             barcodes,
+            merged: Vec::new(),
             summary,
         })
     }
@@ -161,6 +162,7 @@ impl Hearing<'_> {
         Ok(Heard {
             replies: self.reply_in_kind(message, request, verdict, &[])?,
             barcodes: Vec::new(),
+            merged: Vec::new(),
             summary: verdict.summary.clone(),
         })
     }

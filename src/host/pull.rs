@@ -249,16 +249,23 @@ pub fn hear_page(db: &mut dyn Db, site: &HostSite, inbound: &Inbound) -> Result<
         now: inbound.entry.at,
         specimen_age_max: site.laboratory.specimen_age_max,
     };
-    let mut barcodes = Vec::new();
+    let (mut barcodes, mut merged) = (Vec::new(), Vec::new());
     let mut answers = Vec::with_capacity(page.orders.len());
     for order in page.orders {
         let id = order.get("id").cloned().unwrap_or_default();
-        let (answer, barcode) = match serde_json::from_value(order) {
+        let (answer, touched) = match serde_json::from_value(order) {
             Ok(pulled) => apply(db, site, &context, id, &pulled)?,
-            Err(_) => (Answer::refused(id, "not of the documented shape"), None),
+            Err(_) => {
+                let refused = Answer::refused(id, "not of the documented shape");
+                (refused, Touched::Nothing)
+            }
         };
         answers.push(answer);
-        barcodes.extend(barcode);
+        match touched {
+            Touched::Nothing => {}
+            Touched::Ordered(barcode) => barcodes.push(barcode),
+            Touched::Merged(of_patient) => merged.extend(of_patient),
+        }
     }
     barcodes.sort_unstable();
     barcodes.dedup();
@@ -283,9 +290,19 @@ pub fn hear_page(db: &mut dyn Db, site: &HostSite, inbound: &Inbound) -> Result<
     let heard = Heard {
         replies,
         barcodes,
+        merged,
         summary,
     };
     inbound::done(db, message, MessageState::Parsed, heard)
+}
+
+/// What an entry of a page changed for results.
+enum Touched {
+    Nothing,
+    /// Something on this barcode was ordered or changed.
+    Ordered(String),
+    /// Patients who were two are one; the barcodes in use.
+    Merged(Vec<String>),
 }
 
 fn heard(summary: &str) -> Heard {
@@ -301,7 +318,7 @@ fn apply(
     context: &BookContext<'_>,
     id: Json,
     pulled: &Pulled,
-) -> Result<(Answer, Option<String>), StoreError> {
+) -> Result<(Answer, Touched), StoreError> {
     let patient = pulled.patient.as_ref().map(Patient::entry);
     let named = patient
         .as_ref()
@@ -311,29 +328,35 @@ fn apply(
         (PulledAction::Cancel, _) => Action::Cancel,
         (PulledAction::Change, _) => Action::Change,
         (PulledAction::Patient | PulledAction::Merge, None) => {
-            return Ok((Answer::refused(id, "no patient is named"), None));
+            return Ok((Answer::refused(id, "no patient is named"), Touched::Nothing));
         }
         (PulledAction::Patient, Some(patient)) => {
             book::update_patient(db, context, patient)?;
-            return Ok((Answer::done(id), None));
+            return Ok((Answer::done(id), Touched::Nothing));
         }
         (PulledAction::Merge, Some(patient)) => {
             let gone: Vec<Identifier> = pulled.merged.iter().filter_map(Id::entry).collect();
             if gone.is_empty() {
-                return Ok((Answer::refused(id, "no patient to merge is named"), None));
+                let refused = Answer::refused(id, "no patient to merge is named");
+                return Ok((refused, Touched::Nothing));
             }
-            book::merge(db, context, patient, &gone)?;
-            return Ok((Answer::done(id), None));
+            let barcodes = book::merge(db, context, patient, &gone)?;
+            return Ok((Answer::done(id), Touched::Merged(barcodes)));
         }
     };
     if pulled.placer.is_empty() {
-        return Ok((Answer::refused(id, "no placer order number"), None));
+        let refused = Answer::refused(id, "no placer order number");
+        return Ok((refused, Touched::Nothing));
     }
     let entry = pulled.entry(site, action);
     let applied = book::apply(db, context, patient.as_ref(), &entry)?;
     let is_accepted = applied.outcome == Outcome::Accepted;
-    let barcode = Some(applied.barcode.clone()).filter(|code| is_accepted && !code.is_empty());
-    Ok((Answer::of(id, &entry, applied), barcode))
+    let touched = if is_accepted && !applied.barcode.is_empty() {
+        Touched::Ordered(applied.barcode.clone())
+    } else {
+        Touched::Nothing
+    };
+    Ok((Answer::of(id, &entry, applied), touched))
 }
 
 impl Answer {

@@ -73,6 +73,37 @@ hold_reasons! {
     ParserFault = "parser-fault", "Reading this message failed twice; the bytes are kept.";
 }
 
+impl HoldReason {
+    /// Whether the device's message alone gives this reason; the others come from orders, patients,
+    /// the site and its people, and may be gone when these change.
+    pub const fn is_of_message(self) -> bool {
+        match self {
+            Self::UnknownTest
+            | Self::UnitDiffers
+            | Self::UnitMissing
+            | Self::Undecodable
+            | Self::StatusX
+            | Self::StatusNotFinal
+            | Self::AbsentValue
+            | Self::SuspectFlag
+            | Self::Replicate
+            | Self::Incomplete
+            | Self::Dilution
+            | Self::AmbiguousSender => true,
+            Self::UnknownSpecimen
+            | Self::AmbiguousSpecimen
+            | Self::NoSpecimen
+            | Self::PatientMismatch
+            | Self::OrderCancelled
+            | Self::SecondResult
+            | Self::ClockYear
+            | Self::Transfusion
+            | Self::Review
+            | Self::ParserFault => false,
+        }
+    }
+}
+
 impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

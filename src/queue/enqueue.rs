@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     book::json,
-    model::Priority,
+    model::{Priority, QueueState},
     store::{Db, Insert, Param, Sql, StoreError},
 };
 
@@ -72,9 +72,16 @@ const SUPERSEDE_EMPTY: Sql = Sql::same(
      AND NOT EXISTS (SELECT 1 FROM queue_result q WHERE q.queue = queue.id)",
 );
 const TRIED: Sql = Sql::same(
-    "SELECT id, destination, priority FROM queue WHERE specimen = $1 AND kind = 'result' \
-     AND state IN ('waiting', 'leased') AND body IS NOT NULL ORDER BY id",
+    "SELECT id, destination, priority, state FROM queue WHERE specimen = $1 AND kind = 'result' \
+     AND state IN ('waiting', 'leased') AND body IS NOT NULL \
+     UNION ALL SELECT id, destination, priority, state FROM queue WHERE state = 'set-aside' \
+     AND specimen = $1 AND kind = 'result' AND body IS NOT NULL ORDER BY 1",
 );
+const MOVE_OPEN: Sql = Sql::same(
+    "UPDATE queue SET specimen = $2 WHERE specimen = $1 AND state IN ('waiting', 'leased')",
+);
+const MOVE_ASIDE: Sql =
+    Sql::same("UPDATE queue SET specimen = $2 WHERE specimen = $1 AND state = 'set-aside'");
 /// Results of a tried row that no later row is to tell: one that followed it and was never tried
 /// itself will be rendered with whatever is true then.
 const TO_FOLLOW: Sql = Sql::same(
@@ -101,6 +108,8 @@ pub(super) const ALL: &[&Sql] = &[
     &TAKE_OUT_FIRST,
     &SUPERSEDE_EMPTY,
     &TRIED,
+    &MOVE_OPEN,
+    &MOVE_ASIDE,
     &TO_FOLLOW,
 ];
 
@@ -233,8 +242,20 @@ pub fn withdraw_result(
     Ok(taken)
 }
 
+/// Messages of one tube that are open become those of another, which is the same tube.
+///
+/// # Errors
+/// The store's.
+pub fn move_open(db: &mut dyn Db, from: i64, to: i64) -> Result<(), StoreError> {
+    let params: [Param; 2] = [from.into(), to.into()];
+    db.exec(&MOVE_OPEN, &params)?;
+    db.exec(&MOVE_ASIDE, &params)?;
+    Ok(())
+}
+
 /// For every message of a tube that was tried and is not closed: a new one with the same results
-/// follows it, because its own bytes may not change any more.
+/// follows it, because its own bytes may not change any more. What follows a message that is set
+/// aside waits until somebody has decided about that one.
 ///
 /// # Errors
 /// The store's.
@@ -256,7 +277,12 @@ pub fn follow_tried(
             continue;
         }
         let next = db.row(&NEXT_ID, &[])?.int(0)?;
-        let new = self::row(next, &destination, specimen, row.int(2)?, reason, now);
+        let mut new = self::row(next, &destination, specimen, row.int(2)?, reason, now);
+        if row.text(3)? == QueueState::SetAside.code()
+            && let Some(behind) = new.last_mut()
+        {
+            *behind = row.int(0)?.into();
+        }
         db.insert_rows(&INSERT, vec![new])?;
         let links = results
             .iter()

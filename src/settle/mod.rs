@@ -193,6 +193,27 @@ pub fn resume(
     Ok(settled)
 }
 
+/// Decides again about the results on this barcode that are held because of who the patient was: two
+/// patients have become one. Whatever else held them holds them still.
+///
+/// # Errors
+/// The store's.
+pub fn resume_merged(
+    db: &mut dyn Db,
+    context: &SettleContext<'_>,
+    barcode: &str,
+) -> Result<Settled, StoreError> {
+    let since = context.now - context.specimen_age_max;
+    let held = rows::held_for_patient(db, barcode, since)?;
+    let mut session = Session::new(*context);
+    for stored in held {
+        session.ask_again(db, &stored)?;
+    }
+    let settled = session.settled;
+    session.finish(db)?;
+    Ok(settled)
+}
+
 /// Makes room for what the whole of a message says of one of its parts, now that its end has come:
 /// of `items` those are returned whose result was held as incomplete, and that result is replaced.
 /// What was decided otherwise meanwhile stays.
@@ -384,6 +405,25 @@ impl<'a> Session<'a> {
         if decision.state == ResultState::Waiting {
             return Ok(());
         }
+        self.count(decision.state);
+        rows::update_decision(db, stored.id, specimen, &decision, self.context.now)
+    }
+
+    fn ask_again(&mut self, db: &mut dyn Db, stored: &StoredResult) -> Result<(), StoreError> {
+        self.look_up(db, &stored.barcode)?;
+        let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&stored.barcode) else {
+            return Ok(());
+        };
+        // It is no version that another follows while it is being decided about itself.
+        tube.current.retain(|row| row.id != stored.id);
+        let of_message = stored
+            .holds
+            .iter()
+            .filter(|hold| hold.reason.is_of_message());
+        let holds: Vec<Hold> = of_message.cloned().collect();
+        let waited = Some((stored.line.as_str(), stored.received_at));
+        let (specimen, decision) =
+            self.place(db, stored.id, &stored.observation, waited, &holds)?;
         self.count(decision.state);
         rows::update_decision(db, stored.id, specimen, &decision, self.context.now)
     }

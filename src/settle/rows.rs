@@ -40,6 +40,11 @@ const WAITING: Sql = Sql::same(
      received_at, kind FROM result WHERE barcode = $1 AND state IN ('waiting', 'kept') \
      AND received_at >= $2 ORDER BY id",
 );
+const HELD_FOR_PATIENT: Sql = Sql::same(
+    "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
+     received_at, kind FROM result WHERE barcode = $1 AND state = 'held' AND received_at >= $2 \
+     AND (holds LIKE '%\"ambiguous-specimen\"%' OR holds LIKE '%\"patient-mismatch\"%') ORDER BY id",
+);
 const BY_ID: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
      received_at, kind FROM result WHERE id = $1",
@@ -100,6 +105,7 @@ pub(super) const ALL: &[&Sql] = &[
     &OF_BARCODES,
     &CURRENT,
     &WAITING,
+    &HELD_FOR_PATIENT,
     &BY_ID,
     &BY_IDS,
     &BY_MESSAGE,
@@ -388,6 +394,18 @@ pub(super) fn waiting(
     since: i64,
 ) -> Result<Vec<StoredResult>, StoreError> {
     db.rows(&WAITING, &[barcode.into(), since.into()])?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// What is held because of who the patient was.
+pub(super) fn held_for_patient(
+    db: &mut dyn Db,
+    barcode: &str,
+    since: i64,
+) -> Result<Vec<StoredResult>, StoreError> {
+    db.rows(&HELD_FOR_PATIENT, &[barcode.into(), since.into()])?
         .iter()
         .map(read)
         .collect()

@@ -117,7 +117,11 @@ impl Bench {
             for entry in &entries {
                 let applied = book::apply(db, &context, Some(&patient()), entry)?;
                 assert_eq!(applied.outcome, book::Outcome::Accepted, "{entry:?}");
-                host_line::follow_up(db, &site, &[applied.barcode], now)?;
+                let heard = crate::host::Heard {
+                    barcodes: vec![applied.barcode],
+                    ..Default::default()
+                };
+                host_line::follow_up(db, &site, &heard, now)?;
             }
             Ok(())
         });
