@@ -37,6 +37,7 @@ built_in! {
     "generic/hl7",
     "horiba/pentra",
     "horiba/yumizen-h500",
+    "mindray/bc-3600",
     "mindray/bc-5000",
     "mindray/bc-6800",
     "mindray/bs",

@@ -274,7 +274,12 @@ fn a_chemistry_query_is_answered_by_a_receipt_and_display_lines() {
 
 /// The answer to a query for one tube, as text.
 pub(super) fn answered(line: &LineProfile, specimen: &str, tests: &[&str]) -> String {
-    let written = answer(line, &query(&[specimen]), &[order(specimen, tests)], &stamp());
+    let written = answer(
+        line,
+        &query(&[specimen]),
+        &[order(specimen, tests)],
+        &stamp(),
+    );
     let bytes = written.expect("written").concat();
     String::from_utf8(bytes).expect("ASCII tests and ids")
 }

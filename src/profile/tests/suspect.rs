@@ -73,7 +73,10 @@ fn a_comment_that_the_profile_names_makes_all_results_of_its_order_suspect() {
     // On the order, before its results.
     check_holds(
         &format!("O|1|25\rC|1|I|Suspect Diff|I^U\r{two}"),
-        &[&["suspect-flag", "replicate"], &["suspect-flag", "replicate"]],
+        &[
+            &["suspect-flag", "replicate"],
+            &["suspect-flag", "replicate"],
+        ],
     );
     // On a later result, for those before it as well; but not for the next order.
     check_holds(
