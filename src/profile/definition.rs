@@ -46,8 +46,12 @@ pub struct Profile {
     pub units: BTreeMap<String, String>,
     /// Flags that hold nothing.
     pub normal_flags: BTreeSet<String>,
+    /// Flags that hold although they are normal elsewhere: `>` where it means beyond the range.
+    pub suspect_flags: BTreeSet<String>,
     /// Texts in the flag field that are no flags.
     pub ignored_flags: BTreeSet<String>,
+    /// Comments that make every result of their order suspect; any of the rules.
+    pub suspect_comments: Vec<Condition>,
     /// Controls.
     pub qc: KindRule,
     /// Calibrators and blanks.
@@ -346,7 +350,8 @@ pub struct AnswerRules {
     pub one_order_per_test: bool,
     /// ORR^O02: what the tubes hold (`W` whole blood).
     pub blood_mode: String,
-    /// ORR^O02: modes of measuring, each of which includes those before it.
+    /// Modes of measuring, each of which includes those before it: an order names the last of those
+    /// that its tests ask for. ORR^O02 names nothing else.
     pub modes: Vec<String>,
     /// L.3 of an answer with orders.
     pub terminator: String,

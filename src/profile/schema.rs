@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) status: BTreeMap<String, Text>,
     pub(super) units: BTreeMap<String, Text>,
     pub(super) flags: Flags,
+    pub(super) comments: Comments,
     pub(super) qc: When,
     pub(super) calibration: When,
     pub(super) ignore: Vec<Ignore>,
@@ -149,7 +150,14 @@ pub(super) struct Result {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Flags {
     pub(super) normal: Vec<String>,
+    pub(super) suspect: Vec<String>,
     pub(super) ignore: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Comments {
+    pub(super) holds_when: Vec<Text>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

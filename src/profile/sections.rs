@@ -475,7 +475,9 @@ impl Loader {
     /// Labwire converts no value, so both sides of a unit map must be one unit.
     fn prove(&mut self, sent: &str, ucum: &schema::Text) {
         let mapped = ucum.get_ref();
-        let (why, is_error) = match prove_spelling(sent, mapped) {
+        // No unit was sent: there is nothing to compare, but what it stands for must be a unit.
+        let spelling = if sent.is_empty() { mapped } else { sent };
+        let (why, is_error) = match prove_spelling(spelling, mapped) {
             UnitProof::Proven => return,
             UnitProof::CannotBeProven { why } => (why, false),
             UnitProof::FactorDiffers(factor) => {

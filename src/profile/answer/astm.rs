@@ -171,8 +171,8 @@ impl<'a> Writer<'a> {
             .order
             .map(|order| order.tests.as_slice())
             .unwrap_or_default();
-        let written: Vec<Vec<u8>> = codes
-            .iter()
+        let written: Vec<Vec<u8>> = self
+            .asked(codes)
             .map(|code| self.test(tube, code))
             .collect::<Result<_, _>>()?;
         if self.rules.one_order_per_test {
@@ -181,6 +181,16 @@ impl<'a> Writer<'a> {
                 .try_for_each(|test| self.order(tube, test, own));
         }
         self.order(tube, written.join(&self.delimiters.repeat()), own)
+    }
+
+    /// The codes to write: of modes, the last includes the others.
+    fn asked<'c>(&self, codes: &'c [String]) -> impl Iterator<Item = &'c String> {
+        let modes = &self.rules.modes;
+        let rank = |code: &String| modes.iter().position(|mode| mode == code);
+        let last = codes.iter().filter_map(rank).max();
+        codes
+            .iter()
+            .filter(move |code| rank(code).is_none_or(|own| Some(own) == last))
     }
 
     fn test(&self, tube: Tube<'_>, code: &str) -> Result<Vec<u8>, AnswerError> {

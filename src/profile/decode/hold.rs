@@ -25,6 +25,8 @@ pub(super) struct Whole {
     pub(super) is_complete: bool,
     /// It names another device than the line's: the name, as sent.
     pub(super) stranger: Option<String>,
+    /// Orders whose results a comment makes suspect, and the comment.
+    pub(super) commented: BTreeMap<usize, String>,
 }
 
 /// Gives every observation its holds, in [`HOLD_ORDER`].
@@ -59,7 +61,8 @@ pub(super) fn finish(
                     holds.extend(of_value(line, observation));
                     holds.extend(of_unit(line, catalogue, observation));
                     holds.extend(of_test(line, catalogue, observation));
-                    let tainted = taints.get(&entry.group);
+                    let commented = || whole.commented.get(&entry.group);
+                    let tainted = taints.get(&entry.group).or_else(commented);
                     holds.extend(
                         tainted.map(|code| Hold::new(HoldReason::SuspectFlag, code.as_str())),
                     );
@@ -95,8 +98,11 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
         hold(HoldReason::AbsentValue, &observation.text);
     }
     let normal = &line.profile.normal_flags;
-    let is_normal =
-        |flag: &&String| NORMAL_FLAGS.contains(&flag.as_str()) || normal.contains(flag.as_str());
+    let suspect = &line.profile.suspect_flags;
+    let is_normal = |flag: &&String| {
+        !suspect.contains(flag.as_str())
+            && (NORMAL_FLAGS.contains(&flag.as_str()) || normal.contains(flag.as_str()))
+    };
     if let Some(flag) = observation.flags.iter().find(|flag| !is_normal(flag)) {
         hold(HoldReason::SuspectFlag, flag);
     }
@@ -122,10 +128,11 @@ fn of_unit(
         .filter(|units| !units.is_empty());
     let wanted = own.or_else(|| spellings?.values().next().map(String::as_str))?;
     let sent = observation.unit.as_str();
-    if sent.is_empty() {
+    let ucum = observation.ucum.as_deref();
+    // Only a profile that says what no unit stands for makes one of it.
+    if sent.is_empty() && ucum.is_none() {
         return Some(Hold::new(HoldReason::UnitMissing, wanted));
     }
-    let ucum = observation.ucum.as_deref();
     let is_proven = |ucum: &str| {
         own.is_none_or(|own| own == ucum || prove_catalogue(ucum, own) == UnitProof::Proven)
     };

@@ -9,6 +9,8 @@ mod hold;
 mod query;
 mod result;
 
+use std::collections::BTreeMap;
+
 use labwire_protocols::wire::Note;
 
 use self::context::Context;
@@ -52,6 +54,7 @@ pub fn decode(
         group: Group::default(),
         groups: 0,
         entries: Vec::new(),
+        commented: BTreeMap::new(),
         parent: Parent::None,
         // A row without its end may have lost the last digits of its value.
         torn: if is_complete || has_end(raw) {
@@ -67,6 +70,7 @@ pub fn decode(
     let whole = hold::Whole {
         is_complete: is_whole,
         stranger: stranger(&line.profile.device, &rows.rows),
+        commented: decoder.commented,
     };
     let mut items = hold::finish(line, catalogue, decoder.entries, &whole);
     if let Some((why, span)) = rows.refused {
@@ -158,6 +162,8 @@ struct Decoder<'a> {
     group: Group,
     groups: usize,
     entries: Vec<Entry>,
+    /// Orders whose results a comment makes suspect, and the comment.
+    commented: BTreeMap<usize, String>,
     parent: Parent,
     torn: Option<usize>,
 }
@@ -318,6 +324,7 @@ impl Decoder<'_> {
         };
         let text = show(&row.plain(row.field(field), &mut Vec::new()));
         self.context.enter(index);
+        self.suspect(&text);
         match self.parent {
             Parent::Order if self.group.has_room_for(&text) => {
                 self.group.comments.push((text, row.span.clone()));
@@ -325,6 +332,21 @@ impl Decoder<'_> {
             Parent::Order => self.event(row, "comment", shorten(&text)),
             Parent::Entry(at) => self.comment_on(at, row, text),
             Parent::None => self.event(row, "comment", text),
+        }
+    }
+
+    /// The comment in force makes the results of its order suspect, where the profile says so.
+    fn suspect(&mut self, text: &str) {
+        let group = match self.parent {
+            Parent::None => return,
+            Parent::Order => self.group.number,
+            Parent::Entry(at) => match self.entries.get(at) {
+                Some(entry) => entry.group,
+                None => return,
+            },
+        };
+        if self.context.any(&self.line.profile.suspect_comments) {
+            self.commented.entry(group).or_insert_with(|| shorten(text));
         }
     }
 

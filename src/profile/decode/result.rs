@@ -87,7 +87,7 @@ impl Decoder<'_> {
         Entry {
             item: Item::Device(DeviceEvent {
                 code: rule.event.clone(),
-                text: shorten(format!("{code} {}", show(field)).trim_end()),
+                text: shorten(format!("{code} {}", show(field)).trim()),
                 specimen: self.specimen_id(),
                 span: row.span.clone(),
             }),

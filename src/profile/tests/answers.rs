@@ -271,3 +271,15 @@ fn a_chemistry_query_is_answered_by_a_receipt_and_display_lines() {
         .collect();
     insta::assert_snapshot!(shown.join("\n").replace('\r', "\n"));
 }
+
+/// The answer to a query for one tube, as text.
+pub(super) fn answered(line: &LineProfile, specimen: &str, tests: &[&str]) -> String {
+    let written = answer(
+        line,
+        &query(&[specimen]),
+        &[order(specimen, tests)],
+        &stamp(),
+    );
+    let bytes = written.expect("written").concat();
+    String::from_utf8(bytes).expect("ASCII tests and ids")
+}

@@ -6,6 +6,7 @@ mod codes;
 mod decoding;
 mod files;
 mod hostile;
+mod suspect;
 
 use std::sync::Arc;
 
