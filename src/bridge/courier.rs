@@ -23,7 +23,10 @@ use crate::{
     store::StoreError,
 };
 
-use super::desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN};
+use super::{
+    desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN},
+    host_line::HostLine,
+};
 
 /// What a courier hears from its lines.
 #[derive(Debug)]
@@ -409,25 +412,21 @@ pub(super) fn read_answer(site: &HostSite, bytes: &[u8]) -> Option<HostAnswer> {
     })
 }
 
-/// The owner of a line on which results go out.
+/// The owner of a line on which results go out. Some hosts order on the same connection: what they
+/// send is heard as on their line of orders.
 pub(super) struct ResultLine {
-    pub(super) host: String,
+    pub(super) orders: HostLine,
     pub(super) finished: mpsc::UnboundedSender<Finished>,
 }
 
 impl Upstream for ResultLine {
-    /// A host that sends a message on the line of results gets no promise: it has a line for that.
     fn commit(
         &self,
-        _connection: &Connection,
-        _id: CommitId,
-        _commit: Commit,
+        connection: &Connection,
+        id: CommitId,
+        commit: Commit,
     ) -> BoxFuture<'static, CommitResult> {
-        tracing::warn!(
-            host = self.host,
-            "the host sent a message on the line of results; ignored"
-        );
-        async { Ok(None) }.boxed()
+        self.orders.commit(connection, id, commit)
     }
 
     #[expect(

@@ -22,6 +22,7 @@ use crate::{
 use super::{device::Ids, site::Site};
 
 /// The owner of a host's order line.
+#[derive(Clone)]
 pub(super) struct HostLine {
     pub(super) host: Arc<HostSite>,
     pub(super) site: Arc<Site>,

@@ -283,17 +283,7 @@ impl Starter {
             let name = format!("host:{id}");
             let (_, mut config) = line_config(&name, orders)?;
             config.concurrency = Concurrency::Many(HOST_CONNECTIONS_MAX);
-            let upstream: Arc<dyn Upstream> = Arc::new(HostLine {
-                host: Arc::clone(&site),
-                site: Arc::clone(&self.site),
-                store: self.store.clone(),
-                clock: Arc::clone(&self.clock),
-                ids: Arc::clone(&self.ids),
-                changed: [
-                    Arc::clone(&self.results_changed),
-                    Arc::clone(&self.downloads_changed),
-                ],
-            });
+            let upstream: Arc<dyn Upstream> = Arc::new(self.host_line(&site));
             let machine = Arc::new(|| -> Box<dyn Machine> {
                 Box::new(mllp::Endpoint::new(mllp::Config::default()))
             });
@@ -303,6 +293,20 @@ impl Starter {
         match &host.results {
             Some(results) => self.results(host, site, results),
             None => Ok(()),
+        }
+    }
+
+    fn host_line(&self, host: &Arc<crate::host::HostSite>) -> HostLine {
+        HostLine {
+            host: Arc::clone(host),
+            site: Arc::clone(&self.site),
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            changed: [
+                Arc::clone(&self.results_changed),
+                Arc::clone(&self.downloads_changed),
+            ],
         }
     }
 
@@ -320,7 +324,7 @@ impl Starter {
         for number in 1..=count {
             let (_, config) = line_config(&format!("host:{}:results-{number}", *host.id), results)?;
             let upstream: Arc<dyn Upstream> = Arc::new(ResultLine {
-                host: host.id.to_string(),
+                orders: self.host_line(&site),
                 finished: finished.clone(),
             });
             let machine = Arc::new(move || -> Box<dyn Machine> {

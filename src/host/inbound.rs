@@ -7,6 +7,7 @@ use labwire_protocols::{
         self, Message,
         ack::{Ack, AckCode, AckMode, ErrLocation, ErrSegment, Outcome as AckOutcome, Own},
         adt::{AdtEvent, AdtMessage},
+        batch,
         header::Peek,
         order::OrderMessage,
     },
@@ -73,26 +74,50 @@ pub fn hear(db: &mut dyn Db, site: &HostSite, inbound: &Inbound) -> Result<Heard
         // Its end never came, so orders may be missing; its sender gets no reply and sends again.
         return done(db, message, MessageState::Parsed, Heard::cut());
     }
-    let digest = hex(&Sha256::digest(raw));
-    let peek = hl7::header::peek(raw);
-    let ids = peek.as_ref().map(identity).unwrap_or_default();
+    if let Some(messages) = messages_of_batch(raw) {
+        return hear_batch(db, site, inbound, message, &messages);
+    }
     let hearing = Hearing::new(site, message, inbound, raw);
-    match hearing.answered_before(db, &ids, &digest)? {
-        Before::Same(heard) => return done(db, message, MessageState::Retransmission, heard),
-        Before::Other => hearing.audit(db, "this control id came before with another message")?,
-        Before::Never => {}
+    let (state, heard) = hearing.hear(db, raw)?;
+    done(db, message, state, heard)
+}
+
+/// The messages of a batch, FHS or BHS; `None` for one message.
+fn messages_of_batch(raw: &[u8]) -> Option<Vec<Vec<u8>>> {
+    if !raw.starts_with(b"FHS") && !raw.starts_with(b"BHS") {
+        return None;
     }
-    let heard = hearing.decode_and_apply(db, peek.as_ref(), raw)?;
-    if !ids.control_id.is_empty() {
-        let keep = [
-            ids.sender.as_str(),
-            ids.control_id.as_str(),
-            digest.as_str(),
-        ];
-        let joined = heard.replies.join(&[REPLY_END][..]);
-        book::keep_answer(db, &hearing.context, keep, Some(&joined))?;
+    // Latin-1 maps every byte to itself and back, whatever the messages' character sets.
+    let text = Charset::Latin1.decode(raw).ok()?;
+    let batch = batch::split(&text).ok()?;
+    let messages = batch.messages.iter();
+    let bytes: Result<Vec<_>, _> = messages.map(|one| Charset::Latin1.encode(one)).collect();
+    bytes.ok().filter(|messages| !messages.is_empty())
+}
+
+/// Every message of a batch stands for itself and is answered by itself (HL7 v2.5.1 2.10.3.1).
+fn hear_batch(
+    db: &mut dyn Db,
+    site: &HostSite,
+    inbound: &Inbound,
+    message: i64,
+    messages: &[Vec<u8>],
+) -> Result<Heard, StoreError> {
+    let mut all = Heard::default();
+    let mut summaries = Vec::new();
+    for (number, raw) in (1..).zip(messages) {
+        let own = Inbound {
+            reply_id: format!("{}.{number}", inbound.reply_id),
+            ..inbound.clone()
+        };
+        let (_, heard) = Hearing::new(site, message, &own, raw).hear(db, raw)?;
+        all.replies.extend(heard.replies);
+        all.barcodes.extend(heard.barcodes);
+        all.merged.extend(heard.merged);
+        summaries.push(heard.summary);
     }
-    done(db, message, MessageState::Parsed, heard)
+    all.summary = format!("batch of {}: {}", messages.len(), summaries.join("; "));
+    done(db, message, MessageState::Parsed, all)
 }
 
 pub(super) fn journalled(db: &mut dyn Db, entry: &JournalEntry) -> Result<i64, StoreError> {
@@ -227,6 +252,29 @@ impl<'a> Hearing<'a> {
             charset,
             charset_name,
         }
+    }
+
+    /// Answers one message, which is in the journal; where it came before, as it was answered then.
+    fn hear(&self, db: &mut dyn Db, raw: &[u8]) -> Result<(MessageState, Heard), StoreError> {
+        let digest = hex(&Sha256::digest(raw));
+        let peek = hl7::header::peek(raw);
+        let ids = peek.as_ref().map(identity).unwrap_or_default();
+        match self.answered_before(db, &ids, &digest)? {
+            Before::Same(heard) => return Ok((MessageState::Retransmission, heard)),
+            Before::Other => self.audit(db, "this control id came before with another message")?,
+            Before::Never => {}
+        }
+        let heard = self.decode_and_apply(db, peek.as_ref(), raw)?;
+        if !ids.control_id.is_empty() {
+            let keep = [
+                ids.sender.as_str(),
+                ids.control_id.as_str(),
+                digest.as_str(),
+            ];
+            let joined = heard.replies.join(&[REPLY_END][..]);
+            book::keep_answer(db, &self.context, keep, Some(&joined))?;
+        }
+        Ok((MessageState::Parsed, heard))
     }
 
     fn answered_before(

@@ -366,3 +366,42 @@ fn a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused() {
     );
     assert_snapshot!(talk(&mut bench, &[&fine, &mixed, &several]));
 }
+
+#[test]
+fn every_message_of_a_batch_is_applied_and_answered_by_itself() {
+    let mut bench = Bench::new();
+    let batch = format!(
+        "FHS|^~\\&|HIS|BV01|LABWIRE|XN\nBHS|^~\\&|HIS|BV01|LABWIRE|XN|||||B1\n{}{}\
+         MSH|^~\\&|HIS|BV01|LABWIRE|XN|20260310150000+0700||DFT^P03|M3|P|2.5.1\nBTS|3\nFTS|1\n",
+        oml("M1", CBC),
+        oml("M2", TSH),
+    );
+    let raw = batch.replace('\n', "\r");
+    let heard = bench.hear(raw.as_bytes());
+    let text = shown(&heard.replies);
+    let answers: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("MSA"))
+        .map(|line| line.get(..9).unwrap_or(line))
+        .collect();
+    assert_eq!(answers, ["MSA|AA|M1", "MSA|AA|M2", "MSA|AR|M3"]);
+    assert_eq!(heard.barcodes, ["T1", "T1"]);
+    let controls: Vec<String> = text
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("MSH|")?
+                .split('|')
+                .nth(8)
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(
+        controls,
+        ["R1.1", "R1.2", "R1.3"],
+        "each answer has its own id"
+    );
+    // The same batch again: each message is known, and answered as it was.
+    let again = bench.hear(raw.as_bytes());
+    assert_eq!(again.replies, heard.replies);
+    assert!(again.barcodes.is_empty(), "nothing is applied twice");
+}
