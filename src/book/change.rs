@@ -507,6 +507,9 @@ fn change(
         context.now.into(),
     ];
     db.exec(&UPDATE_ITEM, &params)?;
+    // A device that has the order is not told of another priority: in its records that would be the
+    // order once more, and measured once more. What waits for host or device goes earlier.
+    queue::raise(db, specimen, entry.priority)?;
     db.exec(&CLEAR_TESTS, &[item.id.into()])?;
     add_tests(db, item.id, &entry.tests)?;
     tell_devices_of_change(db, context, &item, &entry.tests, moves)?;

@@ -55,6 +55,10 @@ const INSERT: Insert = Insert {
     columns: 13,
     tail: "",
 };
+const RAISE_TUBE: Sql = Sql::same(
+    "UPDATE queue SET priority = $2 WHERE specimen = $1 AND state IN ('waiting', 'leased') \
+     AND state = 'waiting' AND priority > $2",
+);
 const RAISE: Sql = Sql::same("UPDATE queue SET priority = $2 WHERE id = $1 AND priority > $2");
 /// Rows that were never tried.
 const TAKE_OUT_FIRST: Sql = Sql::same(
@@ -104,6 +108,7 @@ pub(super) const ALL: &[&Sql] = &[
     &PUT_BEHIND,
     &NEXT_ID,
     &RAISE,
+    &RAISE_TUBE,
     &TAKE_OUT,
     &TAKE_OUT_FIRST,
     &SUPERSEDE_EMPTY,
@@ -220,6 +225,15 @@ pub fn aside_before(db: &mut dyn Db, result: i64) -> Result<Option<i64>, StoreEr
 /// The store's.
 pub(super) fn put_behind(db: &mut dyn Db, aside: i64) -> Result<(), StoreError> {
     db.exec(&PUT_BEHIND, &[aside.into(), why_behind(aside).into()])?;
+    Ok(())
+}
+
+/// What waits of a tube becomes as urgent as its order now is; nothing becomes less urgent.
+///
+/// # Errors
+/// The store's.
+pub fn raise(db: &mut dyn Db, specimen: i64, priority: Priority) -> Result<(), StoreError> {
+    db.exec(&RAISE_TUBE, &[specimen.into(), priority.rank().into()])?;
     Ok(())
 }
 

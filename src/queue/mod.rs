@@ -11,7 +11,9 @@ mod list;
 
 pub use self::{
     download::{Download, DownloadKind, enqueue_download, tests_of_row, untried_orders},
-    enqueue::{News, aside_before, enqueue_results, follow_tried, move_open, withdraw_result},
+    enqueue::{
+        News, aside_before, enqueue_results, follow_tried, move_open, raise, withdraw_result,
+    },
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,
         reclaim, renew, settle_attempt, settle_attempts, void_all_leases,

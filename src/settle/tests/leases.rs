@@ -55,3 +55,26 @@ fn a_lease_is_prolonged_for_its_owner_alone() {
     assert_eq!(renewed("worker", &[2]), 1);
     assert_eq!(leases(&lab), [before[0], (2, end)]);
 }
+
+#[test]
+fn an_order_that_becomes_urgent_takes_what_waits_along() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    let second = Order {
+        placer: "P2",
+        barcode: "T2",
+        ..CBC
+    };
+    lab.order(&second);
+    lab.result(wbc("6.4"));
+    let mut other = wbc("3.3");
+    other.specimen.as_mut().expect("set above").id = "T2".to_owned();
+    lab.result(other);
+    lab.order(&Order {
+        action: Action::Change,
+        priority: Priority::Stat,
+        ..second
+    });
+    let sent: Vec<String> = lab.lease().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(sent, ["MRN1 T2: 3.3", "MRN1 T1: 6.4"]);
+}
