@@ -4,6 +4,7 @@
 //! the profile says so, or an incomplete item. Every other row gives context, attaches to its
 //! parent, or becomes an item of its own.
 
+mod comment;
 mod context;
 mod hold;
 mod query;
@@ -215,7 +216,7 @@ impl Decoder<'_> {
                 self.parent = Parent::None;
             }
             Role::Terminator => self.terminator(row),
-            Role::Manufacturer => self.event(row, "manufacturer", row.shown()),
+            Role::Manufacturer => self.manufacturer(index, row),
             Role::Structure => self.context.enter(index),
             Role::Bad => self.incomplete(row, "no record or segment that is known"),
         }
