@@ -27,6 +27,7 @@ built_in! {
     "beckman/access2",
     "beckman/dxi",
     "biorad/d10",
+    "biorad/ih-com",
     "cepheid/genexpert",
     "erba/em200",
     "erba/xl",
