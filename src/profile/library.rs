@@ -37,6 +37,7 @@ built_in! {
     "mindray/bc-5000",
     "mindray/bs",
     "mindray/cl",
+    "ortho/vision",
     "ortho/vitros",
     "radiometer/abl",
     "roche/cobas-6000",
