@@ -34,6 +34,7 @@ built_in! {
     "generic/astm",
     "generic/hl7",
     "horiba/yumizen-h500",
+    "immucor/galileo",
     "mindray/bc-5000",
     "mindray/bs",
     "mindray/cl",
