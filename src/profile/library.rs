@@ -33,6 +33,7 @@ built_in! {
     "erba/xl",
     "generic/astm",
     "generic/hl7",
+    "grifols/erytra",
     "horiba/yumizen-h500",
     "immucor/galileo",
     "mindray/bc-5000",
