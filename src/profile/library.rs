@@ -46,6 +46,7 @@ built_in! {
     "roche/cobas-c111",
     "roche/cobas-c311",
     "roche/cobas-e411",
+    "roche/cobas-pro",
     "siemens/atellica",
     "siemens/centaur",
     "siemens/dca-vantage",
