@@ -29,6 +29,7 @@ built_in! {
     "biorad/d10",
     "biorad/ih-com",
     "cepheid/genexpert",
+    "diasorin/liaison",
     "erba/em200",
     "erba/xl",
     "generic/astm",
