@@ -56,6 +56,7 @@ built_in! {
     "stago/sta",
     "sysmex/xn",
     "werfen/acl-top",
+    "werfen/gem-premier",
 }
 
 /// Every profile by name.
