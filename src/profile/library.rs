@@ -55,6 +55,7 @@ built_in! {
     "snibe/maglumi",
     "stago/sta",
     "sysmex/xn",
+    "tosoh/aia",
     "werfen/acl-top",
     "werfen/gem-premier",
 }
