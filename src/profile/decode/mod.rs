@@ -1,7 +1,8 @@
 //! From a device's message to what it means (DESIGN: nothing is guessed, nothing disappears).
 //!
 //! Every result record or segment becomes exactly one item: an observation, a device event where
-//! the profile says so, or an incomplete item. Every other row gives context, attaches to its
+//! the profile says so, or an incomplete item; where the profile names parts of its value, each is an
+//! observation besides. Every other row gives context, attaches to its
 //! parent, or becomes an item of its own.
 
 mod comment;
