@@ -225,6 +225,8 @@ pub struct ResultRules {
     pub plain_aspects: BTreeSet<String>,
     /// What tells results of one code apart.
     pub qualifiers: Vec<FieldPath>,
+    /// What a result is about besides its tube: the donor unit of a crossmatch.
+    pub about: Vec<FieldPath>,
     /// The field kept to the byte.
     pub text: Option<FieldPath>,
     /// The part of it that is typed.

@@ -127,6 +127,7 @@ pub(super) struct Result {
     pub(super) aspect: Paths,
     pub(super) plain_aspects: Vec<Text>,
     pub(super) qualifiers: Paths,
+    pub(super) about: Paths,
     pub(super) text: Paths,
     pub(super) value: Paths,
     pub(super) unit: Paths,

@@ -193,6 +193,7 @@ impl Loader {
                 .map(Spanned::into_inner)
                 .collect(),
             qualifiers: self.paths(raw.qualifiers),
+            about: self.paths(raw.about),
             text: self.paths(raw.text).into_iter().next().or(whole),
             value,
             unit: self.paths(raw.unit),

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::model::Observation;
 
 /// The key of an observation: line, tube, code with its qualifiers, run, completed time, value,
-/// unit, status. A result without a completed time is the same only in the same message.
+/// unit, status, what it is about. A result without a completed time is the same only in the same message.
 ///
 /// `message` is the digest of the message that it came in.
 pub(super) fn of(line: &str, message: &[u8], observation: &Observation, tube: Tube<'_>) -> String {
@@ -25,6 +25,9 @@ pub(super) fn of(line: &str, message: &[u8], observation: &Observation, tube: Tu
     part(&observation.text);
     part(&observation.unit);
     part(&observation.status_sent);
+    if let Some(about) = &observation.about {
+        part(about);
+    }
     match &observation.completed {
         Some(time) => part(&time.sent),
         None => hash.update(message),

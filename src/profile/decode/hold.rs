@@ -179,6 +179,7 @@ fn replicates(entries: &[Entry]) -> BTreeSet<usize> {
             tube,
             &observation.code,
             &observation.qualifiers,
+            &observation.about,
             &observation.run,
         );
         seen.entry(key).or_default().push(index);

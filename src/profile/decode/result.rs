@@ -145,6 +145,7 @@ impl Decoder<'_> {
             specimen: self.specimen(),
             patient: self.patient(),
             qualifiers,
+            about: self.some(&rules.about),
             text: show(field),
             value,
             ucum: self.ucum(test.as_deref(), rule, &unit),

@@ -19,6 +19,7 @@ aspect = "R.3.5"
 plain_aspects = ["Sum"]
 value = "R.4"
 status = "R.9"
+about = "R.3.6"
 is_text = true
 coded = { "0" = "0", "30" = "3+" }
 padding = " ^"
@@ -157,6 +158,25 @@ fn fields_and_manufacturers_records_become_comments() {
             "the whole order waits"
         );
     }
+}
+
+#[test]
+fn results_of_one_code_about_different_units_are_no_replicates() {
+    let decoded = decoded("R|1|^^^X^^D1|0|||||F\rR|2|^^^X^^D2|0|||||F\rR|3|^^^X^^D2|30|||||F\r");
+    let found: Vec<_> = observations(&decoded)
+        .iter()
+        .map(|one| {
+            let is_twice = one
+                .holds
+                .iter()
+                .any(|hold| hold.reason.code() == "replicate");
+            (one.about.as_deref(), is_twice)
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [(Some("D1"), false), (Some("D2"), true), (Some("D2"), true)]
+    );
 }
 
 #[test]
