@@ -46,6 +46,8 @@ pub struct Profile {
     pub units: BTreeMap<String, String>,
     /// Flags that hold nothing.
     pub normal_flags: BTreeSet<String>,
+    /// Flags that hold although other devices mean nothing by them.
+    pub suspect_flags: BTreeSet<String>,
     /// Texts in the flag field that are no flags.
     pub ignored_flags: BTreeSet<String>,
     /// Controls.

@@ -152,6 +152,7 @@ impl Loader {
             statuses: self.statuses(file.status),
             units: self.units(file.units),
             normal_flags: file.flags.normal.into_iter().collect(),
+            suspect_flags: file.flags.suspect.into_iter().collect(),
             ignored_flags: file.flags.ignore.into_iter().collect(),
             qc: self.kind(file.qc),
             calibration: self.kind(file.calibration),

@@ -155,6 +155,7 @@ pub(super) struct Result {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Flags {
     pub(super) normal: Vec<String>,
+    pub(super) suspect: Vec<String>,
     pub(super) ignore: Vec<String>,
 }
 

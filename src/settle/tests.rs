@@ -565,6 +565,27 @@ fn a_second_different_final_is_held_and_the_same_value_confirms() {
 }
 
 #[test]
+fn a_report_that_becomes_final_with_all_else_as_before_is_no_repeat() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    let measured = |status| Observation {
+        status,
+        completed: Some(WallTime {
+            sent: "20260310145500".to_owned(),
+            utc: None,
+        }),
+        ..wbc("6.4")
+    };
+    let partial = held(measured(ResultStatus::NotFinal), HoldReason::StatusNotFinal);
+    lab.result(partial.clone());
+    lab.result(partial);
+    lab.result(measured(ResultStatus::Final));
+    let shown = lab.shown("T1");
+    assert!(shown.contains("6.4 released"), "{shown}");
+    assert_eq!(shown.matches("repeat").count(), 1, "{shown}");
+}
+
+#[test]
 fn results_about_different_donor_units_are_no_versions_of_one_another() {
     let about = |unit: &str, text: &str| Observation {
         about: Some(unit.to_owned()),

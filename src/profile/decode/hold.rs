@@ -95,8 +95,11 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
         hold(HoldReason::AbsentValue, &observation.text);
     }
     let normal = &line.profile.normal_flags;
-    let is_normal =
-        |flag: &&String| NORMAL_FLAGS.contains(&flag.as_str()) || normal.contains(flag.as_str());
+    let suspect = &line.profile.suspect_flags;
+    let is_normal = |flag: &&String| {
+        let is_usual = NORMAL_FLAGS.contains(&flag.as_str()) && !suspect.contains(flag.as_str());
+        is_usual || normal.contains(flag.as_str())
+    };
     if let Some(flag) = observation.flags.iter().find(|flag| !is_normal(flag)) {
         hold(HoldReason::SuspectFlag, flag);
     }

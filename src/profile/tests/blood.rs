@@ -19,11 +19,14 @@ aspect = "R.3.5"
 plain_aspects = ["Sum"]
 value = "R.4"
 status = "R.9"
+flags = "R.7"
 about = "R.3.6"
 is_text = true
 coded = { "0" = "0", "30" = "3+" }
 padding = " ^"
 absent = ["-90"]
+[flags]
+suspect = ["N"]
 [[part]]
 when = ["R.3.5 = Sum"]
 aspect = "ABO"
@@ -94,9 +97,10 @@ fn a_row_that_says_several_results_is_told_as_a_whole_and_in_its_parts() {
     let found: Vec<_> = observations(&decoded)
         .iter()
         .map(|one| {
-            let code = match &one.value {
-                Value::Coded { code } => code.as_str(),
-                _ => "",
+            let code = if let Value::Coded { code } = &one.value {
+                code.as_str()
+            } else {
+                ""
             };
             (
                 one.code.as_str(),
@@ -177,6 +181,19 @@ fn results_of_one_code_about_different_units_are_no_replicates() {
         found,
         [(Some("D1"), false), (Some("D2"), true), (Some("D2"), true)]
     );
+}
+
+#[test]
+fn a_usual_flag_holds_where_a_device_means_something_else_by_it() {
+    for (flag, is_held) in [("N", true), ("H", false), ("Z", true)] {
+        let decoded = decoded(&format!("R|1|^^^X|0|||{flag}||F\r"));
+        let mut holds = observations(&decoded)[0].holds.iter();
+        assert_eq!(
+            holds.any(|hold| hold.reason.code() == "suspect-flag"),
+            is_held,
+            "{flag}"
+        );
+    }
 }
 
 #[test]
