@@ -16,10 +16,11 @@
 //!     "text": "exactly as the analyzer sent it", "type": "SN", "value": ["<", "0.30"],
 //!     "unit": "as sent", "ucum": "…", "range": "…", "flags": ["H"], "status": "F",
 //!     "completed_at": "…", "received_at": "…", "instrument": "xn-1", "module": "…",
-//!     "operator": "…", "comments": ["…"] }] }] }
+//!     "operator": "…", "comments": ["…"], "about": "…" }] }] }
 //! ```
 //!
-//! What is not known is `null`, or an empty list. `status` of an order is OBR-25, of a result
+//! What is not known is `null`, or an empty list. `about` is OBX-4, such as the donor unit of a
+//! crossmatch, and stands only where results of one test are told apart by it. `status` of an order is OBR-25, of a result
 //! OBX-11; `type` and `value` are OBX-2 and the components of OBX-5. An order without `placer` is
 //! a result that nobody ordered.
 
@@ -157,6 +158,8 @@ struct Outcome {
     module: Option<String>,
     operator: Option<String>,
     comments: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<String>,
 }
 
 fn document(report: &Report<'_>, control_id: &str, now: i64) -> Document {
@@ -257,6 +260,7 @@ fn outcome(report: &Report<'_>, told: &Told, ordered: Option<[String; 3]>) -> Ou
         module: filled(&observation.instrument),
         operator: filled(&observation.operator),
         comments: observation.comments.clone(),
+        about: observation.about.clone(),
         code: {
             let [code, text, system] = code.own().map(filled);
             Coded { code, text, system }

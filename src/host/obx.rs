@@ -102,9 +102,12 @@ pub(super) fn push(
         obx = obx.text(2, typed.kind).components(5, &parts);
         notes.extend(typed.note);
     }
-    if site.version == Version::V231 {
-        obx = obx.text(4, "1");
-    }
+    let sub_id = match (&observation.about, site.version) {
+        (Some(about), _) => about.as_str(),
+        (None, Version::V231) => "1",
+        (None, _) => "",
+    };
+    obx = obx.text(4, sub_id);
     obx = match (&observation.ucum, observation.unit.as_str()) {
         (Some(ucum), _) => obx.components(6, &[ucum, "", "UCUM"]),
         (None, "") => obx,

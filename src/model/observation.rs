@@ -37,6 +37,10 @@ pub struct Observation {
     /// part of the result's identity. HL7: OBX-4 first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub qualifiers: Vec<String>,
+    /// What the result is about besides its tube, such as the donor unit of a crossmatch: results of
+    /// one test about different things are no versions of one another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// The catalogue's test id; `None` is held as `unknown-test`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,

@@ -46,7 +46,7 @@ pub struct Profile {
     pub units: BTreeMap<String, String>,
     /// Flags that hold nothing.
     pub normal_flags: BTreeSet<String>,
-    /// Flags that hold although they are normal elsewhere: `>` where it means beyond the range.
+    /// Flags that hold although other devices mean nothing by them.
     pub suspect_flags: BTreeSet<String>,
     /// Texts in the flag field that are no flags.
     pub ignored_flags: BTreeSet<String>,
@@ -58,6 +58,10 @@ pub struct Profile {
     pub calibration: KindRule,
     /// Results that are a device's own news.
     pub ignore: Vec<IgnoreRule>,
+    /// Further results that a row says in one value.
+    pub parts: Vec<PartRule>,
+    /// What besides comment records is said of a result.
+    pub comments: Vec<CommentRule>,
     /// How it asks; a device that never asks has none of the paths.
     pub query: QueryRules,
     /// How an order for it is written, if it takes any.
@@ -188,6 +192,8 @@ pub struct SpecimenRules {
     pub padding: String,
     /// Ids that the device makes up when it could not read the barcode.
     pub unread: Vec<Test>,
+    /// When the device says beside an id that it is no barcode.
+    pub unread_when: Vec<Condition>,
     /// The device resumes in the middle after a cut (LIS02-A2 restart at a record).
     pub restarts_at_record: bool,
 }
@@ -223,6 +229,8 @@ pub struct ResultRules {
     pub plain_aspects: BTreeSet<String>,
     /// What tells results of one code apart.
     pub qualifiers: Vec<FieldPath>,
+    /// What a result is about besides its tube: the donor unit of a crossmatch.
+    pub about: Vec<FieldPath>,
     /// The field kept to the byte.
     pub text: Option<FieldPath>,
     /// The part of it that is typed.
@@ -255,6 +263,10 @@ pub struct ResultRules {
     pub is_multiplied: bool,
     /// `7,41` is a number.
     pub decimal_comma: bool,
+    /// No value is a number: reaction strengths, blood groups.
+    pub is_text: bool,
+    /// Text = code for every test whose own entry does not know the text.
+    pub coded: BTreeMap<String, String>,
     /// Characters trimmed from value, unit, code and flags before they are read.
     pub padding: String,
     /// Texts that mean no value, besides rows of dashes and asterisks.
@@ -302,6 +314,37 @@ pub struct IgnoreRule {
     pub event: String,
     /// When it makes the other results of its order suspect.
     pub holds_when: Vec<Condition>,
+}
+
+/// A row whose value is several results, `A^NEG`: each is told by itself too.
+#[derive(Clone, Debug)]
+pub struct PartRule {
+    /// Any of them; none: every result.
+    pub when: Vec<Condition>,
+    /// Names the part behind the code: `MO10^ABO`.
+    pub aspect: String,
+    /// Where it stands; a part that is empty was not measured.
+    pub value: FieldPath,
+}
+
+/// A comment made of fields of a result, or of a manufacturer's record that follows it.
+#[derive(Clone, Debug)]
+pub struct CommentRule {
+    /// What stands before it: `donor unit`.
+    pub label: String,
+    /// All of one record; what is empty is left out, the rest is joined by blanks.
+    pub text: Vec<FieldPath>,
+    /// As sent = what it means; both are told.
+    pub coded: BTreeMap<String, String>,
+    /// When it makes the results of its order suspect.
+    pub holds_when: Vec<Condition>,
+}
+
+impl CommentRule {
+    /// The record or segment that it reads.
+    pub(super) fn record(&self) -> &str {
+        self.text.first().map_or("", |path| &path.record)
+    }
 }
 
 /// How a device asks.

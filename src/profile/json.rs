@@ -96,6 +96,7 @@ fn of_observation(observation: &Observation) -> Line {
         "value": value_kind(&observation.value),
         "is_calibration": observation.kind == ObservationKind::Calibration,
         "qualifiers": observation.qualifiers,
+        "about": observation.about,
         "comments": observation.comments,
         "range": observation.range,
         "run": observation.run,

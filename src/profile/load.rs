@@ -162,6 +162,16 @@ impl Loader {
                 .into_iter()
                 .filter_map(|rule| self.ignore(rule))
                 .collect(),
+            parts: file
+                .part
+                .into_iter()
+                .filter_map(|rule| self.part(rule))
+                .collect(),
+            comments: file
+                .comment
+                .into_iter()
+                .filter_map(|rule| self.comment_rule(rule))
+                .collect(),
             query: self.query(file.query),
             answer: self.answer(file.answer, file.download),
             tests: self.tests(file.test),

@@ -35,9 +35,9 @@ pub use self::{
     condition::{Condition, Pattern, Test},
     decode::{Decoded, decode},
     definition::{
-        AnswerForm, AnswerRules, ChecksumMode, Device, DownloadRules, Example, IgnoreRule,
-        KindRule, LinkRules, NegativeRules, NegativeStyle, PatientRules, Profile, Protocol,
-        QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport,
+        AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example,
+        IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, PatientRules,
+        Profile, Protocol, QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport,
     },
     digest::digest_input,
     example::run_examples,

@@ -31,6 +31,8 @@ pub(super) struct File {
     pub(super) qc: When,
     pub(super) calibration: When,
     pub(super) ignore: Vec<Ignore>,
+    pub(super) part: Vec<Part>,
+    pub(super) comment: Vec<Comment>,
     pub(super) query: Query,
     pub(super) answer: Answer,
     pub(super) download: Download,
@@ -102,6 +104,7 @@ pub(super) struct Specimen {
     pub(super) position: Paths,
     pub(super) padding: String,
     pub(super) unread: Vec<Text>,
+    pub(super) unread_when: Vec<Text>,
     pub(super) restart: Option<Text>,
 }
 
@@ -125,6 +128,7 @@ pub(super) struct Result {
     pub(super) aspect: Paths,
     pub(super) plain_aspects: Vec<Text>,
     pub(super) qualifiers: Paths,
+    pub(super) about: Paths,
     pub(super) text: Paths,
     pub(super) value: Paths,
     pub(super) unit: Paths,
@@ -141,6 +145,8 @@ pub(super) struct Result {
     pub(super) no_dilution: Option<Vec<String>>,
     pub(super) is_multiplied: bool,
     pub(super) decimal_comma: bool,
+    pub(super) is_text: bool,
+    pub(super) coded: BTreeMap<String, String>,
     pub(super) padding: String,
     pub(super) absent: Vec<String>,
     pub(super) over_range: Option<Vec<String>>,
@@ -173,6 +179,23 @@ pub(super) struct Ignore {
     pub(super) code: Option<Text>,
     pub(super) when: Vec<Text>,
     pub(super) event: Option<Text>,
+    pub(super) holds_when: Vec<Text>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Part {
+    pub(super) when: Vec<Text>,
+    pub(super) aspect: Option<Text>,
+    pub(super) value: Paths,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Comment {
+    pub(super) label: Option<Text>,
+    pub(super) text: Paths,
+    pub(super) coded: BTreeMap<String, String>,
     pub(super) holds_when: Vec<Text>,
 }
 

@@ -6,9 +6,9 @@ use labwire_protocols::charset::Charset;
 use toml::Spanned;
 
 use super::{
-    AnswerForm, AnswerRules, ChecksumMode, Device, DownloadRules, Example, FieldPath, IgnoreRule,
-    KindRule, LinkRules, NegativeRules, NegativeStyle, Pattern, Protocol, QueryRules, ResultRules,
-    SpecimenRules, Template, Test, TestRule, TextRules,
+    AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example, FieldPath,
+    IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern, Protocol,
+    QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule, TextRules,
     answer::OrderForDevice,
     defaults,
     load::{Loader, Words},
@@ -159,6 +159,7 @@ impl Loader {
             .filter_map(|text| self.parsed("PROF-0205", text, Test::parse));
         SpecimenRules {
             unread: unread.collect(),
+            unread_when: self.conditions(&raw.unread_when),
             restarts_at_record: restart.unwrap_or(false),
             id: self.paths(raw.id),
             rack: self.paths(raw.rack),
@@ -192,6 +193,7 @@ impl Loader {
                 .map(Spanned::into_inner)
                 .collect(),
             qualifiers: self.paths(raw.qualifiers),
+            about: self.paths(raw.about),
             text: self.paths(raw.text).into_iter().next().or(whole),
             value,
             unit: self.paths(raw.unit),
@@ -208,6 +210,8 @@ impl Loader {
             no_dilution: raw.no_dilution.unwrap_or_default(),
             is_multiplied: raw.is_multiplied,
             decimal_comma: raw.decimal_comma,
+            is_text: raw.is_text,
+            coded: raw.coded,
             padding: raw.padding,
             absent: raw.absent,
             over_range: raw.over_range.unwrap_or_else(|| vec!["++++".to_owned()]),
@@ -310,6 +314,54 @@ impl Loader {
                 .map_or_else(|| "ignored".to_owned(), Spanned::into_inner),
             holds_when: self.conditions(&raw.holds_when),
         })
+    }
+
+    /// A part has a name and a place.
+    pub(super) fn part(&mut self, raw: schema::Part) -> Option<PartRule> {
+        let when = self.conditions(&raw.when);
+        let value = self.paths(raw.value).into_iter().next();
+        if let (Some(aspect), Some(value)) = (raw.aspect, value) {
+            return Some(PartRule {
+                when,
+                aspect: aspect.into_inner(),
+                value,
+            });
+        }
+        self.problem(
+            "PROF-0203",
+            None,
+            Words {
+                message: "a `[[part]]` needs `aspect` and `value`",
+                label: "",
+                help: "write `aspect = \"ABO\"` and `value = \"R.4.1\"`",
+            },
+        );
+        None
+    }
+
+    /// A comment reads one record, for a record says whose comment it is.
+    pub(super) fn comment_rule(&mut self, raw: schema::Comment) -> Option<CommentRule> {
+        let span = raw.text.0.first().map(Spanned::span);
+        let rule = CommentRule {
+            label: raw.label.map(Spanned::into_inner).unwrap_or_default(),
+            text: self.paths(raw.text),
+            coded: raw.coded,
+            holds_when: self.conditions(&raw.holds_when),
+        };
+        let is_one = rule.text.iter().all(|path| path.record == rule.record());
+        if is_one && !rule.text.is_empty() {
+            return Some(rule);
+        }
+        self.problem(
+            "PROF-0203",
+            span,
+            Words {
+                message: "a `[[comment]]` without `text`, or of several records, is nobody's",
+                label: "of one record",
+                help: "write places of one record: `text = [\"M.3\", \"M.6.1\"]`",
+            },
+        );
+        None
     }
 
     pub(super) fn query(&mut self, raw: schema::Query) -> QueryRules {

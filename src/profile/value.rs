@@ -12,6 +12,8 @@ pub(super) struct Reading<'a> {
     pub(super) decimal_comma: bool,
     pub(super) absent: &'a [String],
     pub(super) over_range: &'a [String],
+    /// No text is a number.
+    pub(super) is_text: bool,
 }
 
 /// Note: a decimal comma was read as a point.
@@ -42,11 +44,10 @@ impl Reading<'_> {
         if is_mark(text) || self.absent.iter().any(|mark| mark == text) {
             return Value::Absent { why: Absent::Mark };
         }
-        self.quantity(text, notes)
-            .or_else(|| ratio(text))
-            .unwrap_or_else(|| Value::Text {
-                text: text.to_owned(),
-            })
+        let number = (!self.is_text).then(|| self.quantity(text, notes).or_else(|| ratio(text)));
+        number.flatten().unwrap_or_else(|| Value::Text {
+            text: text.to_owned(),
+        })
     }
 
     fn quantity(self, text: &str, notes: &mut Vec<String>) -> Option<Value> {

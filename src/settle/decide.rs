@@ -165,7 +165,7 @@ fn decide_on_tube(
     }
 }
 
-/// What is there already for this test on this tube.
+/// What is there already for this test on this tube, about the same thing.
 struct Versions<'a> {
     released: Option<&'a Current>,
     held: Vec<&'a Current>,
@@ -174,7 +174,10 @@ struct Versions<'a> {
 
 impl<'a> Versions<'a> {
     fn of(tube: &'a Tube, test: &str, observation: &Observation) -> Self {
-        let of_test = || tube.current.iter().filter(|row| row.test == test);
+        let of_test = || {
+            let current = tube.current.iter();
+            current.filter(|row| row.test == test && row.about == observation.about)
+        };
         Self {
             released: of_test().rfind(|row| row.state == ResultState::Released),
             held: of_test()

@@ -2,10 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::model::Observation;
+use crate::model::{Observation, ResultStatus};
 
 /// The key of an observation: line, tube, code with its qualifiers, run, completed time, value,
-/// unit, status. A result without a completed time is the same only in the same message.
+/// unit, status as sent and whether it is final, what it is about. A result without a completed time is the same only in the same message.
 ///
 /// `message` is the digest of the message that it came in.
 pub(super) fn of(line: &str, message: &[u8], observation: &Observation, tube: Tube<'_>) -> String {
@@ -25,6 +25,13 @@ pub(super) fn of(line: &str, message: &[u8], observation: &Observation, tube: Tu
     part(&observation.text);
     part(&observation.unit);
     part(&observation.status_sent);
+    // A report that becomes final says nothing else anew: O.26 from P to F, R.9 as before.
+    if observation.status == ResultStatus::NotFinal {
+        part("not final");
+    }
+    if let Some(about) = &observation.about {
+        part(about);
+    }
     match &observation.completed {
         Some(time) => part(&time.sent),
         None => hash.update(message),

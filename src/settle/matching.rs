@@ -53,6 +53,8 @@ pub(super) struct Tube {
 pub(super) struct Current {
     pub(super) id: i64,
     pub(super) test: String,
+    /// What it is about besides the tube.
+    pub(super) about: Option<String>,
     pub(super) state: ResultState,
     pub(super) version: i64,
     pub(super) text: String,
@@ -229,6 +231,7 @@ impl Tube {
         self.current.push(Current {
             id,
             test,
+            about: observation.about.clone(),
             state: decision.state,
             version: decision.version,
             text: observation.text.clone(),

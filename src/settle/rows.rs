@@ -426,6 +426,7 @@ fn current(row: &Row) -> Result<Current, StoreError> {
         test: row.text(2)?.to_owned(),
         state: state(row.text(3)?)?,
         version: row.int(4)?,
+        about: observation.about,
         text: observation.text,
         unit: observation.unit,
         is_weak: is_weak(&holds),

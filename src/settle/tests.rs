@@ -331,6 +331,7 @@ fn observation(test: &str, text: &str) -> Observation {
         patient: PatientSeen::default(),
         code: test.to_owned(),
         qualifiers: Vec::new(),
+        about: None,
         test: Some(test.to_owned()),
         text: text.to_owned(),
         value: Value::Quantity {
@@ -563,6 +564,44 @@ fn a_second_different_final_is_held_and_the_same_value_confirms() {
         "6.4 released v1\n6.4 confirmed v1\n7.1 held v2 second-result\n"
     );
     assert_eq!(lab.lease(), [(1, "MRN1 T1: 6.4".to_owned())]);
+}
+
+#[test]
+fn a_report_that_becomes_final_with_all_else_as_before_is_no_repeat() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    let measured = |status| Observation {
+        status,
+        completed: Some(WallTime {
+            sent: "20260310145500".to_owned(),
+            utc: None,
+        }),
+        ..wbc("6.4")
+    };
+    let partial = held(measured(ResultStatus::NotFinal), HoldReason::StatusNotFinal);
+    lab.result(partial.clone());
+    lab.result(partial);
+    lab.result(measured(ResultStatus::Final));
+    let shown = lab.shown("T1");
+    assert!(shown.contains("6.4 released"), "{shown}");
+    assert_eq!(shown.matches("repeat").count(), 1, "{shown}");
+}
+
+#[test]
+fn results_about_different_donor_units_are_no_versions_of_one_another() {
+    let about = |unit: &str, text: &str| Observation {
+        about: Some(unit.to_owned()),
+        ..wbc(text)
+    };
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(about("D1", "6.4"));
+    lab.result(about("D2", "6.4"));
+    lab.result(about("D2", "7.1"));
+    assert_eq!(
+        lab.shown("T1"),
+        "6.4 released v1\n6.4 released v1\n7.1 held v2 second-result\n"
+    );
 }
 
 #[test]

@@ -390,6 +390,7 @@ fn observation(test: &str, text: &str, value: Value) -> Observation {
         patient: PatientSeen::default(),
         code: test.to_owned(),
         qualifiers: Vec::new(),
+        about: None,
         test: Some(test.to_owned()),
         text: text.to_owned(),
         value,

@@ -54,6 +54,29 @@ fn a_panel_is_told_in_the_order_of_the_catalogue() {
 }
 
 #[test]
+fn results_about_different_donor_units_are_told_apart_in_obx_4() {
+    let about = |unit: &str, text: &str| Observation {
+        about: Some(unit.to_owned()),
+        ..full("TSH", text, "m[IU]/L")
+    };
+    let mut bench = Bench::new();
+    bench.replies(&oml("M1", TSH));
+    bench.measure(vec![about("D1", "2.31")]);
+    let first = bench.sent();
+    bench.measure(vec![about("D2", "2.30")]);
+    let sent = format!("{first}{}", bench.sent());
+    let told: Vec<_> = sent
+        .lines()
+        .filter(|line| line.starts_with("OBX"))
+        .map(|line| {
+            let fields: Vec<&str> = line.split('|').collect();
+            [4, 5, 11].map(|number| fields.get(number).copied().unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(told, [["D1", "2.31", "F"], ["D2", "2.30", "F"]]);
+}
+
+#[test]
 fn a_correction_is_c_once_the_first_was_tried_and_f_before() {
     let correction = |text: &str| Observation {
         status: ResultStatus::Correction,

@@ -100,8 +100,8 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
     let normal = &line.profile.normal_flags;
     let suspect = &line.profile.suspect_flags;
     let is_normal = |flag: &&String| {
-        !suspect.contains(flag.as_str())
-            && (NORMAL_FLAGS.contains(&flag.as_str()) || normal.contains(flag.as_str()))
+        let is_usual = NORMAL_FLAGS.contains(&flag.as_str()) && !suspect.contains(flag.as_str());
+        is_usual || normal.contains(flag.as_str())
     };
     if let Some(flag) = observation.flags.iter().find(|flag| !is_normal(flag)) {
         hold(HoldReason::SuspectFlag, flag);
@@ -186,6 +186,7 @@ fn replicates(entries: &[Entry]) -> BTreeSet<usize> {
             tube,
             &observation.code,
             &observation.qualifiers,
+            &observation.about,
             &observation.run,
         );
         seen.entry(key).or_default().push(index);

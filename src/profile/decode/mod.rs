@@ -1,9 +1,11 @@
 //! From a device's message to what it means (DESIGN: nothing is guessed, nothing disappears).
 //!
 //! Every result record or segment becomes exactly one item: an observation, a device event where
-//! the profile says so, or an incomplete item. Every other row gives context, attaches to its
+//! the profile says so, or an incomplete item; where the profile names parts of its value, each is an
+//! observation besides. Every other row gives context, attaches to its
 //! parent, or becomes an item of its own.
 
+mod comment;
 mod context;
 mod hold;
 mod query;
@@ -221,7 +223,7 @@ impl Decoder<'_> {
                 self.parent = Parent::None;
             }
             Role::Terminator => self.terminator(row),
-            Role::Manufacturer => self.event(row, "manufacturer", row.shown()),
+            Role::Manufacturer => self.manufacturer(index, row),
             Role::Structure => self.context.enter(index),
             Role::Bad => self.incomplete(row, "no record or segment that is known"),
         }

@@ -34,13 +34,39 @@ impl Decoder<'_> {
         let entry = match ignored {
             Some(rule) => self.ignored(rule, &code, row),
             None => Entry {
-                item: Item::Observation(Box::new(self.observation(code, row))),
+                item: Item::Observation(Box::new(self.observation(code, row, None))),
                 group: self.group.number,
-                taints: None,
+                taints: self.own_taint(row),
             },
         };
+        let is_told = matches!(entry.item, Item::Observation(_));
         self.entries.push(entry);
         self.parent = Parent::Entry(self.entries.len().saturating_sub(1));
+        if is_told {
+            self.parts(row);
+        }
+    }
+
+    /// The further results that the row in force says in its value.
+    fn parts(&mut self, row: &Row<'_>) {
+        let code = self.code();
+        let profile = &self.line.profile;
+        let said: Vec<Entry> = profile
+            .parts
+            .iter()
+            .filter(|part| part.when.is_empty() || self.context.any(&part.when))
+            .filter(|part| !self.context.plain(&part.value, " ").is_empty())
+            .map(|part| {
+                let code = format!("{code}{ASPECT_MARK}{}", part.aspect);
+                let own = Some(&part.value);
+                Entry {
+                    item: Item::Observation(Box::new(self.observation(code, row, own))),
+                    group: self.group.number,
+                    taints: None,
+                }
+            })
+            .collect();
+        self.entries.extend(said);
     }
 
     /// The code, cut out of its field, with the aspect where that is not a plain one.
@@ -96,7 +122,8 @@ impl Decoder<'_> {
         }
     }
 
-    fn observation(&self, code: String, row: &Row<'_>) -> Observation {
+    /// The row in force as an observation; `part` is where the value stands if it is a part of it.
+    fn observation(&self, code: String, row: &Row<'_>, part: Option<&FieldPath>) -> Observation {
         let profile = &self.line.profile;
         let rules = &profile.result;
         let kind = self.kind();
@@ -107,18 +134,18 @@ impl Decoder<'_> {
             .collect();
         let rule = self.line.rule(&code, &qualifiers);
         let test = self.line.test(&code, rule);
-        let field = rules
-            .text
-            .as_ref()
+        let field = part
+            .or(rules.text.as_ref())
             .map_or("", |path| self.context.raw(path));
         let mut notes = Vec::new();
-        let value = self.value(test.as_deref(), rule, row, &mut notes);
+        let value = self.value(test.as_deref(), rule, (row, part), &mut notes);
         let unit = self.context.text(&rules.unit, &rules.padding);
         Observation {
             kind,
             specimen: self.specimen(),
             patient: self.patient(),
             qualifiers,
+            about: self.some(&rules.about),
             text: show(field),
             value,
             ucum: self.ucum(test.as_deref(), rule, &unit),
@@ -139,6 +166,7 @@ impl Decoder<'_> {
                 .comments
                 .iter()
                 .map(|(text, _)| text.clone())
+                .chain(self.own_comments(row))
                 .collect(),
             control: self.control(kind),
             supersedes: self.context.any(&rules.supersedes),
@@ -186,8 +214,9 @@ impl Decoder<'_> {
         let position = self.context.text(&rules.position, " ");
         let paths = rules.id.iter();
         let sent = paths.map(|path| (path, self.context.plain(path, &rules.padding)));
+        let is_read = !self.context.any(&rules.unread_when);
         let found = sent.into_iter().find(|(_, id)| {
-            !id.is_empty() && !rules.unread.iter().any(|made_up| made_up.holds(id))
+            is_read && !id.is_empty() && !rules.unread.iter().any(|made_up| made_up.holds(id))
         });
         match found {
             Some((path, id)) => Some(SpecimenRead {
@@ -284,17 +313,20 @@ impl Decoder<'_> {
         &self,
         test: Option<&str>,
         rule: Option<&TestRule>,
-        row: &Row<'_>,
+        (row, part): (&Row<'_>, Option<&FieldPath>),
         notes: &mut Vec<String>,
     ) -> Value {
         let rules = &self.line.profile.result;
-        let sent = rules.value.iter().map(|path| (path, row.get(path)));
+        let paths = part.map_or(rules.value.as_slice(), std::slice::from_ref);
+        let sent = paths.iter().map(|path| (path, row.get(path)));
         let filled = |raw: &str| !trim(raw, &rules.padding).is_empty();
         let first = sent.clone().next();
         let Some((path, raw)) = sent.into_iter().find(|(_, raw)| filled(raw)).or(first) else {
             return Value::Absent { why: Absent::Empty };
         };
-        if let Some(value) = typed_segment(row, path, raw) {
+        let typed = typed_segment(row, path, raw);
+        let is_kept = |value: &Value| !rules.is_text || matches!(value, Value::Image { .. });
+        if let Some(value) = typed.filter(is_kept) {
             return value;
         }
         let mut found = Vec::new();
@@ -303,12 +335,15 @@ impl Decoder<'_> {
         let text: Cow<'_, str> = Cow::Owned(show(trim(&text, &rules.padding)));
         let reading = Reading {
             decimal_comma: rules.decimal_comma,
+            is_text: rules.is_text,
             absent: &rules.absent,
             over_range: &rules.over_range,
         };
         let code_of = |text: &str| {
             let by_rule = rule.and_then(|rule| value::coded(&rule.coded, text));
-            by_rule.or_else(|| self.catalogue?.coded(test?, text))
+            by_rule
+                .or_else(|| self.catalogue?.coded(test?, text))
+                .or_else(|| value::coded(&rules.coded, text))
         };
         reading.value(&text, code_of, notes)
     }

@@ -1,6 +1,7 @@
 //! Promises that hold for every profile.
 
 mod answers;
+mod blood;
 mod captures;
 mod codes;
 mod decoding;
