@@ -55,6 +55,11 @@ impl Pty {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// The device's end, for a device that is no machine.
+    pub const fn device(&mut self) -> &mut SerialStream {
+        &mut self.master
+    }
 }
 
 impl Port {

@@ -110,6 +110,7 @@ async fn run(wanted: &Wanted) -> anyhow::Result<()> {
     row!("end-to-end", mllp::end_to_end);
     row!("astm-frame", astm::by_frame);
     row!("astm-message", astm::by_message);
+    row!("serial", astm::serial);
     row!("query", stored::query);
     row!("growth", stored::growth);
     row!("memory", child::memory);

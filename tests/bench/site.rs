@@ -53,6 +53,8 @@ pub struct Shape {
     pub astm: usize,
     /// `durability` of the ASTM lines.
     pub durability: &'static str,
+    /// The path of a serial port, for a line `s-0` at 9600 baud.
+    pub serial: Option<String>,
 }
 
 /// A folder with `lab.toml` and catalogue, and the HIS it names.
@@ -293,6 +295,13 @@ fn lab(shape: &Shape, results: SocketAddr) -> String {
         text.push_str(&format!(
             "\n[[instrument]]\nid = \"m-{number}\"\nprofile = \"generic/hl7\"\n\
              port = \"mllp-listen://127.0.0.1:0\"\ntests = {{ {tests} }}\n"
+        ));
+    }
+    if let Some(path) = &shape.serial {
+        text.push_str(&format!(
+            "\n[[instrument]]\nid = \"s-0\"\nprofile = \"generic/astm\"\n\
+             port = \"serial://{path}?baud=9600&bits=8&parity=none&stop=1\"\n\
+             orders = \"query\"\ntests = {{ {tests} }}\n"
         ));
     }
     for number in 0..shape.astm {
