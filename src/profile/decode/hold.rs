@@ -1,6 +1,6 @@
 //! Reasons to hold that the message alone gives, once all of it was read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Entry, HOLD_ORDER};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         units::{UnitProof, prove_catalogue},
     },
     model::{Hold, HoldReason, Item, Observation, ObservationKind, ResultStatus, Value},
-    profile::{LineProfile, defaults::NORMAL_FLAGS, line::Catalogue},
+    profile::{LineProfile, TestRule, defaults::NORMAL_FLAGS, line::Catalogue},
 };
 
 pub(super) fn undecodable() -> Hold {
@@ -31,7 +31,7 @@ pub(super) struct Whole {
 pub(super) fn finish(
     line: &LineProfile,
     catalogue: Option<&dyn Catalogue>,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<'_>>,
     whole: &Whole,
 ) -> Vec<Item> {
     let replicates = replicates(&entries);
@@ -57,13 +57,13 @@ pub(super) fn finish(
                     let other = |name| Hold::new(HoldReason::AmbiguousSender, name);
                     holds.extend(stranger.map(other));
                     holds.extend(of_value(line, observation));
-                    holds.extend(of_unit(line, catalogue, observation));
+                    holds.extend(of_unit(entry.rule, entry.unit, observation));
                     holds.extend(of_test(line, catalogue, observation));
                     let tainted = taints.get(&entry.group);
                     holds.extend(
                         tainted.map(|code| Hold::new(HoldReason::SuspectFlag, code.as_str())),
                     );
-                    if replicates.contains(&index) {
+                    if replicates.binary_search(&index).is_ok() {
                         holds.push(Hold::new(HoldReason::Replicate, observation.code.as_str()));
                     }
                 }
@@ -108,15 +108,9 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
     holds
 }
 
-/// A mapped test that has a unit must come with a spelling of it.
-fn of_unit(
-    line: &LineProfile,
-    catalogue: Option<&dyn Catalogue>,
-    observation: &Observation,
-) -> Option<Hold> {
-    let test = observation.test.as_deref()?;
-    let rule = line.rule(&observation.code, &observation.qualifiers);
-    let own = catalogue.and_then(|catalogue| catalogue.unit(test));
+/// A mapped test that has a unit must come with a spelling of it. `own` is the catalogue's.
+fn of_unit(rule: Option<&TestRule>, own: Option<&str>, observation: &Observation) -> Option<Hold> {
+    observation.test.as_ref()?;
     let spellings = rule
         .map(|rule| &rule.units)
         .filter(|units| !units.is_empty());
@@ -158,33 +152,41 @@ fn of_test(
     }
 }
 
-/// The entries that report one test of one tube more than once. Which of them counts is not ours
-/// to say, so all of them wait.
-fn replicates(entries: &[Entry]) -> BTreeSet<usize> {
-    let mut seen: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (index, entry) in entries.iter().enumerate() {
-        let Item::Observation(observation) = &entry.item else {
-            continue;
-        };
-        if observation.kind != ObservationKind::Patient {
-            continue;
+/// The entries that report one test of one tube more than once, in order. Which of them counts is
+/// not ours to say, so all of them wait.
+fn replicates(entries: &[Entry<'_>]) -> Vec<usize> {
+    let observations = entries.iter().enumerate();
+    let observations = observations.filter_map(|(index, entry)| match &entry.item {
+        Item::Observation(own) if own.kind == ObservationKind::Patient => {
+            Some((index, entry.group, &**own))
         }
-        let id = observation
-            .specimen
-            .as_ref()
-            .map(|specimen| specimen.id.as_str());
-        // Without an id, results of different orders have nothing to do with each other.
-        let tube = id.filter(|id| !id.is_empty()).ok_or(entry.group);
-        let key = (
-            tube,
-            &observation.code,
-            &observation.qualifiers,
-            &observation.run,
-        );
-        seen.entry(key).or_default().push(index);
-    }
-    seen.into_values()
-        .filter(|same| same.len() > 1)
-        .flatten()
-        .collect()
+        _ => None,
+    });
+    let mut sorted: Vec<_> = observations.collect();
+    sorted.sort_unstable_by(|(_, a_group, a), (_, b_group, b)| {
+        identity(*a_group, a).cmp(&identity(*b_group, b))
+    });
+    let same = |(_, a_group, a): &(usize, usize, &Observation),
+                (_, b_group, b): &(usize, usize, &Observation)| {
+        identity(*a_group, a) == identity(*b_group, b)
+    };
+    let groups = sorted.chunk_by(same).filter(|group| group.len() > 1);
+    let mut found: Vec<usize> = groups.flatten().map(|(index, _, _)| *index).collect();
+    found.sort_unstable();
+    found
+}
+
+/// What makes two results the same test of the same tube. Without an id, results of different orders
+/// have nothing to do with each other.
+fn identity(
+    group: usize,
+    observation: &Observation,
+) -> (&str, &[String], Option<&str>, Result<&str, usize>) {
+    let id = observation.specimen.as_ref().map(|own| own.id.as_str());
+    (
+        &observation.code,
+        &observation.qualifiers,
+        observation.run.as_deref(),
+        id.filter(|id| !id.is_empty()).ok_or(group),
+    )
 }

@@ -8,16 +8,19 @@ mod context;
 mod hold;
 mod query;
 mod result;
+mod shared;
+
+use std::borrow::Cow;
 
 use labwire_protocols::wire::Note;
 
-use self::context::Context;
+use self::{context::Context, shared::Shared};
 use super::{
-    Device, LineProfile, Protocol,
+    Device, LineProfile, Protocol, TestRule,
     line::Catalogue,
     rows::{Role, Row, Rows, shorten, show},
 };
-use crate::model::{DeviceEvent, HoldReason, Incomplete, Item};
+use crate::model::{DeviceEvent, HoldReason, Incomplete, Item, WallTime};
 
 /// The echo entry in which an HL7 query keeps its own segments, which its answer repeats.
 pub(super) const QUERY_MESSAGE: &str = "message";
@@ -48,7 +51,9 @@ pub fn decode(
         line,
         catalogue,
         rows: &rows.rows,
-        context: Context::new(&rows.rows),
+        context: Context::new(&rows.rows, shared::watched(&line.profile)),
+        shared: Shared::default(),
+        last_time: None,
         group: Group::default(),
         groups: 0,
         entries: Vec::new(),
@@ -106,11 +111,15 @@ fn has_end(raw: &[u8]) -> bool {
 
 /// An item and the order it belongs to.
 #[derive(Debug)]
-struct Entry {
+struct Entry<'a> {
     item: Item,
     group: usize,
     /// A flag row of this order makes its results suspect.
     taints: Option<String>,
+    /// The profile's entry for the code of an observation.
+    rule: Option<&'a TestRule>,
+    /// The unit of its test in the catalogue.
+    unit: Option<&'a str>,
 }
 
 /// The order that results are being read for.
@@ -155,9 +164,12 @@ struct Decoder<'a> {
     catalogue: Option<&'a dyn Catalogue>,
     rows: &'a [Row<'a>],
     context: Context<'a>,
+    shared: Shared,
+    /// The time that was read last.
+    last_time: Option<WallTime>,
     group: Group,
     groups: usize,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<'a>>,
     parent: Parent,
     torn: Option<usize>,
 }
@@ -289,6 +301,7 @@ impl Decoder<'_> {
         } else {
             group.comments
         };
+        self.share();
         for (text, span) in left {
             let specimen = self.specimen_id();
             let code = "comment".to_owned();
@@ -337,7 +350,11 @@ impl Decoder<'_> {
             .filter(|path| path.record == name)
             .cloned()
             .collect();
-        let flags = self.context.all(&paths, &rules.padding);
+        let flags: Vec<String> = self
+            .context
+            .all(&paths, &rules.padding)
+            .map(Cow::into_owned)
+            .collect();
         match self.entries.get_mut(at).map(|entry| &mut entry.item) {
             Some(Item::Observation(observation)) => {
                 let ignored = &self.line.profile.ignored_flags;
@@ -379,6 +396,7 @@ impl Decoder<'_> {
     }
 
     fn event(&mut self, row: &Row<'_>, code: &str, text: String) {
+        self.share();
         let specimen = self.specimen_id();
         let span = row.span.clone();
         self.push(Item::Device(DeviceEvent {
@@ -403,13 +421,15 @@ impl Decoder<'_> {
             item,
             group,
             taints: None,
+            rule: None,
+            unit: None,
         });
     }
 
+    /// The tube in force; [`Decoder::share`] comes first.
     fn specimen_id(&self) -> Option<String> {
-        self.specimen()
-            .map(|specimen| specimen.id)
-            .filter(|id| !id.is_empty())
+        let specimen = self.shared.specimen.as_ref()?;
+        (!specimen.id.is_empty()).then(|| specimen.id.clone())
     }
 }
 

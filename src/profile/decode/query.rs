@@ -1,10 +1,13 @@
 //! What a device asks: ASTM Q records, and HL7 messages that the profile lists as queries.
 
-use super::{Decoder, Parent, QUERY_MESSAGE, context::trim};
+use std::borrow::Cow;
+
+use super::{Decoder, Parent, QUERY_MESSAGE};
 use crate::{
     model::{Item, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{
         FieldPath, Protocol,
+        fields::trim,
         rows::{Role, Row, show},
     },
 };
@@ -26,7 +29,7 @@ impl Decoder<'_> {
 
     /// Whether this HL7 message is a query; if so, its item is made.
     pub(super) fn query_message(&mut self) -> bool {
-        let profile = self.line.profile.clone();
+        let profile = &self.line.profile;
         let rows = self.rows;
         let Some(header) = rows.first().filter(|row| row.role == Role::Header) else {
             return false;
@@ -78,6 +81,7 @@ impl Decoder<'_> {
         let rules = &self.line.profile.query;
         let is_cancel = self.context.any(&rules.cancel);
         let codes = self.context.all(&rules.codes, " ");
+        let codes: Vec<String> = codes.map(Cow::into_owned).collect();
         let is_all = |text: &String| rules.all.contains(text);
         Query {
             subject: self.subject(),
@@ -105,7 +109,8 @@ impl Decoder<'_> {
         }
         let last = self
             .context
-            .text(&rules.range_end, &self.line.profile.specimen.padding);
+            .text(&rules.range_end, &self.line.profile.specimen.padding)
+            .into_owned();
         match tubes.as_slice() {
             [first] if !last.is_empty() && last != first.id => {
                 QuerySubject::Range(first.id.clone(), last)
