@@ -10,6 +10,7 @@ impl RowName {
     const NONE: Self = Self([0; 4]);
 
     /// The name as read, or as a path writes it.
+    #[inline]
     pub(super) const fn of(name: &str) -> Self {
         // The length tells `O` from `O` and a NUL.
         match name.as_bytes() {
@@ -26,6 +27,7 @@ impl RowName {
     }
 
     /// Whether it is of this name. A row without a name is of none, not even of another such row's.
+    #[inline]
     pub(super) fn is(self, name: Self) -> bool {
         self == name && self != Self::NONE
     }
@@ -88,6 +90,7 @@ impl FieldMarks {
     }
 
     /// Field `n`, from 0, of the text in which the marks were found; empty if there is none.
+    #[inline]
     pub(super) fn field<'t>(&self, text: &'t str, mark: u8, n: usize) -> &'t str {
         if n > self.count || n == self.count && !self.is_all {
             return if self.is_all {
@@ -104,6 +107,7 @@ impl FieldMarks {
 }
 
 /// Piece `n`, from 0, of a text cut at each `mark`, which is ASCII.
+#[inline]
 pub(super) fn piece(text: &str, mark: u8, n: usize) -> Option<&str> {
     let mut left = n;
     let mut start = 0;
@@ -121,9 +125,12 @@ pub(super) fn piece(text: &str, mark: u8, n: usize) -> Option<&str> {
 }
 
 /// Takes declared padding off both ends.
+#[inline]
 pub(super) fn trim<'t>(text: &'t str, padding: &str) -> &'t str {
     match padding {
         "" => text,
+        // Nearly every text has none.
+        " " if !matches!(text.as_bytes(), [b' ', ..] | [.., b' ']) => text,
         " " => text.trim_matches(' '),
         _ => text.trim_matches(|ch| padding.contains(ch)),
     }

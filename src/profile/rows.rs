@@ -56,6 +56,8 @@ pub(super) struct Row<'a> {
     fields: FieldMarks,
     /// It holds bytes that are no characters.
     is_undecodable: bool,
+    /// Nothing in it is escaped and every byte is a character: its parts mean what they say.
+    is_plain: bool,
     marks: Marks,
     charset: Charset,
 }
@@ -164,6 +166,7 @@ impl<'a> Rows<'a> {
 }
 
 impl Marks {
+    #[inline]
     const fn field(self) -> Option<u8> {
         match self {
             Self::Astm(delimiters) => Some(delimiters.field()),
@@ -172,6 +175,15 @@ impl Marks {
         }
     }
 
+    const fn escape(self) -> Option<u8> {
+        match self {
+            Self::Astm(delimiters) => Some(delimiters.escape()),
+            Self::Hl7(separators) => Some(separators.escape()),
+            Self::None => None,
+        }
+    }
+
+    #[inline]
     const fn repeat(self) -> u8 {
         match self {
             Self::Astm(delimiters) => delimiters.repeat(),
@@ -180,6 +192,7 @@ impl Marks {
         }
     }
 
+    #[inline]
     const fn component(self) -> u8 {
         match self {
             Self::Astm(delimiters) => delimiters.component(),
@@ -200,13 +213,16 @@ impl<'a> Row<'a> {
         let text = decode(bytes, charset);
         // Without delimiters the row is one field, and its text is the name.
         let fields = FieldMarks::find(&text, marks.field().unwrap_or(b'\r'));
+        let is_undecodable = is_undecodable(&text);
+        let is_escape = |byte: u8| marks.escape() == Some(byte);
         Self {
             role,
             name: match marks.field() {
                 Some(mark) => RowName::of(fields.field(&text, mark, 0)),
                 None => RowName::of(&text),
             },
-            is_undecodable: is_undecodable(&text),
+            is_plain: !is_undecodable && !text.bytes().any(is_escape),
+            is_undecodable,
             text,
             span,
             fields,
@@ -230,12 +246,19 @@ impl Row<'_> {
         }
     }
 
+    /// Whether nothing in it is escaped and every byte is a character.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
     /// Whether it holds bytes that are no characters.
     pub(super) const fn is_undecodable(&self) -> bool {
         self.is_undecodable
     }
 
     /// Field `n`, as sent, repeats and components included; empty if it was not sent.
+    #[inline]
     pub(super) fn field(&self, n: usize) -> &str {
         let Some(mark) = self.marks.field() else {
             return "";
@@ -251,6 +274,7 @@ impl Row<'_> {
 
     /// What a path names in this row, as sent. Of a field with repeats, a component is the first
     /// repeat's.
+    #[inline]
     pub(super) fn get(&self, path: &FieldPath) -> &str {
         let field = self.field(path.field);
         if path.component.is_none() || field.is_empty() {
@@ -306,13 +330,8 @@ impl Row<'_> {
 
     /// A text without its escapes. Marks of undecodable bytes stay.
     pub(super) fn plain<'t>(&self, raw: &'t str, notes: &mut Vec<Note>) -> Cow<'t, str> {
-        let escape = match self.marks {
-            Marks::Astm(delimiters) => delimiters.escape(),
-            Marks::Hl7(separators) => separators.escape(),
-            Marks::None => return Cow::Borrowed(raw),
-        };
-        // Nearly every field is short and has none.
-        if !raw.bytes().any(|byte| byte == escape) {
+        let is_escape = |byte| self.marks.escape() == Some(byte);
+        if self.is_plain || !raw.bytes().any(is_escape) {
             return Cow::Borrowed(raw);
         }
         let (text, found) = match self.marks {

@@ -9,22 +9,31 @@ use crate::profile::{
     rows::{Role, Row, shown},
 };
 
-/// Indices of the rows in force, oldest first.
+/// The rows in force.
 #[derive(Debug)]
 pub(super) struct Context<'r> {
     rows: &'r [Row<'r>],
-    current: Vec<usize>,
+    /// Oldest first.
+    current: Vec<InForce<'r>>,
     /// Rows that something is remembered of.
     watched: Vec<RowName>,
     /// One of them came into force or went out since [`Context::take_change`] was asked.
     is_changed: bool,
 }
 
+/// A row in force, its index, and its name beside it, which every path is compared with.
+#[derive(Clone, Copy, Debug)]
+struct InForce<'r> {
+    name: RowName,
+    index: usize,
+    row: &'r Row<'r>,
+}
+
 impl<'r> Context<'r> {
-    pub(super) const fn new(rows: &'r [Row<'r>], watched: Vec<RowName>) -> Self {
+    pub(super) fn new(rows: &'r [Row<'r>], watched: Vec<RowName>) -> Self {
         Self {
             rows,
-            current: Vec::new(),
+            current: Vec::with_capacity(ROWS_USUAL),
             watched,
             is_changed: true,
         }
@@ -35,21 +44,14 @@ impl<'r> Context<'r> {
         std::mem::replace(&mut self.is_changed, false)
     }
 
-    /// Keeps the rows that `stays` says.
-    fn retain(&mut self, stays: impl Fn(usize, &Row<'_>) -> bool) {
-        let Self {
-            rows,
-            current,
-            watched,
-            is_changed,
-        } = self;
-        current.retain(|index| {
-            let Some(row) = rows.get(*index) else {
-                return false;
-            };
-            let stays = stays(*index, row);
-            *is_changed |= !stays && watched.contains(&row.name);
-            stays
+    /// Takes the rows out of force of which `goes` says so.
+    fn end(&mut self, goes: impl Fn(&InForce<'r>) -> bool) {
+        let watched = &self.watched;
+        let is_changed = &mut self.is_changed;
+        self.current.retain(|own| {
+            let goes = goes(own);
+            *is_changed |= goes && watched.contains(&own.name);
+            !goes
         });
     }
 
@@ -70,33 +72,38 @@ impl<'r> Context<'r> {
                 |old, new| old.role == new.role
             }
         };
-        self.retain(|_, old| !ends(old, row));
-        self.current.push(index);
+        self.end(|old| ends(old.row, row));
+        self.current.push(InForce {
+            name: row.name,
+            index,
+            row,
+        });
         self.is_changed |= self.watched.contains(&row.name);
     }
 
     /// Takes one row out of force; what it ended stays ended.
     pub(super) fn forget(&mut self, index: usize) {
-        self.retain(|own, _| own != index);
+        self.end(|own| own.index == index);
     }
 
     /// Takes the rows of one name out of force.
     pub(super) fn leave(&mut self, name: &str) {
-        self.retain(|_, old| !old.is(name));
+        let name = RowName::of(name);
+        self.end(|old| old.name.is(name));
     }
 
     /// The row in force of that letter or name.
-    pub(super) fn row(&self, name: &str) -> Option<&'r Row<'r>> {
-        let name = RowName::of(name);
-        let rows = self.current.iter().rev();
-        rows.filter_map(|index| self.rows.get(*index))
-            .find(|row| row.name.is(name))
+    #[inline]
+    pub(super) fn row(&self, name: RowName) -> Option<&'r Row<'r>> {
+        let mut newest = self.current.iter().rev();
+        newest.find(|own| own.name.is(name)).map(|own| own.row)
     }
 
     /// The row that a path speaks of, and what the path names there as sent; not what is longer
     /// than [`SHARED_TEXT_MAX`] in a row above a result.
+    #[inline]
     fn sent(&self, path: &FieldPath) -> Option<(&'r Row<'r>, &'r str)> {
-        let row = self.row(&path.record)?;
+        let row = self.row(path.name)?;
         let raw = row.get(path);
         is_short_enough(row, raw).then_some((row, raw))
     }
@@ -109,9 +116,16 @@ impl<'r> Context<'r> {
 
     /// The first of the paths that names something: its text without escapes and padding.
     pub(super) fn text(&self, paths: &[FieldPath], padding: &str) -> Cow<'r, str> {
-        let texts = paths.iter().map(|path| self.plain(path, padding));
-        let mut texts = texts.filter(|text| !text.is_empty());
-        texts.next().map(shown).unwrap_or_default()
+        for path in paths {
+            let Some((row, raw)) = self.sent(path) else {
+                continue;
+            };
+            let text = plain(row, raw, padding);
+            if !text.is_empty() {
+                return if row.is_plain() { text } else { shown(text) };
+            }
+        }
+        Cow::Borrowed("")
     }
 
     /// All that the paths name, every repeat, without what is empty or `""` (no statement).
@@ -122,11 +136,16 @@ impl<'r> Context<'r> {
     ) -> impl Iterator<Item = Cow<'r, str>> {
         let rows = paths
             .iter()
-            .filter_map(|path| Some((self.row(&path.record)?, path)));
+            .filter_map(|path| Some((self.row(path.name)?, path)));
         rows.flat_map(|(row, path)| row.each(path).take(REPEATS_MAX).map(move |raw| (row, raw)))
             .filter(|(row, raw)| is_short_enough(row, raw))
             .map(move |(row, raw)| shown(plain(row, raw, padding)))
             .filter(|text| !text.is_empty() && text != "\"\"")
+    }
+
+    /// [`Context::text`], for keeping.
+    pub(super) fn own(&self, paths: &[FieldPath], padding: &str) -> String {
+        self.text(paths, padding).into_owned()
     }
 
     /// One path's text without escapes and padding; marks of undecodable bytes stay.
@@ -144,7 +163,11 @@ impl<'r> Context<'r> {
 }
 
 /// A part of a row without escapes and padding.
+#[inline]
 fn plain<'r>(row: &Row<'_>, raw: &'r str, padding: &str) -> Cow<'r, str> {
+    if row.is_plain() {
+        return Cow::Borrowed(trim(raw, padding));
+    }
     match row.plain(raw, &mut Vec::new()) {
         Cow::Borrowed(text) => Cow::Borrowed(trim(text, padding)),
         Cow::Owned(text) => Cow::Owned(trim(&text, padding).to_owned()),
@@ -156,6 +179,8 @@ fn is_short_enough(row: &Row<'_>, raw: &str) -> bool {
     row.role == Role::Result || raw.len() <= SHARED_TEXT_MAX
 }
 
+/// Rows that are usually in force at once: MSH, PID, PV1, ORC, OBR, SPM, OBX, NTE.
+const ROWS_USUAL: usize = 8;
 /// Longest text taken from a row that many results share. Each result has its own copy, so a field
 /// of a megabyte over forty thousand results would be forty gigabytes. No tube id, name or time is
 /// longer; one that is counts as not sent, so its results are held.

@@ -155,38 +155,60 @@ fn of_test(
 /// The entries that report one test of one tube more than once, in order. Which of them counts is
 /// not ours to say, so all of them wait.
 fn replicates(entries: &[Entry<'_>]) -> Vec<usize> {
-    let observations = entries.iter().enumerate();
-    let observations = observations.filter_map(|(index, entry)| match &entry.item {
-        Item::Observation(own) if own.kind == ObservationKind::Patient => {
-            Some((index, entry.group, &**own))
-        }
-        _ => None,
+    let results = entries.iter().enumerate().filter_map(Candidate::of);
+    let mut results: Vec<Candidate<'_>> = results.collect();
+    results.sort_unstable_by(|a, b| {
+        let by_code = a.code_start.cmp(&b.code_start);
+        by_code.then_with(|| a.identity().cmp(&b.identity()))
     });
-    let mut sorted: Vec<_> = observations.collect();
-    sorted.sort_unstable_by(|(_, a_group, a), (_, b_group, b)| {
-        identity(*a_group, a).cmp(&identity(*b_group, b))
-    });
-    let same = |(_, a_group, a): &(usize, usize, &Observation),
-                (_, b_group, b): &(usize, usize, &Observation)| {
-        identity(*a_group, a) == identity(*b_group, b)
+    let same = |a: &Candidate<'_>, b: &Candidate<'_>| {
+        a.code_start == b.code_start && a.identity() == b.identity()
     };
-    let groups = sorted.chunk_by(same).filter(|group| group.len() > 1);
-    let mut found: Vec<usize> = groups.flatten().map(|(index, _, _)| *index).collect();
+    let groups = results.chunk_by(same).filter(|group| group.len() > 1);
+    let mut found: Vec<usize> = groups.flatten().map(|result| result.index).collect();
     found.sort_unstable();
     found
 }
 
-/// What makes two results the same test of the same tube. Without an id, results of different orders
-/// have nothing to do with each other.
-fn identity(
+/// A patient's result that may be reported more than once.
+struct Candidate<'e> {
+    index: usize,
     group: usize,
-    observation: &Observation,
-) -> (&str, &[String], Option<&str>, Result<&str, usize>) {
-    let id = observation.specimen.as_ref().map(|own| own.id.as_str());
-    (
-        &observation.code,
-        &observation.qualifiers,
-        observation.run.as_deref(),
-        id.filter(|id| !id.is_empty()).ok_or(group),
-    )
+    observation: &'e Observation,
+    /// The first bytes of the code: most codes of a message differ there, and a number is compared
+    /// faster than a text.
+    code_start: u64,
+}
+
+impl<'e> Candidate<'e> {
+    fn of((index, entry): (usize, &'e Entry<'_>)) -> Option<Self> {
+        let Item::Observation(observation) = &entry.item else {
+            return None;
+        };
+        let mut code_start = [0; 8];
+        let code = observation.code.bytes();
+        code_start
+            .iter_mut()
+            .zip(code)
+            .for_each(|(to, from)| *to = from);
+        (observation.kind == ObservationKind::Patient).then_some(Self {
+            index,
+            group: entry.group,
+            observation,
+            code_start: u64::from_be_bytes(code_start),
+        })
+    }
+
+    /// What makes two results the same test of the same tube. Without an id, results of different
+    /// orders have nothing to do with each other.
+    fn identity(&self) -> (&str, &[String], Option<&str>, Result<&str, usize>) {
+        let own = self.observation;
+        let id = own.specimen.as_ref().map(|own| own.id.as_str());
+        (
+            &own.code,
+            &own.qualifiers,
+            own.run.as_deref(),
+            id.filter(|id| !id.is_empty()).ok_or(self.group),
+        )
+    }
 }

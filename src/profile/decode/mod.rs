@@ -17,6 +17,7 @@ use labwire_protocols::wire::Note;
 use self::{context::Context, shared::Shared};
 use super::{
     Device, LineProfile, Protocol, TestRule,
+    fields::RowName,
     line::Catalogue,
     rows::{Role, Row, Rows, shorten, show},
 };
@@ -56,7 +57,7 @@ pub fn decode(
         last_time: None,
         group: Group::default(),
         groups: 0,
-        entries: Vec::new(),
+        entries: Vec::with_capacity(rows.rows.len()),
         parent: Parent::None,
         // A row without its end may have lost the last digits of its value.
         torn: if is_complete || has_end(raw) {
@@ -269,7 +270,10 @@ impl Decoder<'_> {
 
     /// In ORU messages SPM follows the results of its OBR (HL7 v2.5.1 7.3.1); in OUL it comes first.
     fn place_specimen(&mut self, index: usize) {
-        let header = self.context.row("MSH").map_or("", |header| header.field(9));
+        let header = self
+            .context
+            .row(RowName::of("MSH"))
+            .map_or("", |header| header.field(9));
         if !header.starts_with("ORU") {
             return;
         }
@@ -442,7 +446,7 @@ impl Context<'_> {
             Protocol::Astm => "H",
             Protocol::Hl7 => "MSH",
         };
-        let header = self.row(name);
+        let header = self.row(RowName::of(name));
         header
             .map(|row| sender_of(row, protocol))
             .unwrap_or_default()

@@ -124,7 +124,7 @@ impl Decoder<'_> {
         let rules = &self.line.profile.query;
         let filled = |path: &&FieldPath| !self.context.plain(path, " ").is_empty();
         let path = rules.id.iter().find(filled).or_else(|| rules.id.first());
-        let Some((path, row)) = path.and_then(|path| Some((path, self.context.row(&path.record)?)))
+        let Some((path, row)) = path.and_then(|path| Some((path, self.context.row(path.name)?)))
         else {
             return Vec::new();
         };
@@ -154,7 +154,7 @@ impl Decoder<'_> {
         let Some(path) = paths.first() else {
             return String::new();
         };
-        let Some(row) = self.context.row(&path.record) else {
+        let Some(row) = self.context.row(path.name) else {
             return String::new();
         };
         let raw = row.each(path).nth(index).unwrap_or_default();
@@ -170,7 +170,7 @@ impl Decoder<'_> {
             echo.push((QUERY_MESSAGE.to_owned(), texts.join("\r")));
         }
         for (name, path) in &self.line.profile.query.echo {
-            let Some(row) = self.context.row(&path.record) else {
+            let Some(row) = self.context.row(path.name) else {
                 continue;
             };
             let is_of_tube = row.span == query.span && path.component.is_some();

@@ -115,7 +115,6 @@ impl<'a> Decoder<'a> {
         let mut notes = Vec::new();
         let value = self.value(test.as_deref(), rule, row, &mut notes);
         let unit = self.context.text(&rules.unit, &rules.padding);
-        let text = |paths, padding| self.context.text(paths, padding).into_owned();
         let observation = Observation {
             kind: self.shared.kind,
             specimen: self.shared.specimen.clone(),
@@ -128,13 +127,13 @@ impl<'a> Decoder<'a> {
             value,
             ucum: self.ucum(test.is_some(), rule, &unit, own_unit),
             unit: unit.into_owned(),
-            range: text(&rules.range, ""),
+            range: self.context.own(&rules.range, ""),
             flags: self.flags(),
             status: self.status(),
-            status_sent: text(&rules.status, " "),
+            status_sent: self.context.own(&rules.status, " "),
             run: self.some(&rules.run),
             dilution: self.dilution(),
-            operator: text(&rules.operator, " "),
+            operator: self.context.own(&rules.operator, " "),
             instrument: self
                 .some(&rules.instrument)
                 .unwrap_or_else(|| line.settings.line.clone()),

@@ -40,7 +40,7 @@ pub(super) fn watched(profile: &Profile) -> Vec<RowName> {
     let paths = lists.into_iter().flatten();
     let mut names: Vec<RowName> = Vec::with_capacity(NAMES_USUAL);
     for path in paths.chain(rules.flat_map(|rule| rule.paths())) {
-        let name = RowName::of(&path.record);
+        let name = path.name;
         if !names.contains(&name) {
             names.push(name);
         }
