@@ -16,7 +16,7 @@ use labwire_protocols::{
 
 use super::{
     FieldPath, Protocol, TextRules,
-    fields::{FieldMarks, RowName, piece},
+    fields::{FieldMarks, RowName, piece, pieces},
 };
 
 /// What a row is for, in both protocols.
@@ -214,14 +214,15 @@ impl<'a> Row<'a> {
         // Without delimiters the row is one field, and its text is the name.
         let fields = FieldMarks::find(&text, marks.field().unwrap_or(b'\r'));
         let is_undecodable = is_undecodable(&text);
-        let is_escape = |byte: u8| marks.escape() == Some(byte);
+        let escape = marks.escape();
+        let has_escape = escape.is_some_and(|escape| text.as_bytes().contains(&escape));
         Self {
             role,
             name: match marks.field() {
                 Some(mark) => RowName::of(fields.field(&text, mark, 0)),
                 None => RowName::of(&text),
             },
-            is_plain: !is_undecodable && !text.bytes().any(is_escape),
+            is_plain: !is_undecodable && !has_escape,
             is_undecodable,
             text,
             span,
@@ -280,13 +281,13 @@ impl Row<'_> {
         if path.component.is_none() || field.is_empty() {
             return field;
         }
-        let first = piece(field, self.marks.repeat(), 0).unwrap_or_default();
-        self.part(first, path)
+        let first = pieces(field, self.marks.repeat()).next();
+        self.part(first.unwrap_or_default(), path)
     }
 
     /// Component `n` of the first repeat of a field.
     pub(super) fn component(&self, field: usize, n: usize) -> &str {
-        let first = piece(self.field(field), self.marks.repeat(), 0).unwrap_or_default();
+        let first = self.repeats(self.field(field)).next().unwrap_or_default();
         piece(first, self.marks.component(), n.saturating_sub(1)).unwrap_or_default()
     }
 
@@ -298,7 +299,7 @@ impl Row<'_> {
 
     /// The repeats of a field's text.
     pub(super) fn repeats<'t>(&self, field: &'t str) -> impl Iterator<Item = &'t str> + use<'t> {
-        field.split(char::from(self.marks.repeat()))
+        pieces(field, self.marks.repeat())
     }
 
     /// Whether a text is a single component.
@@ -330,8 +331,8 @@ impl Row<'_> {
 
     /// A text without its escapes. Marks of undecodable bytes stay.
     pub(super) fn plain<'t>(&self, raw: &'t str, notes: &mut Vec<Note>) -> Cow<'t, str> {
-        let is_escape = |byte| self.marks.escape() == Some(byte);
-        if self.is_plain || !raw.bytes().any(is_escape) {
+        let escape = self.marks.escape();
+        if self.is_plain || escape.is_none_or(|escape| !raw.as_bytes().contains(&escape)) {
             return Cow::Borrowed(raw);
         }
         let (text, found) = match self.marks {

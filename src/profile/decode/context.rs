@@ -128,19 +128,34 @@ impl<'r> Context<'r> {
         Cow::Borrowed("")
     }
 
-    /// All that the paths name, every repeat, without what is empty or `""` (no statement).
-    pub(super) fn all(
+    /// Gives all that the paths name, every repeat, without what is empty or `""` (no statement).
+    pub(super) fn each(
         &self,
         paths: &[FieldPath],
         padding: &str,
-    ) -> impl Iterator<Item = Cow<'r, str>> {
-        let rows = paths
-            .iter()
-            .filter_map(|path| Some((self.row(path.name)?, path)));
-        rows.flat_map(|(row, path)| row.each(path).take(REPEATS_MAX).map(move |raw| (row, raw)))
-            .filter(|(row, raw)| is_short_enough(row, raw))
-            .map(move |(row, raw)| shown(plain(row, raw, padding)))
-            .filter(|text| !text.is_empty() && text != "\"\"")
+        mut take: impl FnMut(Cow<'r, str>),
+    ) {
+        for path in paths {
+            let Some(row) = self.row(path.name) else {
+                continue;
+            };
+            for raw in row.each(path).take(REPEATS_MAX) {
+                if raw.is_empty() || !is_short_enough(row, raw) {
+                    continue;
+                }
+                let text = shown(plain(row, raw, padding));
+                if !text.is_empty() && text != "\"\"" {
+                    take(text);
+                }
+            }
+        }
+    }
+
+    /// [`Context::each`], for keeping.
+    pub(super) fn all(&self, paths: &[FieldPath], padding: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        self.each(paths, padding, |text| texts.push(text.into_owned()));
+        texts
     }
 
     /// [`Context::text`], for keeping.

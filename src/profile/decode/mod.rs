@@ -10,8 +10,6 @@ mod query;
 mod result;
 mod shared;
 
-use std::borrow::Cow;
-
 use labwire_protocols::wire::Note;
 
 use self::{context::Context, shared::Shared};
@@ -354,11 +352,7 @@ impl Decoder<'_> {
             .filter(|path| path.record == name)
             .cloned()
             .collect();
-        let flags: Vec<String> = self
-            .context
-            .all(&paths, &rules.padding)
-            .map(Cow::into_owned)
-            .collect();
+        let flags = self.context.all(&paths, &rules.padding);
         match self.entries.get_mut(at).map(|entry| &mut entry.item) {
             Some(Item::Observation(observation)) => {
                 let ignored = &self.line.profile.ignored_flags;

@@ -1,7 +1,5 @@
 //! What a device asks: ASTM Q records, and HL7 messages that the profile lists as queries.
 
-use std::borrow::Cow;
-
 use super::{Decoder, Parent, QUERY_MESSAGE};
 use crate::{
     model::{Item, Query, QueryAction, QuerySubject, SpecimenRead},
@@ -81,7 +79,6 @@ impl Decoder<'_> {
         let rules = &self.line.profile.query;
         let is_cancel = self.context.any(&rules.cancel);
         let codes = self.context.all(&rules.codes, " ");
-        let codes: Vec<String> = codes.map(Cow::into_owned).collect();
         let is_all = |text: &String| rules.all.contains(text);
         Query {
             subject: self.subject(),

@@ -174,12 +174,14 @@ impl<'a> Decoder<'a> {
     /// All flags, every repeat, without what the profile says is no flag.
     fn flags(&self) -> Vec<String> {
         let rules = &self.line.profile.result;
-        let flags = self.context.all(&rules.flags, &rules.padding);
         let ignored = &self.line.profile.ignored_flags;
+        let mut flags = Vec::new();
+        self.context.each(&rules.flags, &rules.padding, |flag| {
+            if !ignored.contains(&*flag) {
+                flags.push(flag.into_owned());
+            }
+        });
         flags
-            .filter(|flag| !ignored.contains(&**flag))
-            .map(Cow::into_owned)
-            .collect()
     }
 
     /// The status of the result, or of its whole report where that is less final.
@@ -189,16 +191,14 @@ impl<'a> Decoder<'a> {
             let status = profile.statuses.get(code).copied();
             status.unwrap_or(ResultStatus::NotFinal)
         };
-        // `F\R`: final, and sent before. One that is not final decides for all.
-        let codes = self.context.all(&profile.result.status, " ");
-        let mut statuses = codes.map(|code| of(&code));
-        let first = statuses.next().unwrap_or_else(|| of(""));
-        let own = if first == ResultStatus::Final {
-            let less_final = statuses.find(|status| *status != ResultStatus::Final);
-            less_final.unwrap_or(first)
-        } else {
-            first
-        };
+        // `F\R`: final, and sent before. The first that is not final decides for all.
+        let mut own = None;
+        self.context.each(&profile.result.status, " ", |code| {
+            if own.is_none_or(|own| own == ResultStatus::Final) {
+                own = Some(of(&code));
+            }
+        });
+        let own = own.unwrap_or_else(|| of(""));
         let report = self.context.text(&profile.result.report_type, " ");
         match (own, defaults::report_status(&report)) {
             (ResultStatus::Final | ResultStatus::Retransmission, Some(status)) => status,

@@ -120,7 +120,8 @@ impl Decoder<'_> {
             ids: self
                 .context
                 .all(&rules.ids, " ")
-                .map(|id| Private::new(id.into_owned()))
+                .into_iter()
+                .map(Private::new)
                 .collect(),
             name: Private::new(text(&rules.name).into_owned()),
             birth: Private::new(whole_date(&text(&rules.birth))),
