@@ -11,7 +11,7 @@ const ALL_BUT_HIGHEST: u64 = u64::from_ne_bytes([0x7F; 8]);
 pub fn places(text: &[u8], byte: u8) -> impl Iterator<Item = usize> + use<'_> {
     let (words, rest) = text.as_chunks::<8>();
     let wanted = LOWEST * u64::from(byte);
-    let mut places = Places {
+    let in_words = Places {
         words: words.iter(),
         found: 0,
         start: 0,
@@ -19,7 +19,6 @@ pub fn places(text: &[u8], byte: u8) -> impl Iterator<Item = usize> + use<'_> {
     };
     let behind = text.len() - rest.len();
     let rest = rest.iter().enumerate();
-    let in_words = std::iter::from_fn(move || places.next());
     in_words.chain(rest.filter_map(move |(at, own)| (*own == byte).then_some(behind + at)))
 }
 
@@ -33,7 +32,9 @@ struct Places<'t> {
     wanted: u64,
 }
 
-impl Places<'_> {
+impl Iterator for Places<'_> {
+    type Item = usize;
+
     #[inline]
     fn next(&mut self) -> Option<usize> {
         while self.found == 0 {
