@@ -40,6 +40,8 @@ pub struct LineSettings {
 pub struct LineProfile {
     pub(super) profile: Arc<Profile>,
     pub(super) settings: LineSettings,
+    /// The profile's entries in the order of their codes: every result looks for its own.
+    by_code: Arc<[usize]>,
 }
 
 /// What the laboratory knows of its tests.
@@ -88,9 +90,14 @@ impl Catalogue for catalogue::Catalogue {
 impl Profile {
     /// The profile as one line uses it.
     pub fn for_line(self: &Arc<Self>, settings: LineSettings) -> LineProfile {
+        let code_of = |index: &usize| self.tests.get(*index).map(|rule| rule.code.as_str());
+        let mut by_code: Vec<usize> = (0..self.tests.len()).collect();
+        // Stable: entries of one code stay in the order of the file.
+        by_code.sort_by(|a, b| code_of(a).cmp(&code_of(b)));
         LineProfile {
             profile: Arc::clone(self),
             settings,
+            by_code: by_code.into(),
         }
     }
 }
@@ -134,14 +141,19 @@ impl LineProfile {
 
     /// The profile's entry for a code; one with qualifiers goes before one without.
     pub(super) fn rule(&self, code: &str, qualifiers: &[String]) -> Option<&TestRule> {
-        let of_code = || self.profile.tests.iter().filter(|rule| rule.code == code);
-        of_code()
-            .find(|rule| {
-                rule.qualifiers
-                    .as_deref()
-                    .is_some_and(|own| own == qualifiers)
-            })
-            .or_else(|| of_code().find(|rule| rule.qualifiers.is_none()))
+        let entry = |index: &usize| self.profile.tests.get(*index);
+        let is_before = |index: &usize| entry(index).is_some_and(|rule| rule.code.as_str() < code);
+        let start = self.by_code.partition_point(is_before);
+        let behind = self.by_code.iter().skip(start).map_while(entry);
+        let mut usual = None;
+        for rule in behind.take_while(|rule| rule.code == code) {
+            match &rule.qualifiers {
+                Some(own) if own == qualifiers => return Some(rule),
+                Some(_) => {}
+                None => usual = usual.or(Some(rule)),
+            }
+        }
+        usual
     }
 
     /// The instrument codes that measure a catalogue test, in the order of the files: what to write

@@ -11,6 +11,7 @@ mod defaults;
 mod definition;
 mod digest;
 mod example;
+mod fields;
 mod joined;
 mod json;
 mod library;

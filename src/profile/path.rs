@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Protocol;
+use super::{Protocol, fields::RowName};
 
 /// Record or segment, field, and optionally component and subcomponent, all counted from 1. ASTM
 /// counts the record letter as field 1, as analyzer manuals do.
@@ -18,6 +18,8 @@ pub struct FieldPath {
     pub subcomponent: Option<usize>,
     /// `Q.3.4+`: this component and all after it, delimiters included.
     pub is_open: bool,
+    /// `record`, ready for comparing: every result is asked for some twenty paths.
+    pub(super) name: RowName,
 }
 
 /// Most fields, components or subcomponents a path may count to; no record is that wide.
@@ -49,6 +51,7 @@ impl FieldPath {
         };
         Ok(Self {
             record: record.to_owned(),
+            name: RowName::of(record),
             field,
             component,
             subcomponent,

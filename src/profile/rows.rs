@@ -14,7 +14,10 @@ use labwire_protocols::{
     wire::Note,
 };
 
-use super::{FieldPath, Protocol, TextRules};
+use super::{
+    FieldPath, Protocol, TextRules,
+    fields::{FieldMarks, RowName, piece, pieces},
+};
 
 /// What a row is for, in both protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,13 @@ pub(super) struct Row<'a> {
     pub(super) text: Cow<'a, str>,
     /// Where it lies in the message, without its end.
     pub(super) span: Range<usize>,
+    /// For comparing; the text of a row that is no record or segment may have any.
+    pub(super) name: RowName,
+    fields: FieldMarks,
+    /// It holds bytes that are no characters.
+    is_undecodable: bool,
+    /// Nothing in it is escaped and every byte is a character: its parts mean what they say.
+    is_plain: bool,
     marks: Marks,
     charset: Charset,
 }
@@ -89,21 +99,17 @@ impl<'a> Rows<'a> {
             let delimiters = record.delimiters();
             // A letter without a delimiter after it is a word that happens to begin with it.
             let is_row = bytes.get(1).is_none_or(|byte| *byte == delimiters.field());
-            Row {
-                role: if is_row && !is_refused {
-                    astm_role(record.kind())
-                } else {
-                    Role::Bad
-                },
-                text: decode(bytes, charset),
-                span: record.span(),
-                marks: if is_refused {
-                    Marks::None
-                } else {
-                    Marks::Astm(delimiters)
-                },
-                charset,
-            }
+            let role = if is_row && !is_refused {
+                astm_role(record.kind())
+            } else {
+                Role::Bad
+            };
+            let marks = if is_refused {
+                Marks::None
+            } else {
+                Marks::Astm(delimiters)
+            };
+            Row::new(role, bytes, record.span(), marks, charset)
         };
         let rest = message.unparsed();
         let cut = raw.len().saturating_sub(rest.len());
@@ -137,16 +143,15 @@ impl<'a> Rows<'a> {
                 };
             }
         };
-        let row = |segment: &hl7::Segment<'_>| Row {
-            role: if segment.is_bad() {
+        let marks = Marks::Hl7(message.separators());
+        let row = |segment: &hl7::Segment<'_>| {
+            let role = if segment.is_bad() {
                 Role::Bad
             } else {
                 hl7_role(segment.name())
-            },
-            text: decode(raw.get(segment.span()).unwrap_or_default(), charset),
-            span: segment.span(),
-            marks: Marks::Hl7(message.separators()),
-            charset,
+            };
+            let bytes = raw.get(segment.span()).unwrap_or_default();
+            Row::new(role, bytes, segment.span(), marks, charset)
         };
         let rows: Vec<_> = message.segments().iter().map(row).collect();
         // A segment that is none may be the torn-off end of the one before it.
@@ -160,29 +165,103 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl Marks {
+    #[inline]
+    const fn field(self) -> Option<u8> {
+        match self {
+            Self::Astm(delimiters) => Some(delimiters.field()),
+            Self::Hl7(separators) => Some(separators.field()),
+            Self::None => None,
+        }
+    }
+
+    const fn escape(self) -> Option<u8> {
+        match self {
+            Self::Astm(delimiters) => Some(delimiters.escape()),
+            Self::Hl7(separators) => Some(separators.escape()),
+            Self::None => None,
+        }
+    }
+
+    #[inline]
+    const fn repeat(self) -> u8 {
+        match self {
+            Self::Astm(delimiters) => delimiters.repeat(),
+            Self::Hl7(separators) => separators.repetition(),
+            Self::None => b'\r',
+        }
+    }
+
+    #[inline]
+    const fn component(self) -> u8 {
+        match self {
+            Self::Astm(delimiters) => delimiters.component(),
+            Self::Hl7(separators) => separators.component(),
+            Self::None => b'\r',
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn new(
+        role: Role,
+        bytes: &'a [u8],
+        span: Range<usize>,
+        marks: Marks,
+        charset: Charset,
+    ) -> Self {
+        let text = decode(bytes, charset);
+        // Without delimiters the row is one field, and its text is the name.
+        let fields = FieldMarks::find(&text, marks.field().unwrap_or(b'\r'));
+        let is_undecodable = is_undecodable(&text);
+        let escape = marks.escape();
+        let has_escape = escape.is_some_and(|escape| text.as_bytes().contains(&escape));
+        Self {
+            role,
+            name: match marks.field() {
+                Some(mark) => RowName::of(fields.field(&text, mark, 0)),
+                None => RowName::of(&text),
+            },
+            is_plain: !is_undecodable && !has_escape,
+            is_undecodable,
+            text,
+            span,
+            fields,
+            marks,
+            charset,
+        }
+    }
+}
+
 impl Row<'_> {
     /// Whether it is a record of that letter, or a segment of that name.
     pub(super) fn is(&self, name: &str) -> bool {
-        let own = self.text.get(..name.len());
-        let ends = self.text.get(name.len()..).is_some_and(|rest| {
-            rest.chars()
-                .next()
-                .is_none_or(|next| Some(next) == self.field_mark())
-        });
-        ends && own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+        self.name.is(RowName::of(name))
     }
 
     /// The name: letter, or three letters.
     pub(super) fn name(&self) -> &str {
-        let end = self.field_mark().and_then(|mark| self.text.find(mark));
-        self.text
-            .get(..end.unwrap_or(self.text.len()))
-            .unwrap_or_default()
+        match self.marks.field() {
+            Some(mark) => self.fields.field(&self.text, mark, 0),
+            None => &self.text,
+        }
+    }
+
+    /// Whether nothing in it is escaped and every byte is a character.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// Whether it holds bytes that are no characters.
+    pub(super) const fn is_undecodable(&self) -> bool {
+        self.is_undecodable
     }
 
     /// Field `n`, as sent, repeats and components included; empty if it was not sent.
+    #[inline]
     pub(super) fn field(&self, n: usize) -> &str {
-        let Some(mark) = self.field_mark() else {
+        let Some(mark) = self.marks.field() else {
             return "";
         };
         // HL7 counts from 0, the segment name; MSH-1 is the delimiter itself, so MSH counts from 1.
@@ -191,17 +270,25 @@ impl Row<'_> {
             Marks::Hl7(_) if n == 1 => return self.text.get(3..4).unwrap_or_default(),
             Marks::Hl7(_) | Marks::Astm(_) | Marks::None => n.saturating_sub(1),
         };
-        self.text.split(mark).nth(skip).unwrap_or_default()
+        self.fields.field(&self.text, mark, skip)
     }
 
     /// What a path names in this row, as sent. Of a field with repeats, a component is the first
     /// repeat's.
+    #[inline]
     pub(super) fn get(&self, path: &FieldPath) -> &str {
         let field = self.field(path.field);
-        if path.component.is_none() {
+        if path.component.is_none() || field.is_empty() {
             return field;
         }
-        self.part(self.repeats(field).next().unwrap_or_default(), path)
+        let first = pieces(field, self.marks.repeat()).next();
+        self.part(first.unwrap_or_default(), path)
+    }
+
+    /// Component `n` of the first repeat of a field.
+    pub(super) fn component(&self, field: usize, n: usize) -> &str {
+        let first = self.repeats(self.field(field)).next().unwrap_or_default();
+        piece(first, self.marks.component(), n.saturating_sub(1)).unwrap_or_default()
     }
 
     /// What a path names in each repeat of its field.
@@ -212,40 +299,29 @@ impl Row<'_> {
 
     /// The repeats of a field's text.
     pub(super) fn repeats<'t>(&self, field: &'t str) -> impl Iterator<Item = &'t str> + use<'t> {
-        let mark = match self.marks {
-            Marks::Astm(delimiters) => char::from(delimiters.repeat()),
-            Marks::Hl7(separators) => char::from(separators.repetition()),
-            Marks::None => '\r',
-        };
-        field.split(mark)
+        pieces(field, self.marks.repeat())
     }
 
     /// Whether a text is a single component.
     pub(super) fn is_bare(&self, repeat: &str) -> bool {
-        !repeat.contains(self.component_mark())
+        !repeat.contains(char::from(self.marks.component()))
     }
 
     fn part<'t>(&self, repeat: &'t str, path: &FieldPath) -> &'t str {
         let Some(number) = path.component else {
             return repeat;
         };
-        let mark = self.component_mark();
+        let mark = self.marks.component();
         if path.is_open {
             return repeat
-                .splitn(number, mark)
+                .splitn(number, char::from(mark))
                 .nth(number.saturating_sub(1))
                 .unwrap_or_default();
         }
-        let component = repeat
-            .split(mark)
-            .nth(number.saturating_sub(1))
-            .unwrap_or_default();
+        let component = piece(repeat, mark, number.saturating_sub(1)).unwrap_or_default();
         match (path.subcomponent, self.marks) {
             (Some(number), Marks::Hl7(separators)) => match separators.subcomponent() {
-                Some(mark) => {
-                    let mut parts = component.split(char::from(mark));
-                    parts.nth(number.saturating_sub(1)).unwrap_or_default()
-                }
+                Some(mark) => piece(component, mark, number.saturating_sub(1)).unwrap_or_default(),
                 None if number == 1 => component,
                 None => "",
             },
@@ -255,6 +331,10 @@ impl Row<'_> {
 
     /// A text without its escapes. Marks of undecodable bytes stay.
     pub(super) fn plain<'t>(&self, raw: &'t str, notes: &mut Vec<Note>) -> Cow<'t, str> {
+        let escape = self.marks.escape();
+        if self.is_plain || escape.is_none_or(|escape| !raw.as_bytes().contains(&escape)) {
+            return Cow::Borrowed(raw);
+        }
         let (text, found) = match self.marks {
             Marks::Astm(delimiters) => self.plain_astm(raw, delimiters),
             Marks::Hl7(separators) => escape::decode_with(raw, separators, |bytes| {
@@ -270,9 +350,6 @@ impl Row<'_> {
     }
 
     fn plain_astm<'t>(&self, raw: &'t str, delimiters: Delimiters) -> (Cow<'t, str>, Vec<Note>) {
-        if !raw.as_bytes().contains(&delimiters.escape()) {
-            return (Cow::Borrowed(raw), Vec::new());
-        }
         // The digits of a hexadecimal escape are bytes of the message's character set, so the text
         // goes back to bytes. Marks have none; such a text keeps its escapes, and is held anyway.
         let Ok(bytes) = self.charset.encode(raw) else {
@@ -280,22 +357,6 @@ impl Row<'_> {
         };
         let (bytes, notes) = record::unescape_bytes(&bytes, delimiters);
         (Cow::Owned(decode(&bytes, self.charset).into_owned()), notes)
-    }
-
-    fn field_mark(&self) -> Option<char> {
-        match self.marks {
-            Marks::Astm(delimiters) => Some(char::from(delimiters.field())),
-            Marks::Hl7(separators) => Some(char::from(separators.field())),
-            Marks::None => None,
-        }
-    }
-
-    fn component_mark(&self) -> char {
-        match self.marks {
-            Marks::Astm(delimiters) => char::from(delimiters.component()),
-            Marks::Hl7(separators) => char::from(separators.component()),
-            Marks::None => '\r',
-        }
     }
 
     /// Where a piece of this row's text lies in the message. `piece` must be a slice of `text`.
@@ -447,8 +508,13 @@ pub(super) fn is_undecodable(text: &str) -> bool {
 
 /// The text with `\xNN` for every byte that is no character.
 pub(super) fn show(text: &str) -> String {
-    if !is_undecodable(text) {
-        return text.to_owned();
+    shown(Cow::Borrowed(text)).into_owned()
+}
+
+/// [`show`], copying only what changes.
+pub(super) fn shown(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !is_undecodable(&text) {
+        return text;
     }
     let mut shown = String::with_capacity(text.len());
     for ch in text.chars() {
@@ -457,7 +523,7 @@ pub(super) fn show(text: &str) -> String {
             None => shown.push(ch),
         }
     }
-    shown
+    Cow::Owned(shown)
 }
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ fn is_mark(text: &str) -> bool {
 
 /// A `<`, `<=`, `>` or `>=` in front.
 fn split_comparator(text: &str) -> (Option<Comparator>, &str) {
+    if !text.starts_with(['<', '>']) {
+        return (None, text);
+    }
     let all = [
         Comparator::LessOrEqual,
         Comparator::GreaterOrEqual,

@@ -64,9 +64,9 @@ impl Decoder<'_> {
             .map(|path| self.context.text(std::slice::from_ref(path), " "));
         let told: Vec<String> = texts
             .filter(|text| !text.is_empty())
-            .map(|text| match rule.coded.get(&text) {
+            .map(|text| match rule.coded.get(&*text) {
                 Some(meaning) => format!("{meaning} ({text})"),
-                None => text,
+                None => text.into_owned(),
             })
             .collect();
         let told = told.join(" ");

@@ -1,6 +1,6 @@
 //! Reasons to hold that the message alone gives, once all of it was read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Entry, HOLD_ORDER};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         units::{UnitProof, prove_catalogue},
     },
     model::{Hold, HoldReason, Item, Observation, ObservationKind, ResultStatus, Value},
-    profile::{LineProfile, defaults::NORMAL_FLAGS, line::Catalogue},
+    profile::{LineProfile, TestRule, defaults::NORMAL_FLAGS, line::Catalogue},
 };
 
 pub(super) fn undecodable() -> Hold {
@@ -33,7 +33,7 @@ pub(super) struct Whole {
 pub(super) fn finish(
     line: &LineProfile,
     catalogue: Option<&dyn Catalogue>,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<'_>>,
     whole: &Whole,
 ) -> Vec<Item> {
     let replicates = replicates(&entries);
@@ -59,14 +59,14 @@ pub(super) fn finish(
                     let other = |name| Hold::new(HoldReason::AmbiguousSender, name);
                     holds.extend(stranger.map(other));
                     holds.extend(of_value(line, observation));
-                    holds.extend(of_unit(line, catalogue, observation));
+                    holds.extend(of_unit(entry.rule, entry.unit, observation));
                     holds.extend(of_test(line, catalogue, observation));
                     let commented = || whole.commented.get(&entry.group);
                     let tainted = taints.get(&entry.group).or_else(commented);
                     holds.extend(
                         tainted.map(|code| Hold::new(HoldReason::SuspectFlag, code.as_str())),
                     );
-                    if replicates.contains(&index) {
+                    if replicates.binary_search(&index).is_ok() {
                         holds.push(Hold::new(HoldReason::Replicate, observation.code.as_str()));
                     }
                 }
@@ -114,15 +114,9 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
     holds
 }
 
-/// A mapped test that has a unit must come with a spelling of it.
-fn of_unit(
-    line: &LineProfile,
-    catalogue: Option<&dyn Catalogue>,
-    observation: &Observation,
-) -> Option<Hold> {
-    let test = observation.test.as_deref()?;
-    let rule = line.rule(&observation.code, &observation.qualifiers);
-    let own = catalogue.and_then(|catalogue| catalogue.unit(test));
+/// A mapped test that has a unit must come with a spelling of it. `own` is the catalogue's.
+fn of_unit(rule: Option<&TestRule>, own: Option<&str>, observation: &Observation) -> Option<Hold> {
+    observation.test.as_ref()?;
     let spellings = rule
         .map(|rule| &rule.units)
         .filter(|units| !units.is_empty());
@@ -165,34 +159,73 @@ fn of_test(
     }
 }
 
-/// The entries that report one test of one tube more than once. Which of them counts is not ours
-/// to say, so all of them wait.
-fn replicates(entries: &[Entry]) -> BTreeSet<usize> {
-    let mut seen: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-    for (index, entry) in entries.iter().enumerate() {
+/// The entries that report one test of one tube more than once, in order. Which of them counts is
+/// not ours to say, so all of them wait.
+fn replicates(entries: &[Entry<'_>]) -> Vec<usize> {
+    let results = entries.iter().enumerate().filter_map(Candidate::of);
+    let mut results: Vec<Candidate<'_>> = results.collect();
+    results.sort_unstable_by(|a, b| {
+        let by_code = a.code_start.cmp(&b.code_start);
+        by_code.then_with(|| a.identity().cmp(&b.identity()))
+    });
+    let same = |a: &Candidate<'_>, b: &Candidate<'_>| {
+        a.code_start == b.code_start && a.identity() == b.identity()
+    };
+    let groups = results.chunk_by(same).filter(|group| group.len() > 1);
+    let mut found: Vec<usize> = groups.flatten().map(|result| result.index).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Code, qualifiers, what it is about, run, tube.
+type Identity<'e> = (
+    &'e str,
+    &'e [String],
+    Option<&'e str>,
+    Option<&'e str>,
+    Result<&'e str, usize>,
+);
+
+/// A patient's result that may be reported more than once.
+struct Candidate<'e> {
+    index: usize,
+    group: usize,
+    observation: &'e Observation,
+    /// The first bytes of the code: most codes of a message differ there, and a number is compared
+    /// faster than a text.
+    code_start: u64,
+}
+
+impl<'e> Candidate<'e> {
+    fn of((index, entry): (usize, &'e Entry<'_>)) -> Option<Self> {
         let Item::Observation(observation) = &entry.item else {
-            continue;
+            return None;
         };
-        if observation.kind != ObservationKind::Patient {
-            continue;
-        }
-        let id = observation
-            .specimen
-            .as_ref()
-            .map(|specimen| specimen.id.as_str());
-        // Without an id, results of different orders have nothing to do with each other.
-        let tube = id.filter(|id| !id.is_empty()).ok_or(entry.group);
-        let key = (
-            tube,
-            &observation.code,
-            &observation.qualifiers,
-            &observation.about,
-            &observation.run,
-        );
-        seen.entry(key).or_default().push(index);
+        let mut code_start = [0; 8];
+        let code = observation.code.bytes();
+        code_start
+            .iter_mut()
+            .zip(code)
+            .for_each(|(to, from)| *to = from);
+        (observation.kind == ObservationKind::Patient).then_some(Self {
+            index,
+            group: entry.group,
+            observation,
+            code_start: u64::from_be_bytes(code_start),
+        })
     }
-    seen.into_values()
-        .filter(|same| same.len() > 1)
-        .flatten()
-        .collect()
+
+    /// What makes two results the same test of the same tube. Without an id, results of different
+    /// orders have nothing to do with each other.
+    fn identity(&self) -> Identity<'_> {
+        let own = self.observation;
+        let id = own.specimen.as_ref().map(|own| own.id.as_str());
+        (
+            &own.code,
+            &own.qualifiers,
+            own.about.as_deref(),
+            own.run.as_deref(),
+            id.filter(|id| !id.is_empty()).ok_or(self.group),
+        )
+    }
 }

@@ -10,18 +10,20 @@ mod context;
 mod hold;
 mod query;
 mod result;
+mod shared;
 
 use std::collections::BTreeMap;
 
 use labwire_protocols::wire::Note;
 
-use self::context::Context;
+use self::{context::Context, shared::Shared};
 use super::{
-    Device, LineProfile, Protocol,
+    Device, LineProfile, Protocol, TestRule,
+    fields::RowName,
     line::Catalogue,
     rows::{Role, Row, Rows, shorten, show},
 };
-use crate::model::{DeviceEvent, HoldReason, Incomplete, Item};
+use crate::model::{DeviceEvent, HoldReason, Incomplete, Item, WallTime};
 
 /// The echo entry in which an HL7 query keeps its own segments, which its answer repeats.
 pub(super) const QUERY_MESSAGE: &str = "message";
@@ -52,10 +54,12 @@ pub fn decode(
         line,
         catalogue,
         rows: &rows.rows,
-        context: Context::new(&rows.rows),
+        context: Context::new(&rows.rows, shared::watched(&line.profile)),
+        shared: Shared::default(),
+        last_time: None,
         group: Group::default(),
         groups: 0,
-        entries: Vec::new(),
+        entries: Vec::with_capacity(rows.rows.len()),
         commented: BTreeMap::new(),
         parent: Parent::None,
         // A row without its end may have lost the last digits of its value.
@@ -112,11 +116,15 @@ fn has_end(raw: &[u8]) -> bool {
 
 /// An item and the order it belongs to.
 #[derive(Debug)]
-struct Entry {
+struct Entry<'a> {
     item: Item,
     group: usize,
     /// A flag row of this order makes its results suspect.
     taints: Option<String>,
+    /// The profile's entry for the code of an observation.
+    rule: Option<&'a TestRule>,
+    /// The unit of its test in the catalogue.
+    unit: Option<&'a str>,
 }
 
 /// The order that results are being read for.
@@ -161,9 +169,12 @@ struct Decoder<'a> {
     catalogue: Option<&'a dyn Catalogue>,
     rows: &'a [Row<'a>],
     context: Context<'a>,
+    shared: Shared,
+    /// The time that was read last.
+    last_time: Option<WallTime>,
     group: Group,
     groups: usize,
-    entries: Vec<Entry>,
+    entries: Vec<Entry<'a>>,
     /// Orders whose results a comment makes suspect, and the comment.
     commented: BTreeMap<usize, String>,
     parent: Parent,
@@ -265,7 +276,10 @@ impl Decoder<'_> {
 
     /// In ORU messages SPM follows the results of its OBR (HL7 v2.5.1 7.3.1); in OUL it comes first.
     fn place_specimen(&mut self, index: usize) {
-        let header = self.context.row("MSH").map_or("", |header| header.field(9));
+        let header = self
+            .context
+            .row(RowName::of("MSH"))
+            .map_or("", |header| header.field(9));
         if !header.starts_with("ORU") {
             return;
         }
@@ -297,6 +311,7 @@ impl Decoder<'_> {
         } else {
             group.comments
         };
+        self.share();
         for (text, span) in left {
             let specimen = self.specimen_id();
             let code = "comment".to_owned();
@@ -403,6 +418,7 @@ impl Decoder<'_> {
     }
 
     fn event(&mut self, row: &Row<'_>, code: &str, text: String) {
+        self.share();
         let specimen = self.specimen_id();
         let span = row.span.clone();
         self.push(Item::Device(DeviceEvent {
@@ -427,13 +443,15 @@ impl Decoder<'_> {
             item,
             group,
             taints: None,
+            rule: None,
+            unit: None,
         });
     }
 
+    /// The tube in force; [`Decoder::share`] comes first.
     fn specimen_id(&self) -> Option<String> {
-        self.specimen()
-            .map(|specimen| specimen.id)
-            .filter(|id| !id.is_empty())
+        let specimen = self.shared.specimen.as_ref()?;
+        (!specimen.id.is_empty()).then(|| specimen.id.clone())
     }
 }
 
@@ -446,7 +464,7 @@ impl Context<'_> {
             Protocol::Astm => "H",
             Protocol::Hl7 => "MSH",
         };
-        let header = self.row(name);
+        let header = self.row(RowName::of(name));
         header
             .map(|row| sender_of(row, protocol))
             .unwrap_or_default()

@@ -1,10 +1,11 @@
 //! What a device asks: ASTM Q records, and HL7 messages that the profile lists as queries.
 
-use super::{Decoder, Parent, QUERY_MESSAGE, context::trim};
+use super::{Decoder, Parent, QUERY_MESSAGE};
 use crate::{
     model::{Item, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{
         FieldPath, Protocol,
+        fields::trim,
         rows::{Role, Row, show},
     },
 };
@@ -26,7 +27,7 @@ impl Decoder<'_> {
 
     /// Whether this HL7 message is a query; if so, its item is made.
     pub(super) fn query_message(&mut self) -> bool {
-        let profile = self.line.profile.clone();
+        let profile = &self.line.profile;
         let rows = self.rows;
         let Some(header) = rows.first().filter(|row| row.role == Role::Header) else {
             return false;
@@ -105,7 +106,8 @@ impl Decoder<'_> {
         }
         let last = self
             .context
-            .text(&rules.range_end, &self.line.profile.specimen.padding);
+            .text(&rules.range_end, &self.line.profile.specimen.padding)
+            .into_owned();
         match tubes.as_slice() {
             [first] if !last.is_empty() && last != first.id => {
                 QuerySubject::Range(first.id.clone(), last)
@@ -119,7 +121,7 @@ impl Decoder<'_> {
         let rules = &self.line.profile.query;
         let filled = |path: &&FieldPath| !self.context.plain(path, " ").is_empty();
         let path = rules.id.iter().find(filled).or_else(|| rules.id.first());
-        let Some((path, row)) = path.and_then(|path| Some((path, self.context.row(&path.record)?)))
+        let Some((path, row)) = path.and_then(|path| Some((path, self.context.row(path.name)?)))
         else {
             return Vec::new();
         };
@@ -149,7 +151,7 @@ impl Decoder<'_> {
         let Some(path) = paths.first() else {
             return String::new();
         };
-        let Some(row) = self.context.row(&path.record) else {
+        let Some(row) = self.context.row(path.name) else {
             return String::new();
         };
         let raw = row.each(path).nth(index).unwrap_or_default();
@@ -165,7 +167,7 @@ impl Decoder<'_> {
             echo.push((QUERY_MESSAGE.to_owned(), texts.join("\r")));
         }
         for (name, path) in &self.line.profile.query.echo {
-            let Some(row) = self.context.row(&path.record) else {
+            let Some(row) = self.context.row(path.name) else {
                 continue;
             };
             let is_of_tube = row.span == query.span && path.component.is_some();

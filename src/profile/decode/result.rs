@@ -8,35 +8,30 @@ use jiff::{
 };
 use labwire_protocols::hl7::time::{Precision, Timestamp};
 
-use super::{Decoder, Entry, Parent, context::trim};
+use super::{Decoder, Entry, Parent};
 use crate::{
-    model::{
-        Absent, DeviceEvent, Item, Observation, ObservationKind, PatientSeen, Private,
-        ResultStatus, Sex, SpecimenRead, Value, WallTime,
-    },
+    model::{Absent, DeviceEvent, Item, Observation, ResultStatus, Value, WallTime},
     profile::{
         FieldPath, IgnoreRule, TestRule, defaults,
         definition::ASPECT_MARK,
-        rows::{Row, is_undecodable, shorten, show},
+        fields::trim,
+        rows::{Row, shorten, show, shown},
         value::{self, Reading},
     },
 };
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
     /// Exactly one item for the result row in force.
     pub(super) fn result(&mut self, row: &Row<'_>) {
+        self.share();
         let code = self.code();
-        let profile = &self.line.profile;
-        let ignored = profile
-            .ignore
-            .iter()
-            .find(|rule| self.is_ignored(rule, &code));
-        let entry = match ignored {
+        let line = self.line;
+        let rules = line.profile.ignore.iter();
+        let entry = match rules.into_iter().find(|rule| self.is_ignored(rule, &code)) {
             Some(rule) => self.ignored(rule, &code, row),
             None => Entry {
-                item: Item::Observation(Box::new(self.observation(code, row, None))),
-                group: self.group.number,
                 taints: self.own_taint(row),
+                ..self.observation(code, row, None)
             },
         };
         let is_told = matches!(entry.item, Item::Observation(_));
@@ -49,34 +44,38 @@ impl Decoder<'_> {
 
     /// The further results that the row in force says in its value.
     fn parts(&mut self, row: &Row<'_>) {
+        let line = self.line;
+        if line.profile.parts.is_empty() {
+            return;
+        }
         let code = self.code();
-        let profile = &self.line.profile;
-        let said: Vec<Entry> = profile
-            .parts
-            .iter()
-            .filter(|part| part.when.is_empty() || self.context.any(&part.when))
-            .filter(|part| !self.context.plain(&part.value, " ").is_empty())
-            .map(|part| {
+        for part in &line.profile.parts {
+            let counts = part.when.is_empty() || self.context.any(&part.when);
+            if counts && !self.context.plain(&part.value, " ").is_empty() {
                 let code = format!("{code}{ASPECT_MARK}{}", part.aspect);
-                let own = Some(&part.value);
-                Entry {
-                    item: Item::Observation(Box::new(self.observation(code, row, own))),
-                    group: self.group.number,
+                let own = self.observation(code, row, Some(&part.value));
+                self.entries.push(Entry {
                     taints: None,
-                }
-            })
-            .collect();
-        self.entries.extend(said);
+                    ..own
+                });
+            }
+        }
     }
 
     /// The code, cut out of its field, with the aspect where that is not a plain one.
     fn code(&self) -> String {
         let rules = &self.line.profile.result;
         let text = self.context.text(&rules.code, &rules.padding);
-        let code = rules.piece(&text, rules.code_piece).unwrap_or(&text);
         let aspect = self.context.text(&rules.aspect, &rules.padding);
-        if aspect.is_empty() || rules.plain_aspects.contains(&aspect) {
-            return code.to_owned();
+        let is_whole = rules.cut_at.is_empty() && rules.code_piece == 1;
+        let code = if is_whole {
+            text
+        } else {
+            let piece = rules.piece(&text, rules.code_piece);
+            Cow::Owned(piece.unwrap_or(&text).to_owned())
+        };
+        if aspect.is_empty() || rules.plain_aspects.contains(&*aspect) {
+            return code.into_owned();
         }
         format!("{code}{ASPECT_MARK}{aspect}")
     }
@@ -84,6 +83,9 @@ impl Decoder<'_> {
     /// Dilution as sent, unless it is none.
     fn dilution(&self) -> Option<String> {
         let rules = &self.line.profile.result;
+        if rules.dilution.is_empty() && rules.dilution_pieces.is_empty() {
+            return None;
+        }
         let text = self.context.text(&rules.code, &rules.padding);
         // A text that is the code as a whole has no pieces beside it.
         let is_cut = rules.piece(&text, rules.code_piece).is_some();
@@ -102,7 +104,7 @@ impl Decoder<'_> {
             && (rule.when.is_empty() || self.context.any(&rule.when))
     }
 
-    fn ignored(&self, rule: &IgnoreRule, code: &str, row: &Row<'_>) -> Entry {
+    fn ignored(&self, rule: &IgnoreRule, code: &str, row: &Row<'_>) -> Entry<'a> {
         let field = self
             .line
             .profile
@@ -119,48 +121,52 @@ impl Decoder<'_> {
             }),
             group: self.group.number,
             taints: self.context.any(&rule.holds_when).then(|| code.to_owned()),
+            rule: None,
+            unit: None,
         }
     }
 
     /// The row in force as an observation; `part` is where the value stands if it is a part of it.
-    fn observation(&self, code: String, row: &Row<'_>, part: Option<&FieldPath>) -> Observation {
-        let profile = &self.line.profile;
-        let rules = &profile.result;
-        let kind = self.kind();
+    fn observation(&mut self, code: String, row: &Row<'_>, part: Option<&FieldPath>) -> Entry<'a> {
+        let line = self.line;
+        let rules = &line.profile.result;
+        let completed = self.completed();
         let qualifiers: Vec<String> = rules
             .qualifiers
             .iter()
-            .map(|path| show(&self.context.plain(path, " ")))
+            .map(|path| shown(self.context.plain(path, " ")).into_owned())
             .collect();
-        let rule = self.line.rule(&code, &qualifiers);
-        let test = self.line.test(&code, rule);
+        let rule = line.rule(&code, &qualifiers);
+        let test = line.test(&code, rule);
         let field = part
             .or(rules.text.as_ref())
             .map_or("", |path| self.context.raw(path));
+        let catalogue = self.catalogue;
+        let own_unit = test.as_deref().and_then(|test| catalogue?.unit(test));
         let mut notes = Vec::new();
         let value = self.value(test.as_deref(), rule, (row, part), &mut notes);
         let unit = self.context.text(&rules.unit, &rules.padding);
-        Observation {
-            kind,
-            specimen: self.specimen(),
-            patient: self.patient(),
+        let observation = Observation {
+            kind: self.shared.kind,
+            specimen: self.shared.specimen.clone(),
+            patient: self.shared.patient.clone(),
             qualifiers,
             about: self.some(&rules.about),
             text: show(field),
             value,
-            ucum: self.ucum(test.as_deref(), rule, &unit),
-            unit,
-            range: self.context.text(&rules.range, ""),
+            ucum: self.ucum(test.is_some(), rule, &unit, own_unit),
+            unit: unit.into_owned(),
+            range: self.context.own(&rules.range, ""),
             flags: self.flags(),
             status: self.status(),
-            status_sent: self.context.text(&rules.status, " "),
+            status_sent: self.context.own(&rules.status, " "),
             run: self.some(&rules.run),
             dilution: self.dilution(),
-            operator: self.context.text(&rules.operator, " "),
+            operator: self.context.own(&rules.operator, " "),
             instrument: self
                 .some(&rules.instrument)
-                .unwrap_or_else(|| self.line.settings.line.clone()),
-            completed: self.some(&rules.completed).map(|sent| self.wall_time(sent)),
+                .unwrap_or_else(|| line.settings.line.clone()),
+            completed,
             comments: self
                 .group
                 .comments
@@ -168,11 +174,11 @@ impl Decoder<'_> {
                 .map(|(text, _)| text.clone())
                 .chain(self.own_comments(row))
                 .collect(),
-            control: self.control(kind),
+            control: self.shared.control.clone(),
             supersedes: self.context.any(&rules.supersedes),
             span: row.span.clone(),
             // The full list is made when the whole message was read; this one needs the row.
-            holds: if is_undecodable(&row.text) {
+            holds: if row.is_undecodable() {
                 vec![super::hold::undecodable()]
             } else {
                 vec![]
@@ -180,82 +186,31 @@ impl Decoder<'_> {
             notes,
             code,
             test,
-        }
-    }
-
-    fn kind(&self) -> ObservationKind {
-        let profile = &self.line.profile;
-        if self.context.any(&profile.qc.when) {
-            ObservationKind::Control
-        } else if self.context.any(&profile.calibration.when) {
-            ObservationKind::Calibration
-        } else {
-            ObservationKind::Patient
-        }
-    }
-
-    fn control(&self, kind: ObservationKind) -> Option<String> {
-        let paths = match kind {
-            ObservationKind::Patient => return None,
-            ObservationKind::Control => &self.line.profile.qc.control,
-            ObservationKind::Calibration => &self.line.profile.calibration.control,
         };
-        self.some(paths)
+        Entry {
+            item: Item::Observation(Box::new(observation)),
+            group: self.group.number,
+            taints: None,
+            rule,
+            unit: own_unit,
+        }
     }
 
     fn some(&self, paths: &[FieldPath]) -> Option<String> {
-        Some(self.context.text(paths, " ")).filter(|text| !text.is_empty())
-    }
-
-    /// The tube in force, as far as the device named it.
-    pub(super) fn specimen(&self) -> Option<SpecimenRead> {
-        let rules = &self.line.profile.specimen;
-        let rack = self.context.text(&rules.rack, " ");
-        let position = self.context.text(&rules.position, " ");
-        let paths = rules.id.iter();
-        let sent = paths.map(|path| (path, self.context.plain(path, &rules.padding)));
-        let is_read = !self.context.any(&rules.unread_when);
-        let found = sent.into_iter().find(|(_, id)| {
-            is_read && !id.is_empty() && !rules.unread.iter().any(|made_up| made_up.holds(id))
-        });
-        match found {
-            Some((path, id)) => Some(SpecimenRead {
-                sent: show(self.context.raw(path)),
-                id: show(&id),
-                rack,
-                position,
-            }),
-            None if rack.is_empty() && position.is_empty() => None,
-            None => Some(SpecimenRead {
-                sent: String::new(),
-                id: String::new(),
-                rack,
-                position,
-            }),
-        }
-    }
-
-    fn patient(&self) -> PatientSeen {
-        let rules = &self.line.profile.patient;
-        let birth = self.context.text(&rules.birth, " ");
-        PatientSeen {
-            ids: self
-                .context
-                .all(&rules.ids, " ")
-                .into_iter()
-                .map(Private::new)
-                .collect(),
-            name: Private::new(self.context.text(&rules.name, " ")),
-            birth: Private::new(whole_date(&birth)),
-            sex: Sex::from_code(&self.context.text(&rules.sex, " ")),
-        }
+        let text = self.context.text(paths, " ");
+        (!text.is_empty()).then(|| text.into_owned())
     }
 
     /// All flags, every repeat, without what the profile says is no flag.
     fn flags(&self) -> Vec<String> {
         let rules = &self.line.profile.result;
-        let mut flags = self.context.all(&rules.flags, &rules.padding);
-        flags.retain(|flag| !self.line.profile.ignored_flags.contains(flag));
+        let ignored = &self.line.profile.ignored_flags;
+        let mut flags = Vec::new();
+        self.context.each(&rules.flags, &rules.padding, |flag| {
+            if !ignored.contains(&*flag) {
+                flags.push(flag.into_owned());
+            }
+        });
         flags
     }
 
@@ -263,22 +218,17 @@ impl Decoder<'_> {
     fn status(&self) -> ResultStatus {
         let profile = &self.line.profile;
         let of = |code: &str| {
-            profile
-                .statuses
-                .get(code)
-                .copied()
-                .unwrap_or(ResultStatus::NotFinal)
+            let status = profile.statuses.get(code).copied();
+            status.unwrap_or(ResultStatus::NotFinal)
         };
-        let codes = self.context.all(&profile.result.status, " ");
-        let own = match codes.as_slice() {
-            [] => of(""),
-            // `F\R`: final, and sent before. One that is not final decides for all.
-            [first, ..] => codes
-                .iter()
-                .map(|code| of(code))
-                .find(|status| *status != ResultStatus::Final)
-                .unwrap_or_else(|| of(first)),
-        };
+        // `F\R`: final, and sent before. The first that is not final decides for all.
+        let mut own = None;
+        self.context.each(&profile.result.status, " ", |code| {
+            if own.is_none_or(|own| own == ResultStatus::Final) {
+                own = Some(of(&code));
+            }
+        });
+        let own = own.unwrap_or_else(|| of(""));
         let report = self.context.text(&profile.result.report_type, " ");
         match (own, defaults::report_status(&report)) {
             (ResultStatus::Final | ResultStatus::Retransmission, Some(status)) => status,
@@ -298,15 +248,19 @@ impl Decoder<'_> {
                 .any(|none| none == text)
     }
 
-    fn ucum(&self, test: Option<&str>, rule: Option<&TestRule>, unit: &str) -> Option<String> {
+    /// The unit in UCUM; `own` is the unit of the test in the catalogue.
+    fn ucum(
+        &self,
+        has_test: bool,
+        rule: Option<&TestRule>,
+        unit: &str,
+        own: Option<&str>,
+    ) -> Option<String> {
         let by_rule = rule.and_then(|rule| rule.units.get(unit));
-        let same = || {
-            let own = test.and_then(|test| self.catalogue?.unit(test));
-            own.filter(|own| *own == unit && !unit.is_empty())
-                .map(str::to_owned)
-        };
-        let by_profile = || test.and_then(|_| self.line.profile.units.get(unit));
-        by_rule.or_else(by_profile).cloned().or_else(same)
+        let of_profile = || self.line.profile.units.get(unit).filter(|_| has_test);
+        let by_profile = by_rule.or_else(of_profile).map(String::as_str);
+        let same = || own.filter(|own| *own == unit && !unit.is_empty());
+        by_profile.or_else(same).map(str::to_owned)
     }
 
     fn value(
@@ -332,7 +286,7 @@ impl Decoder<'_> {
         let mut found = Vec::new();
         let text = row.plain(raw, &mut found);
         notes.extend(found.iter().map(|note| note.code.to_owned()));
-        let text: Cow<'_, str> = Cow::Owned(show(trim(&text, &rules.padding)));
+        let text = shown(Cow::Borrowed(trim(&text, &rules.padding)));
         let reading = Reading {
             decimal_comma: rules.decimal_comma,
             is_text: rules.is_text,
@@ -348,10 +302,25 @@ impl Decoder<'_> {
         reading.value(&text, code_of, notes)
     }
 
-    /// A device's wall time, with the instant where it is whole and the line has a zone.
-    fn wall_time(&self, sent: String) -> WallTime {
-        let utc = instant(&sent, self.line.settings.zone.as_ref());
-        WallTime { sent, utc }
+    /// When the measurement was completed: the device's wall time, with the instant where it is
+    /// whole and the line has a zone. The results of a message mostly name the same second.
+    fn completed(&mut self) -> Option<WallTime> {
+        let paths = &self.line.profile.result.completed;
+        let sent = self.context.text(paths, " ");
+        if sent.is_empty() {
+            return None;
+        }
+        if self
+            .last_time
+            .as_ref()
+            .is_none_or(|last| last.sent != *sent)
+        {
+            self.last_time = Some(WallTime {
+                utc: instant(&sent, self.line.settings.zone.as_ref()),
+                sent: sent.into_owned(),
+            });
+        }
+        self.last_time.clone()
     }
 }
 
@@ -360,13 +329,7 @@ fn typed_segment(row: &Row<'_>, path: &FieldPath, raw: &str) -> Option<Value> {
     if !row.is("OBX") || path.component.is_some() {
         return None;
     }
-    let component = |n: usize| {
-        let path = FieldPath {
-            component: Some(n),
-            ..path.clone()
-        };
-        row.get(&path)
-    };
+    let component = |n: usize| row.component(path.field, n);
     match row.field(2) {
         "SN" if !raw.is_empty() => {
             let parts: Vec<&str> = (1..=5).map(component).collect();
@@ -381,18 +344,6 @@ fn typed_segment(row: &Row<'_>, path: &FieldPath, raw: &str) -> Option<Value> {
         }),
         _ => None,
     }
-}
-
-/// `YYYYMMDD` of a date that is whole and not the zero date of Delphi programs.
-fn whole_date(text: &str) -> String {
-    let digits = text
-        .get(..8)
-        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let is_real = Timestamp::parse(text).is_ok_and(|time| time.day.is_some());
-    digits
-        .filter(|date| is_real && *date != "18991230")
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// Microseconds since 1970 of a time that is whole to the minute.

@@ -138,8 +138,20 @@ fn split(
 /// Part `n`, counted from 1, or nothing at the end.
 fn part(raw: &[u8], start: usize, delimiter: u8, n: usize) -> (&[u8], usize) {
     let end = (&[][..], start.saturating_add(raw.len()));
-    let Some(skip) = n.checked_sub(1) else {
-        return end;
-    };
-    split(raw, start, delimiter).nth(skip).unwrap_or(end)
+    let mut before = n;
+    let mut from = 0_usize;
+    for (at, byte) in raw.iter().chain([&delimiter]).enumerate() {
+        if *byte != delimiter {
+            continue;
+        }
+        before = before.saturating_sub(1);
+        if before == 0 && n > 0 {
+            return (
+                raw.get(from..at).unwrap_or_default(),
+                start.saturating_add(from),
+            );
+        }
+        from = at.saturating_add(1);
+    }
+    end
 }

@@ -36,9 +36,16 @@ impl From<Place> for PackedPlace {
             order,
             result,
         } = place;
-        let pack = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(NOWHERE);
-        let links = [Some(level), parent, header, patient, order, result];
-        Self(links.map(pack))
+        let pack = |n: usize| u32::try_from(n).unwrap_or(NOWHERE);
+        let link = |n: Option<usize>| n.map_or(NOWHERE, pack);
+        Self([
+            pack(level),
+            link(parent),
+            link(header),
+            link(patient),
+            link(order),
+            link(result),
+        ])
     }
 }
 

@@ -58,15 +58,24 @@ impl<'a> Timestamp<'a> {
         if stands_for_none(raw) {
             return (None, Some(notes::TIMESTAMP_ZERO));
         }
-        match all_consuming(timestamp).parse(raw) {
-            Ok((_, read)) => (
+        // Nearly every time is digits alone, and needs no grammar.
+        let read = if raw.iter().all(u8::is_ascii_digit) {
+            Some(raw)
+                .filter(|raw| (8..=14).contains(&raw.len()))
+                .and_then(from_digits)
+        } else {
+            let with_zone = all_consuming(timestamp).parse(raw);
+            with_zone.ok().map(|(_, read)| read)
+        };
+        match read {
+            Some(read) => (
                 Some(Timestamp {
                     as_sent: raw,
                     ..read
                 }),
                 None,
             ),
-            Err(_) => (None, Some(notes::TIMESTAMP)),
+            None => (None, Some(notes::TIMESTAMP)),
         }
     }
 }

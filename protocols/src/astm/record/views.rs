@@ -10,6 +10,7 @@ use super::{
     field::Field,
     message::{Record, RecordKind},
 };
+use crate::places::places;
 
 /// The places of the first `N` fields of a record, found in one pass.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +27,7 @@ impl<const N: usize> Index<N> {
         let place = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let length = place(record.bytes().len());
         let mut ends = [length; N];
-        let delimiters = record
-            .bytes()
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| **byte == delimiter);
-        for (end, (at, _)) in ends.iter_mut().zip(delimiters) {
+        for (end, at) in ends.iter_mut().zip(places(record.bytes(), delimiter)) {
             *end = place(at);
         }
         Self { ends, length }
