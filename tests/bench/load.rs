@@ -29,6 +29,10 @@ use anyhow::Context as _;
 
 use crate::{limits::Limits, table::Table};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
