@@ -13,7 +13,7 @@ use crate::{
         problem::{Problem, render},
         read::{At, File},
     },
-    profile::{Profile, Protocol, run_examples},
+    profile::{Profile, run_examples},
     store,
 };
 
@@ -122,17 +122,19 @@ fn check_framing(profile: &Profile, port: &At<String>, file: &File) {
     let Ok((framing, _)) = parse(port) else {
         return;
     };
-    let (what, instead) = match (profile.device.protocol, framing) {
-        (Protocol::Hl7, Framing::Stream) => ("HL7", "mllp-listen:// or mllp://"),
-        (Protocol::Astm, Framing::Mllp) => ("ASTM", "tcp-listen:// or tcp://"),
-        _ => return,
+    let protocol = profile.device.protocol;
+    let instead = match (protocol.is_mllp(), framing) {
+        (true, Framing::Stream) => "mllp-listen:// or mllp://",
+        (false, Framing::Mllp) => "tcp-listen:// or tcp://",
+        (true, Framing::Mllp) | (false, Framing::Stream) => return,
     };
     file.error(
         "CONF-0219",
         port.span.clone(),
         format!(
-            "the profile {} speaks {what}, the port does not",
-            profile.name
+            "the profile {} speaks {}, the port does not",
+            profile.name,
+            protocol.name()
         ),
         "another kind of port",
         format!("write {instead}, or another profile"),

@@ -24,6 +24,8 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
             ("Q", S::Retransmission),
             ("X", S::CannotBeDone),
         ],
+        // No place says a status: what comes is final, its marks tell the rest.
+        Protocol::BeckmanAu => &[("", S::Final)],
         Protocol::Hl7 => &[
             ("F", S::Final),
             ("C", S::Correction),
@@ -34,6 +36,17 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
         .iter()
         .map(|(code, status)| ((*code).to_owned(), *status))
         .collect()
+}
+
+/// What the wire itself tells to be a control: the rules, and where its name stands. No profile can
+/// make a patient's result of one.
+pub(super) const fn controls(
+    protocol: Protocol,
+) -> (&'static [&'static str], &'static [&'static str]) {
+    match protocol {
+        Protocol::Astm | Protocol::Hl7 => (&[], &[]),
+        Protocol::BeckmanAu => (&["kind = control"], &["control_no"]),
+    }
 }
 
 /// O.26 and OBR-25 where they make every result of the order less than final.

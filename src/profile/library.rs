@@ -25,6 +25,8 @@ built_in! {
     "abbott/alinity",
     "abbott/architect",
     "beckman/access2",
+    "beckman/au",
+    "beckman/au480",
     "beckman/dxi",
     "biorad/d10",
     "cepheid/genexpert",

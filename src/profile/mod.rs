@@ -17,6 +17,7 @@ mod line;
 mod link;
 mod load;
 mod path;
+mod places;
 mod rows;
 mod schema;
 mod sections;
@@ -36,7 +37,7 @@ pub use self::{
     definition::{
         AnswerForm, AnswerRules, ChecksumMode, Device, DownloadRules, Example, IgnoreRule,
         KindRule, LinkRules, NegativeRules, NegativeStyle, PatientRules, Profile, Protocol,
-        QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport,
+        QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport, Wire,
     },
     digest::digest_input,
     example::run_examples,

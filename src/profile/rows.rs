@@ -5,6 +5,8 @@
 //! does not have become marks (private code points, one for each byte), so that they survive the
 //! splitting and are shown as `\xNN` at the end.
 
+mod beckman_au;
+
 use std::{borrow::Cow, ops::Range};
 
 use labwire_protocols::{
@@ -14,7 +16,7 @@ use labwire_protocols::{
     wire::Note,
 };
 
-use super::{FieldPath, Protocol, TextRules};
+use super::{FieldPath, TextRules, Wire, places};
 
 /// What a row is for, in both protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub(super) struct Row<'a> {
     /// Where it lies in the message, without its end.
     pub(super) span: Range<usize>,
     marks: Marks,
+    /// Where the places with names stand in the text.
+    places: Vec<Range<usize>>,
     charset: Charset,
 }
 
@@ -57,6 +61,8 @@ pub(super) struct Row<'a> {
 enum Marks {
     Astm(Delimiters),
     Hl7(Separators),
+    /// None; the fields are places with names, the row is called so.
+    Places(&'static str),
     /// None are known; the row is one field.
     None,
 }
@@ -74,10 +80,11 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Splits `raw`.
-    pub(super) fn read(raw: &'a [u8], protocol: Protocol, text: &TextRules) -> Self {
-        match protocol {
-            Protocol::Astm => Self::astm(raw, text.charset),
-            Protocol::Hl7 => Self::hl7(raw, text),
+    pub(super) fn read(raw: &'a [u8], wire: &Wire, text: &TextRules) -> Self {
+        match wire {
+            Wire::Astm => Self::astm(raw, text.charset),
+            Wire::Hl7 => Self::hl7(raw, text),
+            Wire::BeckmanAu(dialect) => beckman_au::read_rows(raw, dialect, text.charset),
         }
     }
 
@@ -102,6 +109,7 @@ impl<'a> Rows<'a> {
                 } else {
                     Marks::Astm(delimiters)
                 },
+                places: Vec::new(),
                 charset,
             }
         };
@@ -146,6 +154,7 @@ impl<'a> Rows<'a> {
             text: decode(raw.get(segment.span()).unwrap_or_default(), charset),
             span: segment.span(),
             marks: Marks::Hl7(message.separators()),
+            places: Vec::new(),
             charset,
         };
         let rows: Vec<_> = message.segments().iter().map(row).collect();
@@ -161,8 +170,41 @@ impl<'a> Rows<'a> {
 }
 
 impl Row<'_> {
+    /// A row of places with names: each field by its repeats, as sent.
+    fn of_places(
+        role: Role,
+        name: &'static str,
+        span: Range<usize>,
+        fields: &[&[&[u8]]],
+        charset: Charset,
+    ) -> Self {
+        let mut text = String::new();
+        let mut places = Vec::with_capacity(fields.len());
+        for field in fields {
+            let start = text.len();
+            for (number, repeat) in field.iter().enumerate() {
+                if number > 0 {
+                    text.push(REPEAT_OF_PLACES);
+                }
+                text.push_str(&decode(repeat, charset));
+            }
+            places.push(start..text.len());
+        }
+        Self {
+            role,
+            text: Cow::Owned(text),
+            span,
+            marks: Marks::Places(name),
+            places,
+            charset,
+        }
+    }
+
     /// Whether it is a record of that letter, or a segment of that name.
     pub(super) fn is(&self, name: &str) -> bool {
+        if let Marks::Places(own) = self.marks {
+            return own == name;
+        }
         let own = self.text.get(..name.len());
         let ends = self.text.get(name.len()..).is_some_and(|rest| {
             rest.chars()
@@ -174,6 +216,9 @@ impl Row<'_> {
 
     /// The name: letter, or three letters.
     pub(super) fn name(&self) -> &str {
+        if let Marks::Places(name) = self.marks {
+            return name;
+        }
         let end = self.field_mark().and_then(|mark| self.text.find(mark));
         self.text
             .get(..end.unwrap_or(self.text.len()))
@@ -182,6 +227,9 @@ impl Row<'_> {
 
     /// Field `n`, as sent, repeats and components included; empty if it was not sent.
     pub(super) fn field(&self, n: usize) -> &str {
+        if let Some(place) = n.checked_sub(1).and_then(|at| self.places.get(at)) {
+            return self.text.get(place.clone()).unwrap_or_default();
+        }
         let Some(mark) = self.field_mark() else {
             return "";
         };
@@ -189,9 +237,22 @@ impl Row<'_> {
         let skip = match self.marks {
             Marks::Hl7(_) if self.role != Role::Header => n,
             Marks::Hl7(_) if n == 1 => return self.text.get(3..4).unwrap_or_default(),
-            Marks::Hl7(_) | Marks::Astm(_) | Marks::None => n.saturating_sub(1),
+            Marks::Hl7(_) | Marks::Astm(_) | Marks::Places(_) | Marks::None => n.saturating_sub(1),
         };
         self.text.split(mark).nth(skip).unwrap_or_default()
+    }
+
+    /// The places with names, by their names.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let names = match self.marks {
+            Marks::Places(row) => places::names(row),
+            Marks::Astm(_) | Marks::Hl7(_) | Marks::None => &[],
+        };
+        let texts = self
+            .places
+            .iter()
+            .filter_map(|place| self.text.get(place.clone()));
+        names.iter().copied().zip(texts)
     }
 
     /// What a path names in this row, as sent. Of a field with repeats, a component is the first
@@ -215,7 +276,7 @@ impl Row<'_> {
         let mark = match self.marks {
             Marks::Astm(delimiters) => char::from(delimiters.repeat()),
             Marks::Hl7(separators) => char::from(separators.repetition()),
-            Marks::None => '\r',
+            Marks::Places(_) | Marks::None => REPEAT_OF_PLACES,
         };
         field.split(mark)
     }
@@ -263,7 +324,7 @@ impl Row<'_> {
                     .ok()
                     .map(|text| Cow::Owned(text.into_owned()))
             }),
-            Marks::None => (Cow::Borrowed(raw), Vec::new()),
+            Marks::Places(_) | Marks::None => (Cow::Borrowed(raw), Vec::new()),
         };
         notes.extend(found);
         text
@@ -286,7 +347,7 @@ impl Row<'_> {
         match self.marks {
             Marks::Astm(delimiters) => Some(char::from(delimiters.field())),
             Marks::Hl7(separators) => Some(char::from(separators.field())),
-            Marks::None => None,
+            Marks::Places(_) | Marks::None => None,
         }
     }
 
@@ -294,7 +355,7 @@ impl Row<'_> {
         match self.marks {
             Marks::Astm(delimiters) => char::from(delimiters.component()),
             Marks::Hl7(separators) => char::from(separators.component()),
-            Marks::None => '\r',
+            Marks::Places(_) | Marks::None => REPEAT_OF_PLACES,
         }
     }
 
@@ -329,6 +390,9 @@ impl Row<'_> {
         shorten(&show(&self.text))
     }
 }
+
+/// Stands between repeats of a place with a name: no message has it inside a field.
+const REPEAT_OF_PLACES: char = '\r';
 
 /// Longest row that may stand above results: an order of two hundred tests has some 6 kB.
 const SHARED_ROW_MAX: usize = 16 * 1024;
@@ -472,7 +536,7 @@ mod tests {
             from_message: false,
             transliterate: false,
         };
-        let rows = Rows::read(raw, Protocol::Astm, &rules);
+        let rows = Rows::read(raw, &Wire::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(show(row.field(3)), "^^^NA\\xFFME");
         assert_eq!(show(row.field(4)), "a\\xFE\\b&F&");
@@ -490,7 +554,7 @@ mod tests {
             from_message: false,
             transliterate: false,
         };
-        let rows = Rows::read(raw, Protocol::Astm, &rules);
+        let rows = Rows::read(raw, &Wire::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(row.field(4).chars().count(), 2);
         assert_eq!(row.field(5), "u");

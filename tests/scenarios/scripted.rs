@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use labwire_protocols::{
     astm::link::{Dialect, Durability, Link},
+    beckman_au,
     mllp::{self, Endpoint},
     wire::{Commit, CommitId, Mono, OutId, Outgoing, OutgoingKind, SendOutcome},
 };
@@ -76,6 +77,20 @@ impl Script {
             let mut link = Link::new(Dialect {
                 durability: Durability::Message,
                 ..Dialect::instrument()
+            });
+            keep(port, &mut link, &mut speaker, &mut wire).await
+        });
+    }
+
+    /// Plugs it in as a Beckman AU analyzer by the columns of the AU5800; runs until the wire is
+    /// cancelled.
+    pub fn plug_beckman_au(&self, port: Port, mut wire: Wire) {
+        wire.wake = Arc::clone(&self.wake);
+        let mut speaker = Speaker::new(self.clone());
+        tokio::spawn(async move {
+            let mut link = beckman_au::Link::new(beckman_au::Dialect {
+                durability: Durability::Message,
+                ..beckman_au::Dialect::instrument(beckman_au::Model::Au5800)
             });
             keep(port, &mut link, &mut speaker, &mut wire).await
         });

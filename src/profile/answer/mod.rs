@@ -1,6 +1,7 @@
 //! Orders for a device: the answer to its query, an unasked download, a cancel.
 
 mod astm;
+mod beckman_au;
 mod hl7;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use labwire_protocols::{
 };
 use thiserror::Error;
 
-use super::{AnswerForm, AnswerRules, LineProfile, Template};
+use super::{AnswerForm, AnswerRules, LineProfile, Template, Wire};
 use crate::model::{Priority, Private, Query, QueryAction, QuerySubject, Sex};
 
 /// One tube's order, in the device's own test codes.
@@ -111,6 +112,12 @@ pub enum AnswerError {
     /// The message would not be valid.
     #[error("PROF-0308 write an order: the message would not be valid")]
     Unwritable,
+    /// A field does not fit its columns.
+    #[error("PROF-0309 write an order: {why}")]
+    DoesNotFit {
+        /// The wire's own code and words, with the field's name and lengths alone.
+        why: String,
+    },
     /// Our own delimiters cannot be used.
     #[error("PROF-0306 write an order: delimiters of profile {profile} are unusable")]
     Delimiters {
@@ -139,6 +146,12 @@ pub fn answer(
     match rules.form {
         AnswerForm::Records => astm::answer(line, rules, query, orders, stamp),
         AnswerForm::OrrO02 | AnswerForm::QckDsr => hl7::answer(line, rules, query, orders, stamp),
+        AnswerForm::BeckmanAu => match &line.profile.wire {
+            Wire::BeckmanAu(dialect) => {
+                beckman_au::answer(line, rules, dialect, query, orders, stamp)
+            }
+            Wire::Astm | Wire::Hl7 => Err(no_form(line)),
+        },
     }
 }
 

@@ -120,9 +120,12 @@ fn of_unit(
     let spellings = rule
         .map(|rule| &rule.units)
         .filter(|units| !units.is_empty());
-    let wanted = own.or_else(|| spellings?.values().next().map(String::as_str))?;
+    let declared = line.declared_unit(&observation.code, rule);
+    let wanted = own
+        .or_else(|| spellings?.values().next().map(String::as_str))
+        .or(declared)?;
     let sent = observation.unit.as_str();
-    if sent.is_empty() {
+    if sent.is_empty() && observation.ucum.is_none() {
         return Some(Hold::new(HoldReason::UnitMissing, wanted));
     }
     let ucum = observation.ucum.as_deref();
@@ -132,9 +135,13 @@ fn of_unit(
     if ucum.is_some_and(is_proven) {
         return None;
     }
+    let came = match ucum {
+        Some(declared) if sent.is_empty() => declared,
+        _ => sent,
+    };
     Some(Hold::new(
         HoldReason::UnitDiffers,
-        format!("`{sent}` came, `{wanted}` was expected"),
+        format!("`{came}` came, `{wanted}` was expected"),
     ))
 }
 

@@ -121,7 +121,7 @@ impl Decoder<'_> {
             qualifiers,
             text: show(field),
             value,
-            ucum: self.ucum(test.as_deref(), rule, &unit),
+            ucum: self.ucum(&code, test.as_deref(), rule, &unit),
             unit,
             range: self.context.text(&rules.range, ""),
             flags: self.flags(),
@@ -269,7 +269,16 @@ impl Decoder<'_> {
                 .any(|none| none == text)
     }
 
-    fn ucum(&self, test: Option<&str>, rule: Option<&TestRule>, unit: &str) -> Option<String> {
+    fn ucum(
+        &self,
+        code: &str,
+        test: Option<&str>,
+        rule: Option<&TestRule>,
+        unit: &str,
+    ) -> Option<String> {
+        if unit.is_empty() {
+            return self.line.declared_unit(code, rule).map(str::to_owned);
+        }
         let by_rule = rule.and_then(|rule| rule.units.get(unit));
         let same = || {
             let own = test.and_then(|test| self.catalogue?.unit(test));

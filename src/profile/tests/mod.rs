@@ -1,6 +1,7 @@
 //! Promises that hold for every profile.
 
 mod answers;
+mod beckman_au;
 mod captures;
 mod codes;
 mod decoding;
