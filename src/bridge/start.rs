@@ -9,7 +9,7 @@ use labwire_drivers::{
 };
 use labwire_protocols::{
     astm::link::{Durability, Link},
-    beckman_au, mllp,
+    beckman_au, dimension, mllp,
     wire::Machine,
 };
 use tokio::{
@@ -444,6 +444,11 @@ fn machine_of(
             let mut dialect = beckman_au::Dialect::clone(dialect);
             dialect.durability = durability;
             Arc::new(move || Box::new(beckman_au::Link::new(dialect.clone())))
+        }
+        // One message is one frame: both promises are the same.
+        Wire::Dimension(dialect) => {
+            let dialect = Arc::clone(dialect);
+            Arc::new(move || Box::new(dimension::Link::new(dimension::Dialect::clone(&dialect))))
         }
     })
 }

@@ -25,7 +25,7 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
             ("X", S::CannotBeDone),
         ],
         // No place says a status: what comes is final, its marks tell the rest.
-        Protocol::BeckmanAu => &[("", S::Final)],
+        Protocol::BeckmanAu | Protocol::Dimension => &[("", S::Final)],
         Protocol::Hl7 => &[
             ("F", S::Final),
             ("C", S::Correction),
@@ -38,14 +38,13 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
         .collect()
 }
 
-/// What the wire itself tells to be a control: the rules, and where its name stands. No profile can
-/// make a patient's result of one.
-pub(super) const fn controls(
-    protocol: Protocol,
-) -> (&'static [&'static str], &'static [&'static str]) {
+/// What the wire itself tells of controls: rules, places of their name, and of flags that say that
+/// it is in doubt. No profile can make a patient's result of a control.
+pub(super) const fn controls(protocol: Protocol) -> [&'static [&'static str]; 3] {
     match protocol {
-        Protocol::Astm | Protocol::Hl7 => (&[], &[]),
-        Protocol::BeckmanAu => (&["kind = control"], &["control_no"]),
+        Protocol::Astm | Protocol::Hl7 => [&[], &[], &[]],
+        Protocol::BeckmanAu => [&["kind = control"], &["control_no"], &[]],
+        Protocol::Dimension => [&["kind = control"], &["sample_id"], &["doubt"]],
     }
 }
 

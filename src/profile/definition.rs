@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use labwire_protocols::{beckman_au, charset::Charset};
+use labwire_protocols::{beckman_au, charset::Charset, dimension};
 use miette::NamedSource;
 
 use super::{Condition, FieldPath, Pattern, Template, Test};
@@ -21,14 +21,17 @@ pub enum Protocol {
     Hl7,
     /// Beckman AU: texts of fixed columns.
     BeckmanAu,
+    /// Siemens Dimension: fields between FS, polled.
+    Dimension,
 }
 
 impl Protocol {
     /// Every protocol, by the word that a profile writes.
-    pub(super) const ALL: [(&str, Self); 3] = [
+    pub(super) const ALL: [(&str, Self); 4] = [
         ("astm", Self::Astm),
         ("hl7", Self::Hl7),
         ("beckman-au", Self::BeckmanAu),
+        ("dimension", Self::Dimension),
     ];
 
     /// What people call it.
@@ -37,6 +40,7 @@ impl Protocol {
             Self::Astm => "ASTM",
             Self::Hl7 => "HL7",
             Self::BeckmanAu => "Beckman AU",
+            Self::Dimension => "Dimension",
         }
     }
 
@@ -55,6 +59,8 @@ pub enum Wire {
     Hl7,
     /// Beckman AU texts, as `[link]` and `[layout]` say.
     BeckmanAu(Arc<beckman_au::Dialect>),
+    /// Dimension messages, as `[link]` and `[layout]` say.
+    Dimension(Arc<dimension::Dialect>),
 }
 
 /// Everything that one file says of one family of devices.
@@ -186,6 +192,8 @@ pub struct LinkRules {
     pub answers_enq: Option<bool>,
     /// Vendors' wires: rest between what comes and what is said.
     pub turnaround_ms: Option<u64>,
+    /// Dimension: for the device's word about an order.
+    pub acceptance_timeout_ms: Option<u64>,
     /// Vendors' wires: the same bytes within so long are the same sent again.
     pub repeat_within_ms: Option<u64>,
     /// How long the device waits for the answer to its query; a later answer is dropped.
@@ -429,6 +437,8 @@ pub enum AnswerForm {
     QckDsr,
     /// Beckman AU: `S `, or `SE`.
     BeckmanAu,
+    /// Dimension: `D`, or `N`.
+    Dimension,
 }
 
 /// What is said when there is no order.
@@ -445,7 +455,7 @@ pub struct NegativeRules {
 /// The forms of "no order" (LIS02-A2 leaves the choice open).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NegativeStyle {
-    /// H and L alone; Beckman AU: `SE` alone.
+    /// H and L alone; Beckman AU: `SE` alone; Dimension: `N`.
     #[default]
     Terminator,
     /// An O that says so; Beckman AU: an order without tests.

@@ -47,6 +47,7 @@ built_in! {
     "siemens/atellica",
     "siemens/centaur",
     "siemens/dca-vantage",
+    "siemens/dimension",
     "siemens/immulite",
     "snibe/maglumi",
     "stago/sta",

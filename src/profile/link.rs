@@ -5,7 +5,7 @@ use std::time::Duration;
 use labwire_protocols::{
     astm::link::{ChecksumRule, Dialect, FrameNumberRule},
     beckman_au::{self, Bcc, Layout},
-    mllp,
+    dimension, mllp,
 };
 
 use super::{ChecksumMode, LinkRules};
@@ -71,6 +71,26 @@ impl LinkRules {
         set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
         set(&mut timers.between_blocks, millis(self.receive_timeout_ms));
         set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
+    /// A Dimension line; `layout` holds what fits.
+    pub(super) fn dimension(&self, layout: dimension::Layout) -> dimension::Dialect {
+        let mut dialect = dimension::Dialect {
+            layout,
+            ..dimension::Dialect::default()
+        };
+        set(&mut dialect.checksum, self.checksum.map(checksum_rule));
+        set(&mut dialect.answers_enq, self.answers_enq);
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.message, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.turnaround, millis(self.turnaround_ms));
+        set(&mut timers.answer, self.answer_within());
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.acceptance, millis(self.acceptance_timeout_ms));
         set(&mut timers.repeat, millis(self.repeat_within_ms));
         dialect
     }

@@ -195,6 +195,7 @@ impl Loader {
                 "code = \"OBX-3.1\"",
                 "value = \"OBX-5\"",
             ],
+            Protocol::Dimension => ["id = \"sample_id\"", "code = \"test\"", "value = \"value\""],
             Protocol::BeckmanAu => [
                 "id = \"sample_id\"",
                 "code = \"test_no\"",

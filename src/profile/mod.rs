@@ -31,7 +31,9 @@ pub mod answer;
 mod tests;
 
 pub use self::{
-    answer::{AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download},
+    answer::{
+        AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download, refusal_of,
+    },
     condition::{Condition, Pattern, Test},
     decode::{Decoded, decode},
     definition::{

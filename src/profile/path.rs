@@ -35,7 +35,7 @@ impl FieldPath {
                 .ok_or("write record letter, field and component with points: `R.3.5`")?,
             Protocol::Hl7 => split_record(text, '-', is_hl7_segment)
                 .ok_or("write segment, dash, field, point, component: `OBX-3.1`")?,
-            Protocol::BeckmanAu => return places::parse(text, protocol),
+            Protocol::BeckmanAu | Protocol::Dimension => return places::parse(text, protocol),
         };
         let (rest, is_open) = rest
             .strip_suffix('+')
@@ -130,7 +130,11 @@ mod tests {
             check(Protocol::BeckmanAu, name, true);
             check(Protocol::Astm, name, false);
         }
-        for bad in ["", "sample", "R.3", "value.1", "Value"] {
+        for name in ["sample_id", "value", "error", "completed"] {
+            check(Protocol::Dimension, name, true);
+            check(Protocol::Hl7, name, false);
+        }
+        for bad in ["", "sample", "R.3", "value.1", "Value", "error"] {
             check(Protocol::BeckmanAu, bad, false);
         }
         for bad in [

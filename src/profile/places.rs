@@ -38,12 +38,39 @@ pub(super) const AU_GROUP: Part = Part {
     places: &["group_unit", "test_no", "value", "marks"],
 };
 
-const PARTS: [Part; 2] = [AU_TEXT, AU_GROUP];
+/// A Dimension message as a whole.
+pub(super) const DIMENSION_MESSAGE: Part = Part {
+    row: "dimension-message",
+    places: &[
+        "kind",
+        "sample_id",
+        "carrier",
+        "patient",
+        "sample_type",
+        "location",
+        "priority",
+        "completed",
+        "cups",
+        "dilution",
+        "doubt",
+    ],
+};
+
+/// One result of a Dimension message.
+pub(super) const DIMENSION_TEST: Part = Part {
+    row: "dimension-test",
+    places: &["test", "value", "units", "error"],
+};
+
+const PARTS: [Part; 4] = [AU_TEXT, AU_GROUP, DIMENSION_MESSAGE, DIMENSION_TEST];
+const AU: [Part; 2] = [AU_TEXT, AU_GROUP];
+const DIMENSION: [Part; 2] = [DIMENSION_MESSAGE, DIMENSION_TEST];
 
 const fn parts(protocol: Protocol) -> &'static [Part] {
     match protocol {
         Protocol::Astm | Protocol::Hl7 => &[],
-        Protocol::BeckmanAu => &PARTS,
+        Protocol::BeckmanAu => &AU,
+        Protocol::Dimension => &DIMENSION,
     }
 }
 

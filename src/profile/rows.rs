@@ -6,6 +6,7 @@
 //! splitting and are shown as `\xNN` at the end.
 
 mod beckman_au;
+mod dimension;
 
 use std::{borrow::Cow, ops::Range};
 
@@ -85,6 +86,7 @@ impl<'a> Rows<'a> {
             Wire::Astm => Self::astm(raw, text.charset),
             Wire::Hl7 => Self::hl7(raw, text),
             Wire::BeckmanAu(dialect) => beckman_au::read_rows(raw, dialect, text.charset),
+            Wire::Dimension(dialect) => dimension::read_rows(raw, &dialect.layout, text.charset),
         }
     }
 

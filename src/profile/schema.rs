@@ -85,6 +85,7 @@ pub(super) struct Link {
     pub(super) checksum_covers_start: Option<bool>,
     pub(super) answers_enq: Option<bool>,
     pub(super) turnaround_ms: Option<u64>,
+    pub(super) acceptance_timeout_ms: Option<u64>,
     pub(super) repeat_within_ms: Option<u64>,
     pub(super) answer_within_ms: Option<u64>,
     pub(super) silent_after_s: Option<Spanned<u64>>,
@@ -94,7 +95,7 @@ pub(super) struct Link {
     pub(super) pending_max: Option<Spanned<usize>>,
 }
 
-/// Columns of a Beckman AU text, as the site's parameter sheet has them.
+/// Columns of a Beckman AU text, as the site's parameter sheet has them; limits of a Dimension message.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Layout {
@@ -113,6 +114,14 @@ pub(super) struct Layout {
     pub(super) group: GroupLayout,
     pub(super) order: OrderLayout,
     pub(super) control: ControlLayout,
+    pub(super) patient_max: Option<usize>,
+    pub(super) sample_id_max: Option<usize>,
+    pub(super) location_max: Option<usize>,
+    pub(super) tests_max: Option<usize>,
+    pub(super) test_max: Option<usize>,
+    pub(super) cup_position: Option<Text>,
+    pub(super) control_type_min: Option<usize>,
+    pub(super) control_priority: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

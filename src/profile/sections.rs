@@ -30,7 +30,7 @@ impl Loader {
                 Words {
                     message: "`[device] protocol` is missing",
                     label: "",
-                    help: "write `protocol = \"astm\"`, `\"hl7\"` or `\"beckman-au\"`",
+                    help: "write `protocol = \"astm\"`, `\"hl7\"`, `\"beckman-au\"` or `\"dimension\"`",
                 },
             );
             return None;
@@ -62,7 +62,7 @@ impl Loader {
 
     pub(super) fn text(&mut self, raw: schema::TextRules) -> TextRules {
         let usual = match self.protocol {
-            Protocol::Astm | Protocol::BeckmanAu => Charset::Latin1,
+            Protocol::Astm | Protocol::BeckmanAu | Protocol::Dimension => Charset::Latin1,
             Protocol::Hl7 => Charset::Utf8,
         };
         let charset = raw.charset.map(|label| {
@@ -108,6 +108,7 @@ impl Loader {
             checksum_covers_start: raw.checksum_covers_start,
             answers_enq: raw.answers_enq,
             turnaround_ms: raw.turnaround_ms,
+            acceptance_timeout_ms: raw.acceptance_timeout_ms,
             repeat_within_ms: raw.repeat_within_ms,
             checksum: raw.checksum.and_then(|word| self.word(&word, &modes)),
             has_lenient_frame_numbers: numbers.unwrap_or(false),
@@ -204,7 +205,7 @@ impl Loader {
             value,
             unit: self.paths(raw.unit),
             range: self.paths(raw.range),
-            flags: self.paths(raw.flags),
+            flags: self.flags(raw.flags),
             status: self.paths(raw.status),
             report_type: self.paths(raw.report_type),
             operator: self.paths(raw.operator),
@@ -300,9 +301,19 @@ impl Loader {
         }
     }
 
+    /// The profile's flags, and what the wire itself doubts.
+    fn flags(&mut self, raw: schema::Paths) -> Vec<FieldPath> {
+        let [_, _, doubts] = defaults::controls(self.protocol);
+        let doubts = doubts
+            .iter()
+            .filter_map(|place| FieldPath::parse(place, self.protocol).ok());
+        let doubts: Vec<_> = doubts.collect();
+        self.paths(raw).into_iter().chain(doubts).collect()
+    }
+
     /// Controls: what the wire tells, and what the profile says besides.
     pub(super) fn controls(&mut self, raw: schema::When) -> KindRule {
-        let (rules, places) = defaults::controls(self.protocol);
+        let [rules, places, _] = defaults::controls(self.protocol);
         let mut own = self.kind(raw);
         let rules = rules
             .iter()
@@ -368,14 +379,18 @@ impl Loader {
         let id_length_max = match wire {
             Wire::Astm | Wire::Hl7 => defaults::ID_LENGTH_MAX,
             Wire::BeckmanAu(dialect) => dialect.layout.sample_id,
+            Wire::Dimension(dialect) => dialect.layout.sample_id_max,
         };
         let forms = [
             ("records", AnswerForm::Records),
             ("orr-o02", AnswerForm::OrrO02),
             ("qck-dsr", AnswerForm::QckDsr),
             ("beckman-au", AnswerForm::BeckmanAu),
+            ("dimension", AnswerForm::Dimension),
         ];
-        let form = self.word(&raw.form?, &forms)?;
+        let written = raw.form?;
+        let form = self.word(&written, &forms)?;
+        self.check_form(&written, form, &raw.o);
         let text = |text: Option<schema::Text>, usual: &str| {
             text.map_or_else(|| usual.to_owned(), Spanned::into_inner)
         };

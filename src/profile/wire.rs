@@ -8,6 +8,7 @@ use labwire_protocols::{
     astm::link::{Deframed, Refusal, RefusedFrame, checksum, deframe, notes::REPLY_DROPPED},
     beckman_au::{Bcc, link::frame as framed},
     charset::Charset,
+    dimension::link as dimension,
     mllp::{FS, VT},
     wire::Note,
 };
@@ -63,7 +64,7 @@ pub(super) fn read(text: &str, charset: Charset, wire: &Wire) -> Result<Vec<u8>,
 /// The checksum of the frame that `bytes` end with, as its wire writes it.
 fn checksum_of(bytes: &[u8], wire: &Wire) -> Result<Vec<u8>, String> {
     let start = match wire {
-        Wire::Astm | Wire::Hl7 => 0x02,
+        Wire::Astm | Wire::Hl7 | Wire::Dimension(_) => 0x02,
         Wire::BeckmanAu(dialect) => dialect.start,
     };
     let at = bytes.iter().rposition(|byte| *byte == start);
@@ -72,6 +73,7 @@ fn checksum_of(bytes: &[u8], wire: &Wire) -> Result<Vec<u8>, String> {
         .ok_or("<CS> without <STX>")?;
     match wire {
         Wire::Astm | Wire::Hl7 => Ok(checksum(frame).to_vec()),
+        Wire::Dimension(_) => Ok(dimension::checksum(frame).to_vec()),
         Wire::BeckmanAu(dialect) if dialect.bcc == Bcc::Off => {
             Err("<CS> where `[link] checksum` is off".to_owned())
         }
@@ -140,6 +142,7 @@ pub fn decode_capture(
     match &line.profile.wire {
         Wire::Astm => astm(line, catalogue, capture),
         Wire::BeckmanAu(dialect) => own::beckman_au(line, catalogue, dialect, capture),
+        Wire::Dimension(dialect) => own::dimension(line, catalogue, dialect.checksum, capture),
         Wire::Hl7 => blocks(capture)
             .into_iter()
             .map(|(block, is_complete)| {

@@ -9,7 +9,7 @@ mod hold;
 mod query;
 mod result;
 
-use labwire_protocols::wire::Note;
+use labwire_protocols::{mllp::FS, wire::Note};
 
 use self::context::Context;
 use super::{
@@ -98,7 +98,7 @@ fn sender_of(header: &Row<'_>, protocol: Protocol) -> String {
         Protocol::Astm => show(header.field(5)),
         Protocol::Hl7 => show(header.field(3)),
         // Nothing in a text names the device.
-        Protocol::BeckmanAu => String::new(),
+        Protocol::BeckmanAu | Protocol::Dimension => String::new(),
     }
 }
 
@@ -107,6 +107,7 @@ fn has_end(raw: &[u8], wire: &Wire) -> bool {
     match wire {
         Wire::Astm | Wire::Hl7 => matches!(last, b'\r' | b'\n'),
         Wire::BeckmanAu(dialect) => [dialect.block_end, dialect.text_end].contains(last),
+        Wire::Dimension(_) => *last == FS,
     }
 }
 
@@ -313,7 +314,7 @@ impl Decoder<'_> {
             Protocol::Astm => (row.field(5), row.field(26)),
             Protocol::Hl7 => (row.field(4), row.field(25)),
             // A text without results names no test.
-            Protocol::BeckmanAu => return String::new(),
+            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
         };
         shorten(show(&format!("{tests} {report}")).trim())
     }
@@ -429,7 +430,7 @@ impl Context<'_> {
         let name = match protocol {
             Protocol::Astm => "H",
             Protocol::Hl7 => "MSH",
-            Protocol::BeckmanAu => return String::new(),
+            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
         };
         let header = self.row(name);
         header

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use labwire_protocols::beckman_au::{
-    ControlLayout, GroupLayout, Layout, NoOrder, OrderLayout, Side,
+use labwire_protocols::{
+    beckman_au::{ControlLayout, GroupLayout, Layout, NoOrder, OrderLayout, Side},
+    dimension::{self, dialect::Unanswered},
 };
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    super::{LinkRules, NegativeStyle, Protocol, Wire, schema},
+    super::{
+        AnswerForm, LinkRules, NegativeStyle, Protocol, Wire, answer::dimension as dimension_order,
+        schema,
+    },
     Loader, Words,
 };
 
@@ -43,6 +47,57 @@ impl Loader {
         }
     }
 
+    /// A vendor's wire has one form of order, and no other wire has it.
+    pub(super) fn check_form(
+        &mut self,
+        written: &schema::Text,
+        form: AnswerForm,
+        o: &schema::Fields,
+    ) {
+        let is_own = match self.protocol {
+            Protocol::Astm | Protocol::Hl7 => {
+                !matches!(form, AnswerForm::BeckmanAu | AnswerForm::Dimension)
+            }
+            Protocol::BeckmanAu => form == AnswerForm::BeckmanAu,
+            Protocol::Dimension => form == AnswerForm::Dimension,
+        };
+        if !is_own {
+            self.problem(
+                "PROF-0206",
+                Some(written.span()),
+                Words {
+                    message: &format!(
+                        "no {} device reads `{}`",
+                        self.protocol.name(),
+                        written.get_ref()
+                    ),
+                    label: "of another wire",
+                    help: "write the form of this protocol",
+                },
+            );
+        }
+        let is_free = |number: &str| {
+            number
+                .parse()
+                .is_ok_and(|n| dimension_order::FIELDS.contains(&n))
+        };
+        let fixed = o.keys().find(|number| !is_free(number.get_ref()));
+        if let Some(number) = fixed.filter(|_| form == AnswerForm::Dimension) {
+            self.problem(
+                "PROF-0204",
+                Some(number.span()),
+                Words {
+                    message: &format!(
+                        "field {} of an order is not the profile's",
+                        number.get_ref()
+                    ),
+                    label: "written by Labwire",
+                    help: "5 is the patient, 7 sample type, 8 location, 9 priority, 12 dilution",
+                },
+            );
+        }
+    }
+
     /// What reads the messages of this protocol.
     pub(in crate::profile) fn wire(
         &mut self,
@@ -54,6 +109,7 @@ impl Loader {
             Protocol::Astm => Some(Wire::Astm),
             Protocol::Hl7 => Some(Wire::Hl7),
             Protocol::BeckmanAu => self.beckman_au(layout, link, negative),
+            Protocol::Dimension => self.dimension(layout, link, negative),
         }
     }
 
@@ -72,18 +128,85 @@ impl Loader {
         let layout = self.layout(raw, no_order)?;
         let dialect = link.beckman_au(layout);
         if let Err(error) = dialect.check() {
-            self.problem(
-                "PROF-0213",
-                Some(raw.span()).filter(|span| !span.is_empty()),
-                Words {
-                    message: &format!("{} {error}", error.code()),
-                    label: "cannot work",
-                    help: "compare it with the parameter sheet of the analyzer (menu \"online\")",
-                },
-            );
+            self.cannot_work(raw, &format!("{} {error}", error.code()));
             return None;
         }
         Some(Wire::BeckmanAu(Arc::new(dialect)))
+    }
+
+    fn dimension(
+        &mut self,
+        raw: &Spanned<schema::Layout>,
+        link: &LinkRules,
+        negative: Option<&schema::Text>,
+    ) -> Option<Wire> {
+        let styles = [
+            ("terminator", Unanswered::NoRequest),
+            ("silent", Unanswered::Silence),
+        ];
+        let unanswered = negative.and_then(|word| self.word(word, &styles));
+        let layout = self.limits(raw)?;
+        let mut dialect = link.dimension(layout);
+        dialect.unanswered = unanswered.unwrap_or(Unanswered::NoRequest);
+        if let Err(error) = dialect.check() {
+            self.cannot_work(raw, &format!("{} {error}", error.code()));
+            return None;
+        }
+        Some(Wire::Dimension(Arc::new(dialect)))
+    }
+
+    fn cannot_work(&mut self, layout: &Spanned<schema::Layout>, message: &str) {
+        self.problem(
+            "PROF-0213",
+            Some(layout.span()).filter(|span| !span.is_empty()),
+            Words {
+                message,
+                label: "cannot work",
+                help: "compare `[layout]` and `[link]` with the settings of the analyzer",
+            },
+        );
+    }
+
+    /// What fits into a Dimension's fields, and which numbers mean a control.
+    fn limits(&mut self, raw: &Spanned<schema::Layout>) -> Option<dimension::Layout> {
+        let mut widths = Widths::default();
+        let own = raw.get_ref();
+        let cup = own.cup_position.as_ref();
+        let cup = cup.map_or("", |text| text.get_ref().as_str());
+        let cup_position = <[u8; 2]>::try_from(cup.as_bytes()).unwrap_or_else(|_| {
+            widths
+                .missing
+                .push("`cup_position` of two characters".to_owned());
+            [0; 2]
+        });
+        let layout = dimension::Layout {
+            patient_max: widths.take("patient_max", own.patient_max),
+            sample_id_max: widths.take("sample_id_max", own.sample_id_max),
+            location_max: widths.take("location_max", own.location_max),
+            tests_max: widths.take("tests_max", own.tests_max),
+            test_max: widths.take("test_max", own.test_max),
+            cup_position,
+            control_type_min: widths.take("control_type_min", own.control_type_min),
+            control_priority: widths.take("control_priority", own.control_priority),
+        };
+        self.is_whole(raw, &widths).then_some(layout)
+    }
+
+    /// Whether nothing is missing; else it is told.
+    fn is_whole(&mut self, raw: &Spanned<schema::Layout>, widths: &Widths) -> bool {
+        if widths.missing.is_empty() {
+            return true;
+        }
+        self.problem(
+            "PROF-0203",
+            Some(raw.span()).filter(|span| !span.is_empty()),
+            Words {
+                message: &format!("`[layout]` lacks {}", widths.missing.join(", ")),
+                label: "not all of it",
+                help: "write every one as the settings of the analyzer have it, 0 for what is off",
+            },
+        );
+        false
     }
 
     /// Every width is the profile's: a width that the code assumed would read one field as another.
@@ -119,20 +242,7 @@ impl Loader {
             no_order,
             block_text_max: widths.take("block_text_max", own.block_text_max),
         };
-        if widths.missing.is_empty() {
-            return Some(layout);
-        }
-        self.problem(
-            "PROF-0203",
-            Some(raw.span()).filter(|span| !span.is_empty()),
-            Words {
-                message: &format!("`[layout]` lacks {}", widths.missing.join(", ")),
-                label: "not all columns",
-                help: "write every width as the parameter sheet of the analyzer has it, 0 for what is \
-                       off",
-            },
-        );
-        None
+        self.is_whole(raw, &widths).then_some(layout)
     }
 }
 
@@ -162,16 +272,15 @@ impl Widths {
 }
 
 /// Settings of the link that only vendors' wires have.
-const VENDOR_LINK: &[&str] = &[
+const VENDOR_LINK: &[&str] = &["answers_enq", "turnaround_ms", "repeat_within_ms"];
+const BECKMAN_AU_LINK: &[&str] = &[
     "class",
     "start",
     "block_end",
     "text_end",
     "checksum_covers_start",
-    "answers_enq",
-    "turnaround_ms",
-    "repeat_within_ms",
 ];
+const DIMENSION_LINK: &[&str] = &["acceptance_timeout_ms"];
 
 /// Settings of the link that every vendor's wire shares with others.
 const COMMON_LINK: &[&str] = &[
@@ -184,24 +293,49 @@ const COMMON_LINK: &[&str] = &[
     "message_bytes_max",
 ];
 
+/// `[layout]` of a Dimension; a Beckman AU has the others.
+const DIMENSION_LAYOUT: &[&str] = &[
+    "patient_max",
+    "sample_id_max",
+    "location_max",
+    "tests_max",
+    "test_max",
+    "cup_position",
+    "control_type_min",
+    "control_priority",
+];
+
 /// Whether a key of a table means something on the wire of `protocol`. What no wire has was told
 /// already.
 fn belongs(protocol: Protocol, table: &str, key: &str) -> bool {
-    let is_vendor_link = VENDOR_LINK.contains(&key);
+    let is_vendor = VENDOR_LINK.contains(&key);
+    let is_common = is_vendor || COMMON_LINK.contains(&key);
+    let (is_au, is_dimension) = (
+        BECKMAN_AU_LINK.contains(&key),
+        DIMENSION_LINK.contains(&key),
+    );
     match (protocol, table) {
-        (Protocol::Astm | Protocol::Hl7, "link") => !is_vendor_link,
+        (Protocol::Astm | Protocol::Hl7, "link") => !is_vendor && !is_au && !is_dimension,
         (Protocol::Astm | Protocol::Hl7, "layout") => false,
         (Protocol::Astm | Protocol::Hl7, _) => true,
-        (Protocol::BeckmanAu, "link") => {
-            is_vendor_link || COMMON_LINK.contains(&key) || key == "receive_timeout_ms"
-        }
+        (Protocol::BeckmanAu, "link") => is_common || is_au || key == "receive_timeout_ms",
+        (Protocol::BeckmanAu, "layout") => !DIMENSION_LAYOUT.contains(&key),
         (Protocol::BeckmanAu, "answer") => ["form", "test", "negative"].contains(&key),
         // A host speaks when it is asked, and of the sample it was asked for.
         (Protocol::BeckmanAu, "download") => false,
-        (Protocol::BeckmanAu, "device") => key != "sender",
-        (Protocol::BeckmanAu, "text") => key != "from_message",
-        (Protocol::BeckmanAu, "specimen") => key != "restart",
         (Protocol::BeckmanAu, "query") => ["id", "rack", "position"].contains(&key),
-        (Protocol::BeckmanAu, _) => true,
+        (Protocol::Dimension, "link") => is_common || is_dimension,
+        (Protocol::Dimension, "layout") => DIMENSION_LAYOUT.contains(&key),
+        (Protocol::Dimension, "answer") => {
+            let templates = ["form", "o", "test", "negative"];
+            let tables = ["priorities", "specimen_types", "max_id_length"];
+            templates.contains(&key) || tables.contains(&key)
+        }
+        (Protocol::Dimension, "download") => ["broadcast", "cancel"].contains(&key),
+        (Protocol::Dimension, "query") => key == "id",
+        (Protocol::BeckmanAu | Protocol::Dimension, "device") => key != "sender",
+        (Protocol::BeckmanAu | Protocol::Dimension, "text") => key != "from_message",
+        (Protocol::BeckmanAu | Protocol::Dimension, "specimen") => key != "restart",
+        (Protocol::BeckmanAu | Protocol::Dimension, _) => true,
     }
 }

@@ -2,10 +2,13 @@
 
 use labwire_protocols::{
     beckman_au::{Class, Dialect, Link, notes::REPLY_UNASKED},
+    dimension::{dialect::ChecksumRule, link::checksum},
+    mllp::FS,
     wire::{Commit, Input, Machine, Mono, Note, Output, Received},
 };
 
 use super::super::{Catalogue, Decoded, LineProfile, decode};
+use crate::model::{Incomplete, Item};
 
 /// Reads a capture of a Beckman AU line. A damaged block is kept, as on a line of class A: nobody is
 /// there who could send it again, and its text comes out incomplete.
@@ -32,6 +35,73 @@ pub(super) fn beckman_au(
     let is_news =
         |part: &Part| !matches!(part, Part::Note(note) if note.code == REPLY_UNASKED.code);
     decoded(line, catalogue, parts.into_iter().filter(is_news))
+}
+
+/// Reads a capture of a Dimension line, both sides of it or one. A frame whose checksum differs is an
+/// incomplete item, unless the profile takes such frames.
+pub(super) fn dimension(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    rule: ChecksumRule,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(start) = find(capture, at, STX) {
+        let rest = capture.get(start..).unwrap_or_default();
+        let end = rest.iter().position(|byte| [STX, ETX].contains(byte));
+        let end = end.map_or(capture.len(), |end| start + end);
+        at = end;
+        let frame = capture.get(start..end).unwrap_or_default();
+        let is_ended = capture.get(end) == Some(&ETX);
+        let message = match is_ended {
+            true => message_of(frame, rule),
+            false => Err("it ends before its ETX".to_owned()),
+        };
+        found.push(match message {
+            Ok(message) => decode(line, catalogue, message, true),
+            Err(why) => Decoded {
+                items: vec![Item::Incomplete(Incomplete {
+                    why: format!("message refused: {why}"),
+                    span: start..end,
+                })],
+                notes: Vec::new(),
+                sender: String::new(),
+            },
+        });
+    }
+    if found.is_empty() && !capture.is_empty() {
+        return vec![decode(line, catalogue, capture, capture.ends_with(&[FS]))];
+    }
+    found
+}
+
+const STX: u8 = 0x02;
+const ETX: u8 = 0x03;
+
+/// The first byte after the next STX.
+fn find(capture: &[u8], from: usize, wanted: u8) -> Option<usize> {
+    let rest = capture.get(from..)?;
+    let at = rest.iter().position(|byte| *byte == wanted)?;
+    Some(from + at + 1)
+}
+
+/// What stands before the two digits, if they fit.
+fn message_of(frame: &[u8], rule: ChecksumRule) -> Result<&[u8], String> {
+    let end = frame.iter().rposition(|byte| *byte == FS);
+    let parts = end.and_then(|end| frame.split_at_checked(end + 1));
+    let Some((message, sum)) = parts else {
+        return Err("no FS stands before its checksum".to_owned());
+    };
+    let own = checksum(message);
+    if rule == ChecksumRule::Strict && !sum.eq_ignore_ascii_case(&own) {
+        let own = own.map(char::from);
+        return Err(format!(
+            "its checksum differs, its bytes give {}{}",
+            own[0], own[1]
+        ));
+    }
+    Ok(message)
 }
 
 enum Part {
