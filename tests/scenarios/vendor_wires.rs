@@ -62,7 +62,13 @@ async fn hears(bridge: &Bridge, device: &Script, count: usize) -> String {
         .await;
     let heard = device.heard();
     assert_eq!(heard.len(), count, "{heard:?}");
-    heard[count - 1].iter().copied().map(char::from).collect()
+    shown(&heard[count - 1])
+}
+
+/// As text, a bar for every FS.
+fn shown(bytes: &[u8]) -> String {
+    let text: String = bytes.iter().copied().map(char::from).collect();
+    text.replace('\x1c', "|")
 }
 
 /// Waits until the HIS has all of these and nothing that it should not have.
@@ -128,4 +134,72 @@ async fn a_beckman_au_asks_for_its_orders_and_its_values_reach_the_his() {
     )
     .await;
     close(&site, bridge, &cancel).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dimension_is_told_when_it_asks_or_polls_and_its_values_reach_the_his() {
+    let instrument = "profile = \"siemens/dimension\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      orders = \"both\"\ntests = { GLUC = \"GLU\", AST = \"AST\" }";
+    let (mut his, site, bridge) = open(instrument).await;
+    let (device, cancel) = (Script::default(), CancellationToken::new());
+    let address = bridge.address("dev-1").await.expect("it listens");
+    device.plug_dimension(Port::Connect(address.to_string()), wire(&cancel));
+
+    // Nothing is ordered: neither a poll nor a query gets anything.
+    device.say(fields("P|DIM1|1|1|0"));
+    assert_eq!(hears(&bridge, &device, 1).await, "N|");
+    device.say(fields("I|2603100009"));
+    assert_eq!(hears(&bridge, &device, 2).await, "N|");
+
+    // An order waits for the next poll, and ends with the device's word.
+    order(&mut his, &bridge, "2603100001", &["GLU", "AST"]).await;
+    let told = "D|0|0|A|TRAN BINH THI|2603100001|1||0|1|**|1|2|GLUC|AST|";
+    polls_until(&bridge, &device, told).await;
+    device.say(fields("M|A||1|4"));
+    device.say(fields("I|2603100001"));
+    bridge
+        .until("the query is answered", || {
+            let heard = device.heard();
+            heard.iter().filter(|text| shown(text) == told).count() == 2
+        })
+        .await;
+    device.say(fields("M|A||1|4"));
+
+    device.say(fields(
+        "R|0||2603100001|5||3|000007100326|1|1|1|GLUC|9.9|mmol/L|",
+    ));
+    device.say(fields(
+        "R|*|TRAN BINH THI|2603100001|1||0|433910100326|1|1|2|GLUC|5.2|mmol/L||AST|28|U/L|",
+    ));
+    bridge.until("all is said", || device.is_idle()).await;
+    reaches(
+        &his,
+        &bridge,
+        "2603100001",
+        &[("GLU", "5.2"), ("AST", "28")],
+    )
+    .await;
+    close(&site, bridge, &cancel).await;
+}
+
+/// The device polls until it is told this.
+async fn polls_until(bridge: &Bridge, device: &Script, told: &str) {
+    let is_told = || device.heard().iter().any(|text| shown(text) == told);
+    let mut polls = 0;
+    bridge
+        .until("a poll gets the order", || {
+            if !is_told() && device.is_idle() && device.heard().len() >= 2 + polls {
+                polls += 1;
+                device.say(fields("P|DIM1|0|1|0"));
+            }
+            is_told()
+        })
+        .await;
+}
+
+/// A message of these fields.
+fn fields(text: &str) -> Vec<u8> {
+    let mut raw = text.replace('|', "\x1c").into_bytes();
+    raw.push(0x1C);
+    raw
 }

@@ -5,6 +5,7 @@ mod beckman_au;
 mod captures;
 mod codes;
 mod decoding;
+mod dimension;
 mod files;
 mod hostile;
 
