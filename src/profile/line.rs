@@ -158,6 +158,16 @@ impl LineProfile {
         by_site.or(by_profile).filter(|unit| !unit.is_empty())
     }
 
+    /// Whether results of a code never have the unit that the catalogue wants: the profile has no
+    /// place for one, and nobody says it.
+    pub fn lacks_unit(&self, code: &str, catalogue: &dyn Catalogue) -> bool {
+        let rule = self.rule(code, &[]);
+        let test = self.test(code, rule);
+        let has_unit = test.is_some_and(|test| catalogue.unit(&test).is_some());
+        let is_declared = self.declared_unit(code, rule).is_some();
+        has_unit && self.profile.result.unit.is_empty() && !is_declared
+    }
+
     /// The instrument codes that measure a catalogue test, in the order of the files: what to write
     /// into an order. Empty: this device does not do the test.
     pub fn codes_of(&self, test: &str) -> Vec<String> {

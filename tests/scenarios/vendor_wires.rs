@@ -110,12 +110,15 @@ async fn a_beckman_au_asks_for_its_orders_and_its_values_reach_the_his() {
     let (device, cancel) = (Script::default(), CancellationToken::new());
     device.plug_beckman_au(Port::Pty(pty), wire(&cancel));
 
+    device.say(&b"RB00\x03"[..]);
     device.say(&b"R 00000301 00012603100001    \x03"[..]);
     let answer = hears(&bridge, &device, 1).await;
     assert_eq!(answer, "S 000301 00012603100001    E01600200\x03");
     device.say(&b"R 00000302 00022603100002    \x03"[..]);
     let answer = hears(&bridge, &device, 2).await;
     assert_eq!(answer, "SE000302 00022603100002\x03");
+
+    device.say(&b"RE00\x03"[..]);
 
     // A control under the number of a patient's tube, and the patient in two blocks.
     device.say(&b"DQ00000301 00012603100001 012E00016     99.9        \x03"[..]);
@@ -124,7 +127,7 @@ async fn a_beckman_au_asks_for_its_orders_and_its_values_reach_the_his() {
            D 00000301 00012603100001    E0020     28.0        \x03"[..],
     );
     bridge
-        .until("all is acknowledged", || device.acknowledged() == 4)
+        .until("all is acknowledged", || device.acknowledged() == 6)
         .await;
     reaches(
         &his,
@@ -182,13 +185,38 @@ async fn a_dimension_is_told_when_it_asks_or_polls_and_its_values_reach_the_his(
     close(&site, bridge, &cancel).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_a_dimension_refuses_waits_for_a_person() {
+    let instrument = "profile = \"siemens/dimension\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      orders = \"download\"\ntests = { GLUC = \"GLU\" }";
+    let (mut his, site, bridge) = open(instrument).await;
+    let (device, cancel) = (Script::default(), CancellationToken::new());
+    let address = bridge.address("dev-1").await.expect("it listens");
+    device.plug_dimension(Port::Connect(address.to_string()), wire(&cancel));
+    order(&mut his, &bridge, "2603100001", &["GLU"]).await;
+    let told = "D|0|0|A|TRAN BINH THI|2603100001|1||0|1|**|1|1|GLUC|";
+    polls_until(&bridge, &device, told).await;
+    device.say(fields("M|R|5"));
+    let is_set_aside = || {
+        let story = account::story(&site.store());
+        let mut rows = story
+            .iter()
+            .filter(|line| line.contains(" to line:dev-1: "));
+        rows.any(|row| {
+            row.contains(" set-aside, tried 1, ") && row.contains("the device refused it, reason 5")
+        })
+    };
+    bridge.until("the order is set aside", is_set_aside).await;
+    close(&site, bridge, &cancel).await;
+}
+
 /// The device polls until it is told this.
 async fn polls_until(bridge: &Bridge, device: &Script, told: &str) {
     let is_told = || device.heard().iter().any(|text| shown(text) == told);
-    let mut polls = 0;
+    let (before, mut polls) = (device.heard().len(), 0);
     bridge
         .until("a poll gets the order", || {
-            if !is_told() && device.is_idle() && device.heard().len() >= 2 + polls {
+            if !is_told() && device.is_idle() && device.heard().len() >= before + polls {
                 polls += 1;
                 device.say(fields("P|DIM1|0|1|0"));
             }

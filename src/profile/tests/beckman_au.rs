@@ -80,6 +80,22 @@ fn a_result_without_a_unit_has_the_declared_one_and_is_held_without_it() {
 }
 
 #[test]
+fn a_unit_that_nobody_says_is_missed_before_results_come() {
+    assert!(line_with("").lacks_unit("016", &Laboratory));
+    assert!(!line_with("U/L").lacks_unit("016", &Laboratory));
+    assert!(
+        !line_with("").lacks_unit("020", &Laboratory),
+        "it means no test"
+    );
+    // Another wire has a place for the unit, so it may yet come.
+    let xn = profile("sysmex/xn").for_line(LineSettings {
+        tests: BTreeMap::from([("WBC".to_owned(), "ALT".to_owned())]),
+        ..LineSettings::default()
+    });
+    assert!(!xn.lacks_unit("WBC", &Laboratory));
+}
+
+#[test]
 fn a_unit_that_a_profile_declares_must_be_the_catalogues() {
     let with = |unit: &str| {
         let test =
@@ -336,6 +352,9 @@ proptest! {
             let own = number * FRAME..(number + 1) * FRAME;
             whole.get(own.clone()) == capture.get(own)
         };
-        prop_assert!(decoded.iter().filter(intact).count() >= (0..4).filter(is_whole).count());
+        // A block without its end may take the next one of its sample with it, which is then held.
+        let count = (0..4).filter(is_whole).count();
+        prop_assert!(decoded.iter().filter(intact).count() + 1 >= count, "{:?}", decoded);
+        prop_assert!(count == 0 || !decoded.is_empty());
     }
 }
