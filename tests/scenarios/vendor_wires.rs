@@ -1,21 +1,31 @@
 //! Analyzers on wires of their own, from their bytes to the HIS and from its orders to their requests.
 
+use std::sync::{Arc, atomic::Ordering};
+
+use labwire::store::{Faults, StoreOptions};
+use labwire_protocols::beckman_au;
 use labwire_sims::{
     clock::Clock,
     his::{Answering, Expected},
     port::{Port, Pty},
     runner::Wire,
 };
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
+    bad_input::{ACK, FullDisk, NAK, ask},
     hospital::{Bridge, His, Site, ZONE},
     scripted::Script,
 };
 
 /// A HIS, and one analyzer on `port` that speaks as its profile says.
 async fn open(instrument: &str) -> (His, Site, Bridge) {
+    open_with(instrument, StoreOptions::default()).await
+}
+
+async fn open_with(instrument: &str, store: StoreOptions) -> (His, Site, Bridge) {
     let his = His::open(Answering::good()).await;
     let site = Site::new(&format!(
         r#"
@@ -30,7 +40,7 @@ id = "dev-1"
 "#,
         his.results
     ));
-    let bridge = site.start().await;
+    let bridge = site.start_with(store).await;
     his.place(bridge.address("host:his").await.expect("it listens"));
     (his, site, bridge)
 }
@@ -137,6 +147,72 @@ async fn a_beckman_au_asks_for_its_orders_and_its_values_reach_the_his() {
     )
     .await;
     close(&site, bridge, &cancel).await;
+}
+
+/// A block as the AU5800 sends it.
+fn block(text: &[u8]) -> Vec<u8> {
+    beckman_au::link::frame(
+        text,
+        &beckman_au::Dialect::instrument(beckman_au::Model::Au5800),
+    )
+    .to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_beckman_au_block_is_acknowledged_by_the_disk_alone_and_a_cut_text_is_held() {
+    let disk = Arc::new(FullDisk::default());
+    let store = StoreOptions {
+        faults: Some(Arc::clone(&disk) as Arc<dyn Faults>),
+        ..StoreOptions::default()
+    };
+    let instrument = "profile = \"beckman/au\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      tests = { \"016\" = \"ALT\", \"020\" = \"AST\" }";
+    let (mut his, site, bridge) = open_with(instrument, store).await;
+    order(&mut his, &bridge, "2603100001", &["ALT", "AST"]).await;
+    order(&mut his, &bridge, "2603100002", &["ALT"]).await;
+    let address = bridge.address("dev-1").await.expect("it listens");
+    let mut device = TcpStream::connect(address).await.expect("it listens");
+    let first = block(b"D 00000301 00012603100001    00016    161.3H       \x17");
+    let last = block(b"D 00000301 00012603100001    E0020     28.0        \x03");
+    let one = |heard: &[u8]| !heard.is_empty();
+
+    assert_eq!(ask(&mut device, &first, one).await, [ACK]);
+    disk.0.store(true, Ordering::SeqCst);
+    assert_eq!(
+        ask(&mut device, &last, one).await,
+        [NAK],
+        "the disk is full"
+    );
+    disk.0.store(false, Ordering::SeqCst);
+    let mut damaged = last.clone();
+    damaged[40] ^= 1;
+    assert_eq!(
+        ask(&mut device, &damaged, one).await,
+        [NAK],
+        "the block check"
+    );
+    assert_eq!(ask(&mut device, &last, one).await, [ACK]);
+
+    // The last block of another text never comes.
+    let cut = block(b"D 00000302 00022603100002    00016     77.0        \x17");
+    assert_eq!(ask(&mut device, &cut, one).await, [ACK]);
+    drop(device);
+    let is_held = || {
+        let story = account::story(&site.store());
+        let mut results = story
+            .iter()
+            .filter(|line| line.contains(": 2603100002 ALT "));
+        results.any(|line| line.contains(" held ") && line.contains("incomplete"))
+    };
+    bridge.until("what was cut is held", is_held).await;
+    reaches(
+        &his,
+        &bridge,
+        "2603100001",
+        &[("ALT", "161.3"), ("AST", "28.0")],
+    )
+    .await;
+    close(&site, bridge, &CancellationToken::new()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
