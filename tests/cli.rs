@@ -118,6 +118,27 @@ fn a_port_that_cannot_carry_its_profile_is_refused_as_the_start_would() {
 }
 
 #[test]
+fn a_unit_that_no_device_sends_is_missed_and_a_wrong_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalogue = here().join("config/catalogue.toml");
+    let told = |units: &str, code: i32| {
+        let lab = format!(
+            "[lab]\ncatalogue = {catalogue:?}\n[[instrument]]\nid = \"au-1\"\n\
+             profile = \"beckman/au\"\nport = \"tcp-listen://127.0.0.1:5001\"\n\
+             tests = {{ \"016\" = \"ALT\" }}\n{units}\n"
+        );
+        fs::write(folder.path().join("lab.toml"), lab).unwrap();
+        check(&labwire_in(folder.path(), &["check", "--no-ports"]), code)
+    };
+    let out = told("", 0);
+    assert!(out.contains("CONF-0221") && out.contains("`016`"), "{out}");
+    let out = told("units = { \"016\" = \"U/L\" }", 0);
+    assert!(!out.contains("warning"), "{out}");
+    let out = told("units = { \"016\" = \"ukat/L\" }", 1);
+    assert!(out.contains("CONF-0220"), "{out}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_found_and_a_device_that_is_off_is_a_warning() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     // Bound, so that nobody else gets the port, but not listening.

@@ -13,7 +13,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{astm::link, mllp};
+use crate::{astm::link, beckman_au, dimension, mllp};
 
 /// A monotonic instant in microseconds since an origin the caller chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -211,7 +211,13 @@ impl Note {
     /// took what it was to get. Everything else is a habit, or mends itself.
     pub fn is_alarm(&self) -> bool {
         let is_same = |alarm: &Self| alarm.code == self.code;
-        link::notes::ALARMS.iter().any(is_same) || mllp::ALARMS.iter().any(is_same)
+        let alarms = [
+            link::notes::ALARMS,
+            mllp::ALARMS,
+            beckman_au::notes::ALARMS,
+            dimension::notes::ALARMS,
+        ];
+        alarms.into_iter().flatten().any(is_same)
     }
 
     /// The same note at a position.

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     host::{HostAnswer, HostSite},
+    profile::refusal_of,
     queue::{Leased, Verdict},
     store::StoreError,
 };
@@ -26,6 +27,7 @@ use crate::{
 use super::{
     desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN},
     host_line::HostLine,
+    site::LineSite,
 };
 
 /// What a courier hears from its lines.
@@ -339,10 +341,14 @@ impl Courier {
     }
 
     fn answered(&self, bytes: &[u8], attempt: i64) -> Verdict {
-        let Destination::Host(site) = &self.desk.destination else {
-            return Verdict::Accepted {
-                answer: "answered".into(),
-            };
+        let site = match &self.desk.destination {
+            Destination::Host(site) => site,
+            Destination::Device(line) => return told(line, bytes),
+            Destination::Http(_) => {
+                return Verdict::Accepted {
+                    answer: "answered".into(),
+                };
+            }
         };
         let Some(answer) = read_answer(site, bytes) else {
             return deferred("the answer cannot be read", "");
@@ -361,6 +367,20 @@ pub(super) fn shown_after(mut verdict: Verdict, attempt: i64, refusals_shown: i6
         reason.push_str(&format!("; refused {attempt} times: a person must look"));
     }
     verdict
+}
+
+/// An order that the device itself refused is not sent again by itself: the same order would be
+/// refused again, and a person has to know.
+fn told(line: &LineSite, reply: &[u8]) -> Verdict {
+    match refusal_of(&line.profile, reply) {
+        None => Verdict::Accepted {
+            answer: "accepted by the device".into(),
+        },
+        Some(reason) => Verdict::Refused {
+            reason,
+            answer: String::new(),
+        },
+    }
 }
 
 /// A loop that has nothing to do yet rests so long at least.

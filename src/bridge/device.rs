@@ -14,13 +14,13 @@ use labwire_drivers::{CommitFailure, CommitResult, Connection, LineEvent, LineHa
 use labwire_protocols::{
     hl7::{self, ack::Outcome},
     mllp,
-    wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, Received},
+    wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, Received, SendOutcome},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     host,
-    profile::Protocol,
+    profile::{Protocol, refusal_of},
     store::{JournalEntry, Journalled, Store},
 };
 
@@ -224,13 +224,31 @@ impl Upstream for DeviceLine {
     )]
     fn on_event(&self, event: LineEvent) {
         let news = match event {
-            LineEvent::Finished(id, _) if self.answers.forget(&self.line.id, id) => return,
+            LineEvent::Finished(id, outcome) if self.answers.forget(&self.line.id, id) => {
+                self.on_answered(&outcome);
+                return;
+            }
             LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),
             LineEvent::Connected(_) => Finished::Connected,
             _ => return,
         };
         // The courier ends after its lines; then nothing is left to be told.
         drop(self.finished.send(news));
+    }
+}
+
+impl DeviceLine {
+    /// An answer dies with its session, so nobody but the log tells that a device refused it.
+    fn on_answered(&self, outcome: &SendOutcome) {
+        if let SendOutcome::Answered(reply) = outcome
+            && let Some(reason) = refusal_of(&self.line.profile, reply)
+        {
+            tracing::warn!(
+                line = self.line.id,
+                reason,
+                "the answer to a query was refused"
+            );
+        }
     }
 }
 

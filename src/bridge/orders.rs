@@ -97,6 +97,7 @@ pub(super) fn answer_queries(
                     | AnswerError::NoTest
                     | AnswerError::NoCancel { .. }
                     | AnswerError::Unwritable
+                    | AnswerError::DoesNotFit { .. }
                     | AnswerError::Delimiters { .. } => Answered::Failed,
                 };
                 asked.audit(db, "not-answered", &error.to_string())?;

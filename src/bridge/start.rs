@@ -9,7 +9,7 @@ use labwire_drivers::{
 };
 use labwire_protocols::{
     astm::link::{Durability, Link},
-    mllp,
+    beckman_au, dimension, mllp,
     wire::Machine,
 };
 use tokio::{
@@ -23,7 +23,7 @@ use crate::{
         Host, Instrument, Loaded,
         choice::{Durability as Promise, HostKind},
     },
-    profile::{Library, Protocol},
+    profile::{Library, Wire},
     queue::{self, Backoff},
     store::{Store, StoreError, StoreOptions, Turn, journal},
 };
@@ -417,29 +417,44 @@ fn machine_of(
     instrument: &Instrument,
 ) -> Result<labwire_drivers::MachineFactory, String> {
     let profile = line.profile.profile();
-    match (profile.device.protocol, framing) {
-        (Protocol::Astm, Framing::Stream) => {
-            let mut dialect = profile.link.dialect();
-            if instrument.durability == Promise::Message {
-                dialect.durability = Durability::Message;
-            }
-            Ok(Arc::new(move || Box::new(Link::new(dialect.clone()))))
-        }
-        (Protocol::Hl7, Framing::Mllp) => {
-            let config = profile.link.mllp();
-            Ok(Arc::new(move || {
-                Box::new(mllp::Endpoint::new(config.clone()))
-            }))
-        }
-        (Protocol::Astm, Framing::Mllp) => Err(format!(
-            "profile {} speaks ASTM: write tcp-listen://, tcp:// or serial:// in place of mllp",
-            profile.name
-        )),
-        (Protocol::Hl7, Framing::Stream) => Err(format!(
-            "profile {} speaks HL7: write mllp-listen:// or mllp:// in place of tcp",
-            profile.name
-        )),
+    let protocol = profile.device.protocol;
+    if protocol.is_mllp() != (framing == Framing::Mllp) {
+        let (instead, written) = if protocol.is_mllp() {
+            ("mllp-listen:// or mllp://", "tcp")
+        } else {
+            ("tcp-listen://, tcp:// or serial://", "mllp")
+        };
+        return Err(format!(
+            "profile {} speaks {}: write {instead} in place of {written}",
+            profile.name,
+            protocol.name()
+        ));
     }
+    let durability = match instrument.durability {
+        Promise::Frame => Durability::Frame,
+        Promise::Message => Durability::Message,
+    };
+    Ok(match &profile.wire {
+        Wire::Astm => {
+            let mut dialect = profile.link.dialect();
+            dialect.durability = durability;
+            Arc::new(move || Box::new(Link::new(dialect.clone())))
+        }
+        Wire::Hl7 => {
+            let config = profile.link.mllp();
+            Arc::new(move || Box::new(mllp::Endpoint::new(config.clone())))
+        }
+        Wire::BeckmanAu(dialect) => {
+            let mut dialect = beckman_au::Dialect::clone(dialect);
+            dialect.durability = durability;
+            Arc::new(move || Box::new(beckman_au::Link::new(dialect.clone())))
+        }
+        // One message is one frame: both promises are the same.
+        Wire::Dimension(dialect) => {
+            let dialect = Arc::clone(dialect);
+            Arc::new(move || Box::new(dimension::Link::new(dimension::Dialect::clone(&dialect))))
+        }
+    })
 }
 
 impl Running {

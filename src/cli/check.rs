@@ -13,7 +13,7 @@ use crate::{
         problem::{Problem, render},
         read::{At, File},
     },
-    profile::{Profile, Protocol, run_examples},
+    profile::{Profile, run_examples},
     store,
 };
 
@@ -108,6 +108,17 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
             continue;
         };
         check_framing(line.profile(), &instrument.port, &file);
+        for (code, test) in &instrument.tests {
+            if line.lacks_unit(code, &loaded.catalogue) {
+                file.warning(
+                    "CONF-0221",
+                    test.span.clone(),
+                    format!("`{}` sends no unit with `{}`", *instrument.id, **code),
+                    "its results will be held (unit-missing)",
+                    "say the unit that the device measures in: units = { \"016\" = \"U/L\" }",
+                );
+            }
+        }
         for problem in line.check_units(&loaded.catalogue).iter() {
             // Two lines with one profile have one problem.
             if told.insert(problem.message.clone()) {
@@ -122,17 +133,19 @@ fn check_framing(profile: &Profile, port: &At<String>, file: &File) {
     let Ok((framing, _)) = parse(port) else {
         return;
     };
-    let (what, instead) = match (profile.device.protocol, framing) {
-        (Protocol::Hl7, Framing::Stream) => ("HL7", "mllp-listen:// or mllp://"),
-        (Protocol::Astm, Framing::Mllp) => ("ASTM", "tcp-listen:// or tcp://"),
-        _ => return,
+    let protocol = profile.device.protocol;
+    let instead = match (protocol.is_mllp(), framing) {
+        (true, Framing::Stream) => "mllp-listen:// or mllp://",
+        (false, Framing::Mllp) => "tcp-listen://, tcp:// or serial://",
+        (true, Framing::Mllp) | (false, Framing::Stream) => return,
     };
     file.error(
         "CONF-0219",
         port.span.clone(),
         format!(
-            "the profile {} speaks {what}, the port does not",
-            profile.name
+            "the profile {} speaks {}, the port does not",
+            profile.name,
+            protocol.name()
         ),
         "another kind of port",
         format!("write {instead}, or another profile"),

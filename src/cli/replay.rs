@@ -33,8 +33,8 @@ Examples:
   labwire replay --since 7d -c lab.toml              what today's profiles would read otherwise
 
 FILE is the device's side of the wire as raw bytes: ASTM with its frames or bare records, HL7 with or
-without MLLP. A frame that would be refused is a line of kind `incomplete`; exit code 0 means that
-the file was read. With --since, exit code 1 means that something would differ.")]
+without MLLP, vendors' wires as they are. A frame that would be refused is a line of kind `incomplete`;
+exit code 0 means that the file was read. With --since, exit code 1 means that something would differ.")]
 pub(crate) struct ReplayArgs {
     /// The capture; - is standard input
     #[arg(

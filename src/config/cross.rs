@@ -11,6 +11,8 @@ use super::{
     lab::LabConfig,
     read::{At, File},
     suggest::did_you_mean,
+    ucum::Unit,
+    units::{UnitProof, prove_catalogue},
 };
 
 /// Checks `lab.toml` by itself.
@@ -164,6 +166,40 @@ pub(super) fn check_catalogue(config: &LabConfig, catalogue: &Catalogue, file: &
             check_section(instrument, catalogue, file);
         }
         check_transfusion(instrument, catalogue, file);
+        check_declared_units(instrument, catalogue, file);
+    }
+}
+
+/// A unit that the device does not send must be exactly the catalogue's: nothing is converted.
+fn check_declared_units(instrument: &Instrument, catalogue: &Catalogue, file: &File) {
+    for (code, unit) in &instrument.units {
+        let problem = |message: String, label: &str| {
+            file.error(
+                "CONF-0220",
+                unit.span.clone(),
+                message,
+                label,
+                "write the UCUM code of the unit that the device measures in, the catalogue's, and map \
+                 the code in `tests`",
+            );
+        };
+        let Some(test) = instrument.test_for(code) else {
+            let message = format!("`units` has `{}`, which `tests` does not map", **code);
+            problem(message, "of which test?");
+            continue;
+        };
+        if Unit::parse(unit).is_none() {
+            problem(format!("`{}` is no UCUM code", **unit), "not UCUM");
+            continue;
+        }
+        let own = catalogue.test(test).and_then(|test| test.unit.as_ref());
+        if let Some(own) = own.filter(|own| prove_catalogue(unit, own) != UnitProof::Proven) {
+            let message = format!(
+                "`{test}` is in {} in the catalogue, not in {}",
+                **own, **unit
+            );
+            problem(message, "another unit");
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Instrument {
     pub unmapped: At<Unmapped>,
     /// The site's own mapping: instrument code to catalogue test; wins over the profile's.
     pub tests: Vec<(At<String>, At<String>)>,
+    /// Unit, in UCUM, of results that come without one, by instrument code; wins over the profile's.
+    pub units: Vec<(At<String>, At<String>)>,
     /// Zone of its wall clock, if not the laboratory's.
     pub timezone: Option<At<String>>,
 }
@@ -48,6 +50,7 @@ impl Instrument {
             orders: table.choice("orders").value,
             unmapped: table.choice("unmapped"),
             tests: table.pairs("tests"),
+            units: table.pairs("units"),
             timezone: lab::timezone(table),
         }
     }

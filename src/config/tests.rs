@@ -12,6 +12,7 @@ const CATALOGUE: &str = r#"
 [[test]]
 id = "RETP"
 section = "haematology"
+unit = "%"
 [[test]]
 id = "ABO"
 section = "bank"
@@ -355,6 +356,12 @@ fn what_the_catalogue_does_not_have_is_told() {
     );
     check(&with("section = \"hematology\""), &["CONF-0214"]);
     check(&with("section = \"haematology\""), &[]);
+    // A unit that the device does not send is the catalogue's, of a code that the site maps.
+    let units = |unit: &str| with(&format!("tests = {{ a = \"RETP\" }}\nunits = {{ {unit} }}"));
+    check(&units("a = \"%\""), &[]);
+    check(&units("a = \"10*9/L\""), &["CONF-0220"]);
+    check(&units("a = \"furlong\""), &["CONF-0220"]);
+    check(&units("b = \"%\""), &["CONF-0220"]);
     // Without a catalogue, `tests` alone says which tests there are.
     check(&format!("{INSTRUMENT}tests = {{ \"b\" = \"ANY\" }}"), &[]);
 }

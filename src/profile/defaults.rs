@@ -24,6 +24,8 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
             ("Q", S::Retransmission),
             ("X", S::CannotBeDone),
         ],
+        // No place says a status: what comes is final, its marks tell the rest.
+        Protocol::BeckmanAu | Protocol::Dimension => &[("", S::Final)],
         Protocol::Hl7 => &[
             ("F", S::Final),
             ("C", S::Correction),
@@ -34,6 +36,16 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
         .iter()
         .map(|(code, status)| ((*code).to_owned(), *status))
         .collect()
+}
+
+/// What the wire itself tells of controls: rules, places of their name, and of flags that say that
+/// it is in doubt. No profile can make a patient's result of a control.
+pub(super) const fn controls(protocol: Protocol) -> [&'static [&'static str]; 3] {
+    match protocol {
+        Protocol::Astm | Protocol::Hl7 => [&[], &[], &[]],
+        Protocol::BeckmanAu => [&["kind = control"], &["control_no"], &[]],
+        Protocol::Dimension => [&["kind = control"], &["sample_id"], &["doubt"]],
+    }
 }
 
 /// O.26 and OBR-25 where they make every result of the order less than final.

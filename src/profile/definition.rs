@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use labwire_protocols::charset::Charset;
+use labwire_protocols::{beckman_au, charset::Charset, dimension};
 use miette::NamedSource;
 
 use super::{Condition, FieldPath, Pattern, Template, Test};
@@ -19,6 +19,48 @@ pub enum Protocol {
     Astm,
     /// HL7 v2 segments in MLLP blocks.
     Hl7,
+    /// Beckman AU: texts of fixed columns.
+    BeckmanAu,
+    /// Siemens Dimension: fields between FS, polled.
+    Dimension,
+}
+
+impl Protocol {
+    /// Every protocol, by the word that a profile writes.
+    pub(super) const ALL: [(&str, Self); 4] = [
+        ("astm", Self::Astm),
+        ("hl7", Self::Hl7),
+        ("beckman-au", Self::BeckmanAu),
+        ("dimension", Self::Dimension),
+    ];
+
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Astm => "ASTM",
+            Self::Hl7 => "HL7",
+            Self::BeckmanAu => "Beckman AU",
+            Self::Dimension => "Dimension",
+        }
+    }
+
+    /// Whether its messages come in MLLP blocks; the others have a framing of their own on a stream.
+    pub const fn is_mllp(self) -> bool {
+        matches!(self, Self::Hl7)
+    }
+}
+
+/// What reads a message, and on a vendor's own wire what moves it.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    /// ASTM records.
+    Astm,
+    /// HL7 segments.
+    Hl7,
+    /// Beckman AU texts, as `[link]` and `[layout]` say.
+    BeckmanAu(Arc<beckman_au::Dialect>),
+    /// Dimension messages, as `[link]` and `[layout]` say.
+    Dimension(Arc<dimension::Dialect>),
 }
 
 /// Everything that one file says of one family of devices.
@@ -32,6 +74,8 @@ pub struct Profile {
     pub transport: Transport,
     /// Switches of the link machine.
     pub link: LinkRules,
+    /// What its messages are read by.
+    pub wire: Wire,
     /// Character set.
     pub text: TextRules,
     /// Where the tube is named.
@@ -142,6 +186,24 @@ pub struct LinkRules {
     pub receive_timeout_ms: Option<u64>,
     /// Receiver, for the next byte in a frame.
     pub inter_byte_timeout_ms: Option<u64>,
+    /// Beckman AU: whether blocks are acknowledged.
+    pub class: Option<beckman_au::Class>,
+    /// Beckman AU: the start code.
+    pub start: Option<u8>,
+    /// Beckman AU: what ends a block that another follows.
+    pub block_end: Option<u8>,
+    /// Beckman AU: what ends the last block.
+    pub text_end: Option<u8>,
+    /// Beckman AU: the start code is part of the block check.
+    pub checksum_covers_start: Option<bool>,
+    /// Vendors' wires: ENQ is answered ACK.
+    pub answers_enq: Option<bool>,
+    /// Vendors' wires: rest between what comes and what is said.
+    pub turnaround_ms: Option<u64>,
+    /// Dimension: for the device's word about an order.
+    pub acceptance_timeout_ms: Option<u64>,
+    /// Vendors' wires: the same bytes within so long are the same sent again.
+    pub repeat_within_ms: Option<u64>,
     /// How long the device waits for the answer to its query; a later answer is dropped.
     pub answer_within_ms: Option<u64>,
     /// Nothing heard for so long means that the device is gone: the connection is ended and a new one
@@ -421,6 +483,10 @@ pub enum AnswerForm {
     OrrO02,
     /// Mindray chemistry: QCK^Q02 and DSR^Q03.
     QckDsr,
+    /// Beckman AU: `S `, or `SE`.
+    BeckmanAu,
+    /// Dimension: `D`, or `N`.
+    Dimension,
 }
 
 /// What is said when there is no order.
@@ -437,11 +503,13 @@ pub struct NegativeRules {
 /// The forms of "no order" (LIS02-A2 leaves the choice open).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NegativeStyle {
-    /// H and L alone.
+    /// H and L alone; Beckman AU: `SE` alone; Dimension: `N`.
     #[default]
     Terminator,
-    /// An O that says so.
+    /// An O that says so; Beckman AU: an order without tests.
     Order,
+    /// Beckman AU: `SE` with the sample that it is about.
+    Sample,
     /// Nothing at all; the device goes on by itself.
     Silent,
 }
@@ -461,6 +529,16 @@ pub struct DownloadRules {
     pub cancel: Option<BTreeMap<usize, Template>>,
 }
 
+impl NegativeStyle {
+    /// Every style, by the word that a profile writes.
+    pub(super) const WORDS: [(&str, Self); 4] = [
+        ("terminator", Self::Terminator),
+        ("order", Self::Order),
+        ("sample", Self::Sample),
+        ("silent", Self::Silent),
+    ];
+}
+
 /// One instrument code.
 #[derive(Clone, Debug)]
 pub struct TestRule {
@@ -472,6 +550,8 @@ pub struct TestRule {
     pub test: String,
     /// As sent = UCUM.
     pub units: BTreeMap<String, String>,
+    /// UCUM of what comes without a unit; empty if it always has one.
+    pub unit: String,
     /// As sent = the catalogue's code.
     pub coded: BTreeMap<String, String>,
     /// What to write in an order, if it is not the code; empty: it cannot be ordered.
@@ -491,6 +571,8 @@ pub struct Example {
     pub expect: Vec<toml::Table>,
     /// Instrument code = catalogue test, as the line of a site would map them.
     pub tests: BTreeMap<String, String>,
+    /// Instrument code = UCUM of what comes without a unit, as the line of a site would say it.
+    pub units: BTreeMap<String, String>,
     /// Orders that exist when the device asks.
     pub orders: Vec<super::answer::OrderForDevice>,
     /// What the host must send, as `wire`, each message one line.

@@ -12,6 +12,8 @@ pub fn digest_input(raw: &[u8], protocol: Protocol) -> Vec<u8> {
     let (name, fields): (&[u8], [usize; 2]) = match protocol {
         Protocol::Astm => (b"H", [2, 13]),
         Protocol::Hl7 => (b"MSH", [6, 9]),
+        // Their messages have neither.
+        Protocol::BeckmanAu | Protocol::Dimension => return raw.to_vec(),
     };
     let mut out = Vec::with_capacity(raw.len());
     let mut kept_to = 0;

@@ -27,6 +27,7 @@ pub fn run_examples(profile: &Arc<Profile>) -> Problems {
         let line = profile.for_line(LineSettings {
             line: "example".to_owned(),
             tests: example.tests.clone(),
+            units: example.units.clone(),
             ..LineSettings::default()
         });
         for difference in differences(&line, example) {
@@ -55,7 +56,7 @@ struct Difference {
 }
 
 fn differences(line: &LineProfile, example: &Example) -> Vec<Difference> {
-    let bytes = match wire::read(&example.wire, line.text().charset) {
+    let bytes = match wire::read(&example.wire, line.text().charset, &line.profile().wire) {
         Ok(bytes) => bytes,
         Err(why) => {
             let what = "`wire` cannot be read".to_owned();
@@ -143,7 +144,7 @@ fn compare_answer(
         Ok(messages) => messages.concat(),
         Err(error) => return Some((error.to_string(), "no answer was written".to_owned())),
     };
-    match wire::read(expected, charset) {
+    match wire::read(expected, charset, &line.profile().wire) {
         Ok(wanted) if wanted == found => None,
         Ok(wanted) => Some((
             "the answer differs".to_owned(),

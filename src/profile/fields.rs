@@ -28,6 +28,14 @@ impl RowName {
         }
     }
 
+    /// The name of a row of places with names, which no record or segment has.
+    pub(super) const fn of_places(name: &str) -> Self {
+        match name.as_bytes() {
+            [first, .., before, last] => Self([0xFF, *first, *before, *last]),
+            _ => Self::NONE,
+        }
+    }
+
     /// Whether it is of this name. A row without a name is of none, not even of another such row's.
     #[inline]
     pub(super) fn is(self, name: Self) -> bool {
@@ -49,6 +57,13 @@ pub(super) struct FieldMarks {
 const MARKS_MAX: usize = 32;
 
 impl FieldMarks {
+    /// Of a row without delimiters.
+    pub(super) const NONE: Self = Self {
+        at: [0; MARKS_MAX],
+        count: 0,
+        is_all: true,
+    };
+
     /// Finds `mark`, which is ASCII, in a row's text.
     pub(super) fn find(text: &str, mark: u8) -> Self {
         let mut marks = Self {

@@ -28,6 +28,8 @@ pub struct LineSettings {
     pub unmapped: Unmapped,
     /// Instrument code = catalogue test; goes before the profile's own table.
     pub tests: BTreeMap<String, String>,
+    /// Instrument code = UCUM of what comes without a unit; goes before the profile's own.
+    pub units: BTreeMap<String, String>,
     /// The site has no catalogue, so that no mapping of the profile is active: what a code means
     /// there, the site has said in `tests`, or the code passes as it is.
     pub has_own_tests_alone: bool,
@@ -67,6 +69,7 @@ impl LineSettings {
                 .and_then(|label| Charset::from_label(label)),
             unmapped: instrument.unmapped.value,
             tests: instrument.tests.iter().map(pair).collect(),
+            units: instrument.units.iter().map(pair).collect(),
             has_own_tests_alone: tests.is_empty(),
             zone: Some(zone),
         }
@@ -156,6 +159,27 @@ impl LineProfile {
         usual
     }
 
+    /// The unit, in UCUM, of results that come without one, where the site or the profile says it.
+    pub(super) fn declared_unit<'l>(
+        &'l self,
+        code: &str,
+        rule: Option<&'l TestRule>,
+    ) -> Option<&'l str> {
+        let by_site = self.settings.units.get(code).map(String::as_str);
+        let by_profile = rule.map(|rule| rule.unit.as_str());
+        by_site.or(by_profile).filter(|unit| !unit.is_empty())
+    }
+
+    /// Whether results of a code never have the unit that the catalogue wants: the profile has no
+    /// place for one, and nobody says it.
+    pub fn lacks_unit(&self, code: &str, catalogue: &dyn Catalogue) -> bool {
+        let rule = self.rule(code, &[]);
+        let test = self.test(code, rule);
+        let has_unit = test.is_some_and(|test| catalogue.unit(&test).is_some());
+        let is_declared = self.declared_unit(code, rule).is_some();
+        has_unit && self.profile.result.unit.is_empty() && !is_declared
+    }
+
     /// The instrument codes that measure a catalogue test, in the order of the files: what to write
     /// into an order. Empty: this device does not do the test.
     pub fn codes_of(&self, test: &str) -> Vec<String> {
@@ -203,23 +227,21 @@ impl LineProfile {
     /// every unit here is another one, would have all its results held.
     pub fn check_units(&self, catalogue: &dyn Catalogue) -> Problems {
         let mut problems = Problems::default();
-        for rule in self
-            .profile
-            .tests
-            .iter()
-            .filter(|rule| !rule.units.is_empty())
-        {
+        let has_unit = |rule: &&TestRule| !rule.units.is_empty() || !rule.unit.is_empty();
+        for rule in self.profile.tests.iter().filter(has_unit) {
             let test = self.test(&rule.code, Some(rule)).unwrap_or_default();
             let Some(own) = catalogue.unit(&test) else {
                 continue;
             };
             let is_same = |ucum: &String| prove_catalogue(ucum, own) == UnitProof::Proven;
-            if rule.units.values().any(is_same) {
+            let declared = Some(&rule.unit).filter(|unit| !unit.is_empty());
+            if rule.units.values().any(is_same) || declared.is_some_and(is_same) {
                 continue;
             }
             let here: BTreeSet<_> = rule
                 .units
                 .values()
+                .chain(declared)
                 .map(|ucum| format!("`{ucum}`"))
                 .collect();
             let here: Vec<_> = here.into_iter().collect();

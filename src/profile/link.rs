@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use labwire_protocols::{
     astm::link::{ChecksumRule, Dialect, FrameNumberRule},
-    mllp,
+    beckman_au::{self, Bcc, Layout},
+    dimension, mllp,
 };
 
 use super::{ChecksumMode, LinkRules};
@@ -51,6 +52,49 @@ impl LinkRules {
         dialect
     }
 
+    /// A Beckman AU line; `layout` holds the columns.
+    pub(super) fn beckman_au(&self, layout: Layout) -> beckman_au::Dialect {
+        let mut dialect = beckman_au::Dialect::host(beckman_au::Model::Au680);
+        dialect.layout = layout;
+        set(&mut dialect.class, self.class);
+        set(&mut dialect.start, self.start);
+        set(&mut dialect.block_end, self.block_end);
+        set(&mut dialect.text_end, self.text_end);
+        set(&mut dialect.bcc, self.checksum.map(block_check));
+        set(&mut dialect.bcc_covers_start, self.checksum_covers_start);
+        set(&mut dialect.answers_enq, self.answers_enq);
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.text, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.turnaround, millis(self.turnaround_ms));
+        set(&mut timers.answer, self.answer_within());
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.between_blocks, millis(self.receive_timeout_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
+    /// A Dimension line; `layout` holds what fits.
+    pub(super) fn dimension(&self, layout: dimension::Layout) -> dimension::Dialect {
+        let mut dialect = dimension::Dialect {
+            layout,
+            ..dimension::Dialect::default()
+        };
+        set(&mut dialect.checksum, self.checksum.map(checksum_rule));
+        set(&mut dialect.answers_enq, self.answers_enq);
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.message, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.turnaround, millis(self.turnaround_ms));
+        set(&mut timers.answer, self.answer_within());
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.acceptance, millis(self.acceptance_timeout_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
     /// Settings of an MLLP line.
     pub fn mllp(&self) -> mllp::Config {
         let mut config = mllp::Config::default();
@@ -82,6 +126,14 @@ const fn checksum_rule(mode: ChecksumMode) -> ChecksumRule {
         ChecksumMode::Strict => ChecksumRule::Strict,
         ChecksumMode::Warn => ChecksumRule::Warn,
         ChecksumMode::Off => ChecksumRule::Off,
+    }
+}
+
+const fn block_check(mode: ChecksumMode) -> Bcc {
+    match mode {
+        ChecksumMode::Strict => Bcc::Strict,
+        ChecksumMode::Warn => Bcc::Warn,
+        ChecksumMode::Off => Bcc::Off,
     }
 }
 

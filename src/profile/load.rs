@@ -16,8 +16,8 @@ use crate::config::problem::{Problem, Problems, source};
 /// when no problem is an error; its examples are not run here.
 pub fn load(name: &str, text: &str) -> (Option<Profile>, Problems) {
     let mut loader = Loader::new(name, text);
-    let file = loader.deserialize(text);
-    let profile = loader.profile(name, file);
+    let (file, written) = loader.deserialize(text);
+    let profile = loader.profile(name, file, &written);
     let profile = if loader.problems.has_errors() {
         None
     } else {
@@ -79,7 +79,7 @@ impl Loader {
     }
 
     /// Reads the file's form. A key that cannot be read is reported, taken out, and the rest read.
-    fn deserialize(&mut self, text: &str) -> schema::File {
+    fn deserialize<'t>(&mut self, text: &'t str) -> (schema::File, DeTable<'t>) {
         let (mut table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             self.problem(
@@ -92,9 +92,10 @@ impl Loader {
                 },
             );
         }
+        let whole = table.get_ref().clone();
         for _ in 0..MISTAKES_MAX {
             let error = match schema::File::deserialize(Deserializer::from(table.clone())) {
-                Ok(file) => return file,
+                Ok(file) => return (file, whole),
                 Err(error) => error,
             };
             let help = error.message().split_once(", expected ").map_or_else(
@@ -117,13 +118,24 @@ impl Loader {
                 break;
             }
         }
-        schema::File::default()
+        (schema::File::default(), whole)
     }
 
-    fn profile(&mut self, name: &str, file: schema::File) -> Option<Profile> {
+    fn profile(
+        &mut self,
+        name: &str,
+        file: schema::File,
+        written: &DeTable<'_>,
+    ) -> Option<Profile> {
         let device = self.device(&file.device)?;
         self.require(name, &file);
+        self.check_keys(written);
         let text = self.text(file.text);
+        let link = self.link(file.link);
+        let layout = file
+            .layout
+            .unwrap_or_else(|| Spanned::new(0..0, schema::Layout::default()));
+        let wire = self.wire(&layout, &link, file.answer.negative.style.as_ref())?;
         Some(Profile {
             name: name.to_owned(),
             transport: Transport {
@@ -139,7 +151,7 @@ impl Loader {
                     .unwrap_or_default(),
                 note: file.transport.note,
             },
-            link: self.link(file.link),
+            link,
             text,
             specimen: self.specimen(file.specimen),
             patient: PatientRules {
@@ -155,7 +167,7 @@ impl Loader {
             suspect_flags: file.flags.suspect.into_iter().collect(),
             ignored_flags: file.flags.ignore.into_iter().collect(),
             suspect_comments: self.conditions(&file.comments.holds_when),
-            qc: self.kind(file.qc),
+            qc: self.controls(file.qc),
             calibration: self.kind(file.calibration),
             ignore: file
                 .ignore
@@ -173,7 +185,7 @@ impl Loader {
                 .filter_map(|rule| self.comment_rule(rule))
                 .collect(),
             query: self.query(file.query),
-            answer: self.answer(file.answer, file.download),
+            answer: self.answer(file.answer, file.download, &wire),
             tests: self.tests(file.test),
             examples: file
                 .example
@@ -181,6 +193,7 @@ impl Loader {
                 .filter_map(|e| self.example(e))
                 .collect(),
             device,
+            wire,
             file: Arc::clone(&self.file),
         })
     }
@@ -193,6 +206,12 @@ impl Loader {
                 "id = \"OBR-3.1\"",
                 "code = \"OBX-3.1\"",
                 "value = \"OBX-5\"",
+            ],
+            Protocol::Dimension => ["id = \"sample_id\"", "code = \"test\"", "value = \"value\""],
+            Protocol::BeckmanAu => [
+                "id = \"sample_id\"",
+                "code = \"test_no\"",
+                "value = \"value\"",
             ],
         };
         let missing = [

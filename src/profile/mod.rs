@@ -19,6 +19,7 @@ mod line;
 mod link;
 mod load;
 mod path;
+mod places;
 mod rows;
 mod schema;
 mod sections;
@@ -32,13 +33,16 @@ pub mod answer;
 mod tests;
 
 pub use self::{
-    answer::{AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download},
+    answer::{
+        AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download, refusal_of,
+    },
     condition::{Condition, Pattern, Test},
     decode::{Decoded, decode},
     definition::{
         AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example,
         IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, PatientRules,
         Profile, Protocol, QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport,
+        Wire,
     },
     digest::digest_input,
     example::run_examples,

@@ -1,14 +1,15 @@
-//! Where something stands in a message: `R.3.5` in ASTM records, `OBX-3.1` in HL7 segments.
+//! Where something stands in a message: `R.3.5` in ASTM records, `OBX-3.1` in HL7 segments, a name
+//! on wires that have neither.
 
 use std::fmt;
 
-use super::{Protocol, fields::RowName};
+use super::{Protocol, fields::RowName, places};
 
 /// Record or segment, field, and optionally component and subcomponent, all counted from 1. ASTM
 /// counts the record letter as field 1, as analyzer manuals do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldPath {
-    /// `R`, `OBX`.
+    /// `R`, `OBX`; on a wire of places with names, the part that the place belongs to.
     pub record: String,
     /// Field number.
     pub field: usize,
@@ -36,6 +37,7 @@ impl FieldPath {
                 .ok_or("write record letter, field and component with points: `R.3.5`")?,
             Protocol::Hl7 => split_record(text, '-', is_hl7_segment)
                 .ok_or("write segment, dash, field, point, component: `OBX-3.1`")?,
+            Protocol::BeckmanAu | Protocol::Dimension => return places::parse(text, protocol),
         };
         let (rest, is_open) = rest
             .strip_suffix('+')
@@ -88,6 +90,9 @@ fn index(text: &str) -> Result<usize, String> {
 
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = places::name(self) {
+            return f.write_str(name);
+        }
         let mark = if self.record.len() == 1 { '.' } else { '-' };
         write!(f, "{}{mark}{}", self.record, self.field)?;
         for part in self.component.iter().chain(&self.subcomponent) {
@@ -123,6 +128,17 @@ mod tests {
             "", "R", "R.0", "R.3.", "r.3", "R.3.5.1", "R.+3", "R.1000", "R.3+", "OBX.3",
         ] {
             check(Protocol::Astm, bad, false);
+        }
+        for name in ["sample_id", "value", "marks", "kind"] {
+            check(Protocol::BeckmanAu, name, true);
+            check(Protocol::Astm, name, false);
+        }
+        for name in ["sample_id", "value", "error", "completed"] {
+            check(Protocol::Dimension, name, true);
+            check(Protocol::Hl7, name, false);
+        }
+        for bad in ["", "sample", "R.3", "value.1", "Value", "error"] {
+            check(Protocol::BeckmanAu, bad, false);
         }
         for bad in [
             "OBX",

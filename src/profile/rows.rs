@@ -5,6 +5,9 @@
 //! does not have become marks (private code points, one for each byte), so that they survive the
 //! splitting and are shown as `\xNN` at the end.
 
+mod beckman_au;
+mod dimension;
+
 use std::{borrow::Cow, ops::Range};
 
 use labwire_protocols::{
@@ -15,8 +18,9 @@ use labwire_protocols::{
 };
 
 use super::{
-    FieldPath, Protocol, TextRules,
+    FieldPath, TextRules, Wire,
     fields::{FieldMarks, RowName, piece, pieces},
+    places,
 };
 
 /// What a row is for, in both protocols.
@@ -59,6 +63,8 @@ pub(super) struct Row<'a> {
     /// Nothing in it is escaped and every byte is a character: its parts mean what they say.
     is_plain: bool,
     marks: Marks,
+    /// Where the places with names stand in the text.
+    places: Vec<Range<usize>>,
     charset: Charset,
 }
 
@@ -67,6 +73,8 @@ pub(super) struct Row<'a> {
 enum Marks {
     Astm(Delimiters),
     Hl7(Separators),
+    /// None; the fields are places with names, the row is called so.
+    Places(&'static str),
     /// None are known; the row is one field.
     None,
 }
@@ -84,10 +92,12 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Splits `raw`.
-    pub(super) fn read(raw: &'a [u8], protocol: Protocol, text: &TextRules) -> Self {
-        match protocol {
-            Protocol::Astm => Self::astm(raw, text.charset),
-            Protocol::Hl7 => Self::hl7(raw, text),
+    pub(super) fn read(raw: &'a [u8], wire: &Wire, text: &TextRules) -> Self {
+        match wire {
+            Wire::Astm => Self::astm(raw, text.charset),
+            Wire::Hl7 => Self::hl7(raw, text),
+            Wire::BeckmanAu(dialect) => beckman_au::read_rows(raw, dialect, text.charset),
+            Wire::Dimension(dialect) => dimension::read_rows(raw, &dialect.layout, text.charset),
         }
     }
 
@@ -171,7 +181,7 @@ impl Marks {
         match self {
             Self::Astm(delimiters) => Some(delimiters.field()),
             Self::Hl7(separators) => Some(separators.field()),
-            Self::None => None,
+            Self::Places(_) | Self::None => None,
         }
     }
 
@@ -179,7 +189,7 @@ impl Marks {
         match self {
             Self::Astm(delimiters) => Some(delimiters.escape()),
             Self::Hl7(separators) => Some(separators.escape()),
-            Self::None => None,
+            Self::Places(_) | Self::None => None,
         }
     }
 
@@ -188,7 +198,7 @@ impl Marks {
         match self {
             Self::Astm(delimiters) => delimiters.repeat(),
             Self::Hl7(separators) => separators.repetition(),
-            Self::None => b'\r',
+            Self::Places(_) | Self::None => REPEAT_OF_PLACES,
         }
     }
 
@@ -197,7 +207,7 @@ impl Marks {
         match self {
             Self::Astm(delimiters) => delimiters.component(),
             Self::Hl7(separators) => separators.component(),
-            Self::None => b'\r',
+            Self::Places(_) | Self::None => REPEAT_OF_PLACES,
         }
     }
 }
@@ -228,22 +238,64 @@ impl<'a> Row<'a> {
             span,
             fields,
             marks,
+            places: Vec::new(),
             charset,
         }
     }
 }
 
 impl Row<'_> {
+    /// A row of places with names: each field by its repeats, as sent.
+    fn of_places(
+        role: Role,
+        name: &'static str,
+        span: Range<usize>,
+        fields: &[&[&[u8]]],
+        charset: Charset,
+    ) -> Self {
+        let mut text = String::new();
+        let mut places = Vec::with_capacity(fields.len());
+        for field in fields {
+            let start = text.len();
+            for (number, repeat) in field.iter().enumerate() {
+                if number > 0 {
+                    text.push(char::from(REPEAT_OF_PLACES));
+                }
+                text.push_str(&decode(repeat, charset));
+            }
+            places.push(start..text.len());
+        }
+        let is_undecodable = is_undecodable(&text);
+        Self {
+            role,
+            name: RowName::of_places(name),
+            fields: FieldMarks::NONE,
+            is_plain: !is_undecodable,
+            is_undecodable,
+            text: Cow::Owned(text),
+            span,
+            marks: Marks::Places(name),
+            places,
+            charset,
+        }
+    }
+
     /// Whether it is a record of that letter, or a segment of that name.
     pub(super) fn is(&self, name: &str) -> bool {
-        self.name.is(RowName::of(name))
+        match self.marks {
+            Marks::Places(own) => own == name,
+            Marks::Astm(_) | Marks::Hl7(_) | Marks::None => self.name.is(RowName::of(name)),
+        }
     }
 
     /// The name: letter, or three letters.
     pub(super) fn name(&self) -> &str {
-        match self.marks.field() {
-            Some(mark) => self.fields.field(&self.text, mark, 0),
-            None => &self.text,
+        match self.marks {
+            Marks::Places(name) => name,
+            Marks::Astm(_) | Marks::Hl7(_) | Marks::None => match self.marks.field() {
+                Some(mark) => self.fields.field(&self.text, mark, 0),
+                None => &self.text,
+            },
         }
     }
 
@@ -261,6 +313,9 @@ impl Row<'_> {
     /// Field `n`, as sent, repeats and components included; empty if it was not sent.
     #[inline]
     pub(super) fn field(&self, n: usize) -> &str {
+        if let Some(place) = n.checked_sub(1).and_then(|at| self.places.get(at)) {
+            return self.text.get(place.clone()).unwrap_or_default();
+        }
         let Some(mark) = self.marks.field() else {
             return "";
         };
@@ -268,9 +323,22 @@ impl Row<'_> {
         let skip = match self.marks {
             Marks::Hl7(_) if self.role != Role::Header => n,
             Marks::Hl7(_) if n == 1 => return self.text.get(3..4).unwrap_or_default(),
-            Marks::Hl7(_) | Marks::Astm(_) | Marks::None => n.saturating_sub(1),
+            Marks::Hl7(_) | Marks::Astm(_) | Marks::Places(_) | Marks::None => n.saturating_sub(1),
         };
         self.fields.field(&self.text, mark, skip)
+    }
+
+    /// The places with names, by their names.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let names = match self.marks {
+            Marks::Places(row) => places::names(row),
+            Marks::Astm(_) | Marks::Hl7(_) | Marks::None => &[],
+        };
+        let texts = self
+            .places
+            .iter()
+            .filter_map(|place| self.text.get(place.clone()));
+        names.iter().copied().zip(texts)
     }
 
     /// What a path names in this row, as sent. Of a field with repeats, a component is the first
@@ -343,7 +411,7 @@ impl Row<'_> {
                     .ok()
                     .map(|text| Cow::Owned(text.into_owned()))
             }),
-            Marks::None => (Cow::Borrowed(raw), Vec::new()),
+            Marks::Places(_) | Marks::None => (Cow::Borrowed(raw), Vec::new()),
         };
         notes.extend(found);
         text
@@ -390,6 +458,9 @@ impl Row<'_> {
         shorten(&show(&self.text))
     }
 }
+
+/// Stands between repeats of a place with a name: no message has it inside a field.
+const REPEAT_OF_PLACES: u8 = b'\r';
 
 /// Longest row that may stand above results: an order of two hundred tests has some 6 kB.
 const SHARED_ROW_MAX: usize = 16 * 1024;
@@ -538,7 +609,7 @@ mod tests {
             from_message: false,
             transliterate: false,
         };
-        let rows = Rows::read(raw, Protocol::Astm, &rules);
+        let rows = Rows::read(raw, &Wire::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(show(row.field(3)), "^^^NA\\xFFME");
         assert_eq!(show(row.field(4)), "a\\xFE\\b&F&");
@@ -556,7 +627,7 @@ mod tests {
             from_message: false,
             transliterate: false,
         };
-        let rows = Rows::read(raw, Protocol::Astm, &rules);
+        let rows = Rows::read(raw, &Wire::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(row.field(4).chars().count(), 2);
         assert_eq!(row.field(5), "u");

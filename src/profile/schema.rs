@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) device: Device,
     pub(super) transport: Transport,
     pub(super) link: Link,
+    pub(super) layout: Option<Spanned<Layout>>,
     pub(super) text: TextRules,
     pub(super) specimen: Specimen,
     pub(super) patient: Patient,
@@ -80,12 +81,76 @@ pub(super) struct Link {
     pub(super) reply_timeout_ms: Option<u64>,
     pub(super) receive_timeout_ms: Option<u64>,
     pub(super) inter_byte_timeout_ms: Option<u64>,
+    pub(super) class: Option<Text>,
+    pub(super) start: Option<u8>,
+    pub(super) block_end: Option<u8>,
+    pub(super) text_end: Option<u8>,
+    pub(super) checksum_covers_start: Option<bool>,
+    pub(super) answers_enq: Option<bool>,
+    pub(super) turnaround_ms: Option<u64>,
+    pub(super) acceptance_timeout_ms: Option<u64>,
+    pub(super) repeat_within_ms: Option<u64>,
     pub(super) answer_within_ms: Option<u64>,
     pub(super) silent_after_s: Option<Spanned<u64>>,
     pub(super) message_bytes_max: Option<Spanned<usize>>,
     pub(super) accepts_lone_fs: Option<bool>,
     pub(super) idle_end_ms: Option<u64>,
     pub(super) pending_max: Option<Spanned<usize>>,
+}
+
+/// Columns of a Beckman AU text, as the site's parameter sheet has them; limits of a Dimension message.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Layout {
+    pub(super) unit_no: Option<usize>,
+    pub(super) unit_no_in_orders: bool,
+    pub(super) rack_no: Option<usize>,
+    pub(super) cup: Option<usize>,
+    pub(super) sample_type: Option<usize>,
+    pub(super) sample_no: Option<usize>,
+    pub(super) sample_id: Option<usize>,
+    pub(super) sample_id_side: Option<Text>,
+    pub(super) dummy: Option<usize>,
+    pub(super) patient: Option<usize>,
+    pub(super) order_patient: Option<usize>,
+    pub(super) block_text_max: Option<usize>,
+    pub(super) group: GroupLayout,
+    pub(super) order: OrderLayout,
+    pub(super) control: ControlLayout,
+    pub(super) patient_max: Option<usize>,
+    pub(super) sample_id_max: Option<usize>,
+    pub(super) location_max: Option<usize>,
+    pub(super) tests_max: Option<usize>,
+    pub(super) test_max: Option<usize>,
+    pub(super) cup_position: Option<Text>,
+    pub(super) control_type_min: Option<usize>,
+    pub(super) control_priority: Option<usize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GroupLayout {
+    pub(super) unit: Option<usize>,
+    pub(super) test_no: Option<usize>,
+    pub(super) value: Option<usize>,
+    pub(super) mark: Option<usize>,
+    pub(super) marks: Option<usize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct OrderLayout {
+    pub(super) test_no: Option<usize>,
+    pub(super) dilution: Option<usize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ControlLayout {
+    pub(super) before_number: Option<usize>,
+    pub(super) control_no: Option<usize>,
+    pub(super) unit: Option<usize>,
+    pub(super) group: GroupLayout,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -267,6 +332,7 @@ pub(super) struct Test {
     pub(super) qualifiers: Option<Vec<String>>,
     pub(super) test: Option<Text>,
     pub(super) units: BTreeMap<String, Text>,
+    pub(super) unit: Option<Text>,
     pub(super) coded: BTreeMap<String, String>,
     pub(super) order: Option<Text>,
 }
@@ -279,6 +345,7 @@ pub(super) struct Example {
     pub(super) wire: Option<Text>,
     pub(super) expect: Option<Spanned<Vec<toml::Table>>>,
     pub(super) tests: BTreeMap<String, String>,
+    pub(super) units: BTreeMap<String, String>,
     pub(super) orders: Vec<ExampleOrder>,
     pub(super) answer: Option<Text>,
 }

@@ -1,14 +1,16 @@
 //! The tables of a profile file, one function each.
 
+mod own_wire;
+
 use std::collections::BTreeMap;
 
-use labwire_protocols::charset::Charset;
+use labwire_protocols::{beckman_au, charset::Charset};
 use toml::Spanned;
 
 use super::{
-    AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example, FieldPath,
-    IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern, Protocol,
-    QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule, TextRules,
+    AnswerForm, AnswerRules, ChecksumMode, CommentRule, Condition, Device, DownloadRules, Example,
+    FieldPath, IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern,
+    Protocol, QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule, TextRules, Wire,
     answer::OrderForDevice,
     defaults,
     load::{Loader, Words},
@@ -28,15 +30,12 @@ impl Loader {
                 Words {
                     message: "`[device] protocol` is missing",
                     label: "",
-                    help: "write `protocol = \"astm\"` or `protocol = \"hl7\"`",
+                    help: "write `protocol = \"astm\"`, `\"hl7\"`, `\"beckman-au\"` or `\"dimension\"`",
                 },
             );
             return None;
         };
-        self.protocol = self.word(
-            protocol,
-            &[("astm", Protocol::Astm), ("hl7", Protocol::Hl7)],
-        )?;
+        self.protocol = self.word(protocol, &Protocol::ALL)?;
         let sure = ["standard", "specification", "trace", "inferred", "assumed"];
         if let Some(confidence) = &raw.confidence {
             self.word(confidence, &sure.map(|word| (word, ())));
@@ -63,7 +62,7 @@ impl Loader {
 
     pub(super) fn text(&mut self, raw: schema::TextRules) -> TextRules {
         let usual = match self.protocol {
-            Protocol::Astm => Charset::Latin1,
+            Protocol::Astm | Protocol::BeckmanAu | Protocol::Dimension => Charset::Latin1,
             Protocol::Hl7 => Charset::Utf8,
         };
         let charset = raw.charset.map(|label| {
@@ -100,7 +99,17 @@ impl Loader {
         let numbers = raw
             .frame_numbers
             .and_then(|word| self.word(&word, &[("strict", false), ("lenient", true)]));
+        let classes = [("A", beckman_au::Class::A), ("B", beckman_au::Class::B)];
         LinkRules {
+            class: raw.class.and_then(|word| self.word(&word, &classes)),
+            start: raw.start,
+            block_end: raw.block_end,
+            text_end: raw.text_end,
+            checksum_covers_start: raw.checksum_covers_start,
+            answers_enq: raw.answers_enq,
+            turnaround_ms: raw.turnaround_ms,
+            acceptance_timeout_ms: raw.acceptance_timeout_ms,
+            repeat_within_ms: raw.repeat_within_ms,
             checksum: raw.checksum.and_then(|word| self.word(&word, &modes)),
             has_lenient_frame_numbers: numbers.unwrap_or(false),
             frame_text_max: raw.frame_text_max.map(Spanned::into_inner),
@@ -198,7 +207,7 @@ impl Loader {
             value,
             unit: self.paths(raw.unit),
             range: self.paths(raw.range),
-            flags: self.paths(raw.flags),
+            flags: self.flags(raw.flags),
             status: self.paths(raw.status),
             report_type: self.paths(raw.report_type),
             operator: self.paths(raw.operator),
@@ -294,6 +303,31 @@ impl Loader {
             when: self.conditions(&raw.when),
             control: self.paths(raw.control),
         }
+    }
+
+    /// The profile's flags, and what the wire itself doubts.
+    fn flags(&mut self, raw: schema::Paths) -> Vec<FieldPath> {
+        let [_, _, doubts] = defaults::controls(self.protocol);
+        let doubts = doubts
+            .iter()
+            .filter_map(|place| FieldPath::parse(place, self.protocol).ok());
+        let doubts: Vec<_> = doubts.collect();
+        self.paths(raw).into_iter().chain(doubts).collect()
+    }
+
+    /// Controls: what the wire tells, and what the profile says besides.
+    pub(super) fn controls(&mut self, raw: schema::When) -> KindRule {
+        let [rules, places, _] = defaults::controls(self.protocol);
+        let mut own = self.kind(raw);
+        let rules = rules
+            .iter()
+            .filter_map(|rule| Condition::parse(rule, self.protocol).ok());
+        let places = places
+            .iter()
+            .filter_map(|place| FieldPath::parse(place, self.protocol).ok());
+        own.when.extend(rules);
+        own.control.extend(places);
+        own
     }
 
     pub(super) fn ignore(&mut self, raw: schema::Ignore) -> Option<IgnoreRule> {
@@ -392,25 +426,30 @@ impl Loader {
         &mut self,
         raw: schema::Answer,
         down: schema::Download,
+        wire: &Wire,
     ) -> Option<AnswerRules> {
+        let id_length_max = match wire {
+            Wire::Astm | Wire::Hl7 => defaults::ID_LENGTH_MAX,
+            Wire::BeckmanAu(dialect) => dialect.layout.sample_id,
+            Wire::Dimension(dialect) => dialect.layout.sample_id_max,
+        };
         let forms = [
             ("records", AnswerForm::Records),
             ("orr-o02", AnswerForm::OrrO02),
             ("qck-dsr", AnswerForm::QckDsr),
+            ("beckman-au", AnswerForm::BeckmanAu),
+            ("dimension", AnswerForm::Dimension),
         ];
-        let form = self.word(&raw.form?, &forms)?;
-        let styles = [
-            ("terminator", NegativeStyle::Terminator),
-            ("order", NegativeStyle::Order),
-            ("silent", NegativeStyle::Silent),
-        ];
+        let written = raw.form?;
+        let form = self.word(&written, &forms)?;
+        self.check_form(&written, form, &raw.o);
         let text = |text: Option<schema::Text>, usual: &str| {
             text.map_or_else(|| usual.to_owned(), Spanned::into_inner)
         };
         let style = raw
             .negative
             .style
-            .and_then(|word| self.word(&word, &styles));
+            .and_then(|word| self.word(&word, &NegativeStyle::WORDS));
         let negative = NegativeRules {
             style: style.unwrap_or_default(),
             order: self.fields(raw.negative.o),
@@ -441,9 +480,7 @@ impl Loader {
             actions: raw.actions,
             priorities: raw.priorities,
             specimen_types: raw.specimen_types,
-            max_id_length: raw
-                .max_id_length
-                .map_or(defaults::ID_LENGTH_MAX, Spanned::into_inner),
+            max_id_length: raw.max_id_length.map_or(id_length_max, Spanned::into_inner),
             negative,
             download,
         })
@@ -510,6 +547,9 @@ impl Loader {
             for (sent, ucum) in &entry.units {
                 self.prove(sent, ucum);
             }
+            if let Some(ucum) = &entry.unit {
+                self.prove(ucum.get_ref(), ucum);
+            }
             let unit = |(sent, ucum): (String, Spanned<String>)| (sent, ucum.into_inner());
             tests.push(TestRule {
                 code: code.get_ref().clone(),
@@ -517,6 +557,7 @@ impl Loader {
                 span: test.span(),
                 qualifiers: entry.qualifiers,
                 units: entry.units.into_iter().map(unit).collect(),
+                unit: entry.unit.map(Spanned::into_inner).unwrap_or_default(),
                 coded: entry.coded,
                 order: entry.order.map(Spanned::into_inner),
             });
@@ -575,6 +616,7 @@ impl Loader {
             expect: raw.expect.map(Spanned::into_inner).unwrap_or_default(),
             expect_span,
             tests: raw.tests,
+            units: raw.units,
             orders: raw.orders.into_iter().map(example_order).collect(),
             answer_span: raw
                 .answer

@@ -1,16 +1,20 @@
 //! Bytes of a wire as a person writes them, and the messages in them.
 
+mod own;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 use labwire_protocols::{
     astm::link::{Deframed, Refusal, RefusedFrame, checksum, deframe, notes::REPLY_DROPPED},
+    beckman_au::{Bcc, link::frame as framed},
     charset::Charset,
+    dimension::link as dimension,
     mllp::{FS, VT},
     wire::{Note, Received},
 };
 
-use super::{Catalogue, Decoded, Joined, LineProfile, Protocol, decode};
+use super::{Catalogue, Decoded, Joined, LineProfile, Wire, decode};
 use crate::model::{Incomplete, Item};
 
 /// Names of control characters in `wire` and `answer` of an example.
@@ -33,7 +37,7 @@ const NAMES: &[(&str, u8)] = &[
 ///
 /// # Errors
 /// A text for a person who edits a profile.
-pub(super) fn read(text: &str, charset: Charset) -> Result<Vec<u8>, String> {
+pub(super) fn read(text: &str, charset: Charset, wire: &Wire) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(ch) = rest.chars().next() {
@@ -41,12 +45,8 @@ pub(super) fn read(text: &str, charset: Charset) -> Result<Vec<u8>, String> {
             match token {
                 Token::Byte(byte) => bytes.push(byte),
                 Token::Checksum => {
-                    let stx = bytes.iter().rposition(|byte| *byte == 0x02);
-                    let frame = stx
-                        .and_then(|at| bytes.get(at + 1..))
-                        .ok_or("<CS> without <STX>")?;
-                    let digits = checksum(frame);
-                    bytes.extend_from_slice(&digits);
+                    let sum = checksum_of(&bytes, wire)?;
+                    bytes.extend_from_slice(&sum);
                 }
             }
             rest = after;
@@ -60,6 +60,28 @@ pub(super) fn read(text: &str, charset: Charset) -> Result<Vec<u8>, String> {
         bytes.extend(encoded.map_err(|_| format!("`{ch}` is not in {}", charset.label()))?);
     }
     Ok(bytes)
+}
+
+/// The checksum of the frame that `bytes` end with, as its wire writes it.
+fn checksum_of(bytes: &[u8], wire: &Wire) -> Result<Vec<u8>, String> {
+    let start = match wire {
+        Wire::Astm | Wire::Hl7 | Wire::Dimension(_) => 0x02,
+        Wire::BeckmanAu(dialect) => dialect.start,
+    };
+    let at = bytes.iter().rposition(|byte| *byte == start);
+    let frame = at
+        .and_then(|at| bytes.get(at + 1..))
+        .ok_or("<CS> without <STX>")?;
+    match wire {
+        Wire::Astm | Wire::Hl7 => Ok(checksum(frame).to_vec()),
+        Wire::Dimension(_) => Ok(dimension::checksum(frame).to_vec()),
+        Wire::BeckmanAu(dialect) if dialect.bcc == Bcc::Off => {
+            Err("<CS> where `[link] checksum` is off".to_owned())
+        }
+        Wire::BeckmanAu(dialect) => {
+            Ok(framed(frame, dialect).last().copied().into_iter().collect())
+        }
+    }
 }
 
 enum Token {
@@ -118,9 +140,11 @@ pub fn decode_capture(
     catalogue: Option<&dyn Catalogue>,
     capture: &[u8],
 ) -> Vec<Decoded> {
-    match line.profile.device.protocol {
-        Protocol::Astm => astm(line, catalogue, capture),
-        Protocol::Hl7 => blocks(capture)
+    match &line.profile.wire {
+        Wire::Astm => astm(line, catalogue, capture),
+        Wire::BeckmanAu(dialect) => own::beckman_au(line, catalogue, dialect, capture),
+        Wire::Dimension(dialect) => own::dimension(line, catalogue, dialect.checksum, capture),
+        Wire::Hl7 => blocks(capture)
             .into_iter()
             .map(|(block, is_complete)| {
                 decode(
@@ -313,14 +337,15 @@ mod tests {
         let bytes = read(
             "<ENQ><STX>1L|1|N<CR><ETX><CS><CR><LF><EOT>",
             Charset::Latin1,
+            &Wire::Astm,
         );
         assert_eq!(bytes.as_deref(), Ok(&b"\x05\x021L|1|N\r\x0304\r\n\x04"[..]));
-        let bytes = read("µ<15<xFF>\n<y>", Charset::Latin1).expect("readable");
+        let bytes = read("µ<15<xFF>\n<y>", Charset::Latin1, &Wire::Astm).expect("readable");
         assert_eq!(bytes, b"\xB5<15\xFF<y>");
         assert_eq!(write(&bytes, Charset::Latin1), "µ<15ÿ<y>");
         assert_eq!(write(b"A\r\xFF", Charset::Utf8), "A<CR>\n<xFF>");
-        assert!(read("<CS>", Charset::Latin1).is_err());
-        assert!(read("Ạ", Charset::Latin1).is_err());
+        assert!(read("<CS>", Charset::Latin1, &Wire::Astm).is_err());
+        assert!(read("Ạ", Charset::Latin1, &Wire::Astm).is_err());
     }
 
     #[test]

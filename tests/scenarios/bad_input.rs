@@ -454,7 +454,7 @@ async fn bytes_outside_the_character_set_are_held_or_refused_and_never_told() {
 
 /// A disk without room, as long as the test says so.
 #[derive(Debug, Default)]
-struct FullDisk(AtomicBool);
+pub struct FullDisk(pub AtomicBool);
 
 impl Faults for FullDisk {
     fn at(&self, point: FaultPoint) -> Option<Fault> {

@@ -15,4 +15,5 @@ mod load;
 mod orders;
 mod privacy;
 mod scripted;
+mod vendor_wires;
 mod wire_to_his;

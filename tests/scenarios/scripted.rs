@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use labwire_protocols::{
     astm::link::{Dialect, Durability, Link},
+    beckman_au, dimension,
     mllp::{self, Endpoint},
     wire::{Commit, CommitId, Mono, OutId, Outgoing, OutgoingKind, SendOutcome},
 };
@@ -77,6 +78,30 @@ impl Script {
                 durability: Durability::Message,
                 ..Dialect::instrument()
             });
+            keep(port, &mut link, &mut speaker, &mut wire).await
+        });
+    }
+
+    /// Plugs it in as a Beckman AU analyzer by the columns of the AU5800; runs until the wire is
+    /// cancelled.
+    pub fn plug_beckman_au(&self, port: Port, mut wire: Wire) {
+        wire.wake = Arc::clone(&self.wake);
+        let mut speaker = Speaker::new(self.clone());
+        tokio::spawn(async move {
+            let mut link = beckman_au::Link::new(beckman_au::Dialect {
+                durability: Durability::Message,
+                ..beckman_au::Dialect::instrument(beckman_au::Model::Au5800)
+            });
+            keep(port, &mut link, &mut speaker, &mut wire).await
+        });
+    }
+
+    /// Plugs it in as a Dimension; runs until the wire is cancelled.
+    pub fn plug_dimension(&self, port: Port, mut wire: Wire) {
+        wire.wake = Arc::clone(&self.wake);
+        let mut speaker = Speaker::new(self.clone());
+        tokio::spawn(async move {
+            let mut link = dimension::Link::new(dimension::Dialect::instrument());
             keep(port, &mut link, &mut speaker, &mut wire).await
         });
     }
@@ -194,6 +219,9 @@ impl Device for Speaker {
 /// A reply that is no promise.
 fn refusal(reply: &[u8]) -> Option<String> {
     let text = String::from_utf8(reply.to_vec()).unwrap_or_default();
-    let is_taken = text.contains("\rMSA|AA") || text.contains("\rMSA|CA");
+    let is_taken = ["\rMSA|AA", "\rMSA|CA"]
+        .iter()
+        .any(|code| text.contains(code));
+    let is_taken = is_taken || text.starts_with("M\u{1c}A\u{1c}");
     (!is_taken).then_some(text)
 }

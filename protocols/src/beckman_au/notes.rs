@@ -91,3 +91,31 @@ notes! {
     /// At: offset of the block in the message.
     END_CODE_ODD = "BAU-0203", "end code and block id contradict each other";
 }
+
+/// What people should see: blocks refused or damaged, texts that lack a block, orders that did not
+/// reach the analyzer.
+pub(crate) const ALARMS: &[Note] = &[
+    BCC_REFUSED,
+    CONTROL_REFUSED,
+    BLOCK_TOO_LONG,
+    BLOCK_CUT,
+    TEXT_TOO_LONG,
+    DAMAGED_KEPT,
+    BLOCK_MISSING,
+    TEXT_BROKEN_OFF,
+    TEXT_SILENT,
+    TEXT_LINE_LOST,
+    COMMIT_LATE,
+    COMMIT_FAILED,
+    STORE_BEHIND,
+    DETACHED_FAILED,
+    INBOX_OVERFLOW,
+    SENDS_EXHAUSTED,
+    SENDS_UNANSWERED,
+    QUEUE_FULL,
+    UNSENDABLE,
+    NOT_ASKED,
+    OTHER_SAMPLE,
+    EXPIRED,
+    ANSWER_OUTDATED,
+];

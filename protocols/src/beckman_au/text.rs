@@ -493,9 +493,15 @@ impl Reader<'_> {
             let at = test_no.span().start;
             return Err(ReadError::TestNo { at });
         }
-        let marks = (0..layout.marks).map_while(|_| take(layout.mark).ok());
+        // A mark whose space was cut off is a mark all the same: a result must not lose it.
+        let marks = (0..layout.marks).map_while(|_| {
+            let mark = block.padded(next, layout.mark);
+            next = next.saturating_add(layout.mark);
+            (!mark.raw().is_empty()).then_some(mark)
+        });
         let marks: Vec<_> = marks.collect();
-        if marks.len() < layout.marks {
+        let ends_at = start.saturating_add(layout.columns());
+        if block.bytes.len() < ends_at {
             self.notes.push(notes::GROUP_SHORT.at(count(block.start)));
         }
         Ok(Group {

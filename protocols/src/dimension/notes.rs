@@ -85,3 +85,26 @@ notes! {
     /// At: offset of the field.
     TIME_ODD = "DIM-0202", "completion time is no time";
 }
+
+/// What people should see: messages refused, a store that fails, orders that did not reach the
+/// analyzer or that it did not accept.
+pub(crate) const ALARMS: &[Note] = &[
+    CHECKSUM_REFUSED,
+    FORM_REFUSED,
+    TOO_LONG,
+    CUT,
+    COMMIT_LATE,
+    COMMIT_FAILED,
+    STORE_BEHIND,
+    DETACHED_FAILED,
+    INBOX_OVERFLOW,
+    QUERY_UNANSWERED,
+    SENDS_EXHAUSTED,
+    NOT_ACCEPTED,
+    QUEUE_FULL,
+    UNSENDABLE,
+    NOT_ASKED,
+    OTHER_SAMPLE,
+    EXPIRED,
+    ANSWER_OUTDATED,
+];

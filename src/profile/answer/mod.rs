@@ -1,6 +1,8 @@
 //! Orders for a device: the answer to its query, an unasked download, a cancel.
 
 mod astm;
+mod beckman_au;
+pub(super) mod dimension;
 mod hl7;
 
 use std::collections::BTreeMap;
@@ -8,11 +10,15 @@ use std::collections::BTreeMap;
 use labwire_protocols::{
     astm::record::{Delimiters, escape_into},
     charset::Charset,
+    dimension::{
+        Dialect,
+        message::{Message, Verdict, read},
+    },
     hl7::{Separators, escape},
 };
 use thiserror::Error;
 
-use super::{AnswerForm, AnswerRules, LineProfile, Template};
+use super::{AnswerForm, AnswerRules, LineProfile, Template, Wire};
 use crate::model::{Priority, Private, Query, QueryAction, QuerySubject, Sex};
 
 /// One tube's order, in the device's own test codes.
@@ -111,6 +117,12 @@ pub enum AnswerError {
     /// The message would not be valid.
     #[error("PROF-0308 write an order: the message would not be valid")]
     Unwritable,
+    /// A field does not fit its columns.
+    #[error("PROF-0309 write an order: {why}")]
+    DoesNotFit {
+        /// The wire's own code and words, with the field's name and lengths alone.
+        why: String,
+    },
     /// Our own delimiters cannot be used.
     #[error("PROF-0306 write an order: delimiters of profile {profile} are unusable")]
     Delimiters {
@@ -139,6 +151,16 @@ pub fn answer(
     match rules.form {
         AnswerForm::Records => astm::answer(line, rules, query, orders, stamp),
         AnswerForm::OrrO02 | AnswerForm::QckDsr => hl7::answer(line, rules, query, orders, stamp),
+        AnswerForm::BeckmanAu => match &line.profile.wire {
+            Wire::BeckmanAu(dialect) => {
+                beckman_au::answer(line, rules, dialect, query, orders, stamp)
+            }
+            Wire::Astm | Wire::Hl7 | Wire::Dimension(_) => Err(no_form(line)),
+        },
+        AnswerForm::Dimension => {
+            let dialect = dimension_of(line)?;
+            dimension::answer(line, rules, dialect, query, orders, stamp)
+        }
     }
 }
 
@@ -152,11 +174,33 @@ pub fn download(
     stamp: &Stamp,
 ) -> Result<Vec<Vec<u8>>, AnswerError> {
     let rules = rules(line)?;
-    if !rules.download.broadcast || rules.form != AnswerForm::Records {
+    if !rules.download.broadcast {
         return Err(no_form(line));
     }
+    unasked(line, rules, orders, stamp)
+}
+
+fn unasked(
+    line: &LineProfile,
+    rules: &AnswerRules,
+    orders: &[OrderForDevice],
+    stamp: &Stamp,
+) -> Result<Vec<Vec<u8>>, AnswerError> {
     check_ids(rules, orders)?;
-    astm::download(line, rules, orders, stamp)
+    match rules.form {
+        AnswerForm::Records => astm::download(line, rules, orders, stamp),
+        AnswerForm::Dimension => {
+            dimension::download(line, rules, dimension_of(line)?, orders, stamp)
+        }
+        AnswerForm::OrrO02 | AnswerForm::QckDsr | AnswerForm::BeckmanAu => Err(no_form(line)),
+    }
+}
+
+fn dimension_of(line: &LineProfile) -> Result<&Dialect, AnswerError> {
+    match &line.profile.wire {
+        Wire::Dimension(dialect) => Ok(dialect),
+        Wire::Astm | Wire::Hl7 | Wire::BeckmanAu(_) => Err(no_form(line)),
+    }
 }
 
 /// Takes orders back.
@@ -169,17 +213,39 @@ pub fn cancel(
     stamp: &Stamp,
 ) -> Result<Vec<Vec<u8>>, AnswerError> {
     let rules = rules(line)?;
-    if rules.download.cancel.is_none() || rules.form != AnswerForm::Records {
+    if rules.download.cancel.is_none() {
         return Err(AnswerError::NoCancel {
             profile: line.profile.name.clone(),
         });
     }
-    check_ids(rules, orders)?;
     let cancels = orders.iter().cloned().map(|order| OrderForDevice {
         action: OrderAction::Cancel,
         ..order
     });
-    astm::download(line, rules, &cancels.collect::<Vec<_>>(), stamp)
+    unasked(line, rules, &cancels.collect::<Vec<_>>(), stamp)
+}
+
+/// What a device said of an order that it was sent, where its wire has such words: why it refused it.
+pub fn refusal_of(line: &LineProfile, reply: &[u8]) -> Option<String> {
+    let Wire::Dimension(dialect) = &line.profile.wire else {
+        return None;
+    };
+    match read(reply, &dialect.layout) {
+        Ok((Message::Acceptance(word), _)) if word.verdict == Verdict::Accepted => None,
+        Ok((Message::Acceptance(word), _)) => {
+            // A number; anything else may be anything, and this goes to the log.
+            let reason = word.reason.unpadded();
+            let digits = reason.iter().take(4).copied().map(char::from);
+            Some(match reason.iter().all(u8::is_ascii_digit) {
+                true => format!(
+                    "the device refused it, reason {}",
+                    digits.collect::<String>()
+                ),
+                false => "the device refused it".to_owned(),
+            })
+        }
+        _ => Some("the device answered something that is no acceptance".to_owned()),
+    }
 }
 
 fn rules(line: &LineProfile) -> Result<&AnswerRules, AnswerError> {

@@ -59,7 +59,7 @@ pub(super) fn finish(
                     let other = |name| Hold::new(HoldReason::AmbiguousSender, name);
                     holds.extend(stranger.map(other));
                     holds.extend(of_value(line, observation));
-                    holds.extend(of_unit(entry.rule, entry.unit, observation));
+                    holds.extend(of_unit(line, entry.rule, entry.unit, observation));
                     holds.extend(of_test(line, catalogue, observation));
                     let commented = || whole.commented.get(&entry.group);
                     let tainted = taints.get(&entry.group).or_else(commented);
@@ -115,12 +115,20 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
 }
 
 /// A mapped test that has a unit must come with a spelling of it. `own` is the catalogue's.
-fn of_unit(rule: Option<&TestRule>, own: Option<&str>, observation: &Observation) -> Option<Hold> {
+fn of_unit(
+    line: &LineProfile,
+    rule: Option<&TestRule>,
+    own: Option<&str>,
+    observation: &Observation,
+) -> Option<Hold> {
     observation.test.as_ref()?;
     let spellings = rule
         .map(|rule| &rule.units)
         .filter(|units| !units.is_empty());
-    let wanted = own.or_else(|| spellings?.values().next().map(String::as_str))?;
+    let declared = line.declared_unit(&observation.code, rule);
+    let wanted = own
+        .or_else(|| spellings?.values().next().map(String::as_str))
+        .or(declared)?;
     let sent = observation.unit.as_str();
     let ucum = observation.ucum.as_deref();
     // Only a profile that says what no unit stands for makes one of it.
@@ -133,9 +141,13 @@ fn of_unit(rule: Option<&TestRule>, own: Option<&str>, observation: &Observation
     if ucum.is_some_and(is_proven) {
         return None;
     }
+    let came = match ucum {
+        Some(declared) if sent.is_empty() => declared,
+        _ => sent,
+    };
     Some(Hold::new(
         HoldReason::UnitDiffers,
-        format!("`{sent}` came, `{wanted}` was expected"),
+        format!("`{came}` came, `{wanted}` was expected"),
     ))
 }
 

@@ -14,11 +14,11 @@ mod shared;
 
 use std::collections::BTreeMap;
 
-use labwire_protocols::wire::Note;
+use labwire_protocols::{mllp::FS, wire::Note};
 
 use self::{context::Context, shared::Shared};
 use super::{
-    Device, LineProfile, Protocol, TestRule,
+    Device, LineProfile, Protocol, TestRule, Wire,
     fields::RowName,
     line::Catalogue,
     rows::{Role, Row, Rows, shorten, show},
@@ -49,7 +49,7 @@ pub fn decode(
     is_complete: bool,
 ) -> Decoded {
     let protocol = line.profile.device.protocol;
-    let rows = Rows::read(raw, protocol, &line.text());
+    let rows = Rows::read(raw, &line.profile.wire, &line.text());
     let mut decoder = Decoder {
         line,
         catalogue,
@@ -63,7 +63,7 @@ pub fn decode(
         commented: BTreeMap::new(),
         parent: Parent::None,
         // A row without its end may have lost the last digits of its value.
-        torn: if is_complete || has_end(raw) {
+        torn: if is_complete || has_end(raw, &line.profile.wire) {
             None
         } else {
             rows.rows.len().checked_sub(1)
@@ -104,14 +104,21 @@ fn stranger(device: &Device, rows: &[Row<'_>]) -> Option<String> {
 
 /// H.5 or MSH-3, the whole field.
 fn sender_of(header: &Row<'_>, protocol: Protocol) -> String {
-    show(header.field(match protocol {
-        Protocol::Astm => 5,
-        Protocol::Hl7 => 3,
-    }))
+    match protocol {
+        Protocol::Astm => show(header.field(5)),
+        Protocol::Hl7 => show(header.field(3)),
+        // Nothing in a text names the device.
+        Protocol::BeckmanAu | Protocol::Dimension => String::new(),
+    }
 }
 
-fn has_end(raw: &[u8]) -> bool {
-    matches!(raw.last(), Some(b'\r' | b'\n'))
+fn has_end(raw: &[u8], wire: &Wire) -> bool {
+    let Some(last) = raw.last() else { return false };
+    match wire {
+        Wire::Astm | Wire::Hl7 => matches!(last, b'\r' | b'\n'),
+        Wire::BeckmanAu(dialect) => [dialect.block_end, dialect.text_end].contains(last),
+        Wire::Dimension(_) => *last == FS,
+    }
 }
 
 /// An item and the order it belongs to.
@@ -329,6 +336,8 @@ impl Decoder<'_> {
         let (tests, report) = match self.line.profile.device.protocol {
             Protocol::Astm => (row.field(5), row.field(26)),
             Protocol::Hl7 => (row.field(4), row.field(25)),
+            // A text without results names no test.
+            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
         };
         shorten(show(&format!("{tests} {report}")).trim())
     }
@@ -463,6 +472,7 @@ impl Context<'_> {
         let name = match protocol {
             Protocol::Astm => "H",
             Protocol::Hl7 => "MSH",
+            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
         };
         let header = self.row(RowName::of(name));
         header

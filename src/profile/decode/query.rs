@@ -166,6 +166,11 @@ impl Decoder<'_> {
             let texts: Vec<String> = own.map(|row| show(&row.text)).collect();
             echo.push((QUERY_MESSAGE.to_owned(), texts.join("\r")));
         }
+        echo.extend(
+            query
+                .named()
+                .map(|(name, text)| (name.to_owned(), show(text))),
+        );
         for (name, path) in &self.line.profile.query.echo {
             let Some(row) = self.context.row(path.name) else {
                 continue;

@@ -154,7 +154,7 @@ impl<'a> Decoder<'a> {
             about: self.some(&rules.about),
             text: show(field),
             value,
-            ucum: self.ucum(test.is_some(), rule, &unit, own_unit),
+            ucum: self.ucum((&code, test.is_some()), rule, &unit, own_unit),
             unit: unit.into_owned(),
             range: self.context.own(&rules.range, ""),
             flags: self.flags(),
@@ -248,14 +248,20 @@ impl<'a> Decoder<'a> {
                 .any(|none| none == text)
     }
 
-    /// The unit in UCUM; `own` is the unit of the test in the catalogue.
+    /// The unit in UCUM, of a code that is mapped or not; `own` is the unit of the test in the
+    /// catalogue.
     fn ucum(
         &self,
-        has_test: bool,
+        (code, has_test): (&str, bool),
         rule: Option<&TestRule>,
         unit: &str,
         own: Option<&str>,
     ) -> Option<String> {
+        if unit.is_empty()
+            && let Some(declared) = self.line.declared_unit(code, rule)
+        {
+            return Some(declared.to_owned());
+        }
         let by_rule = rule.and_then(|rule| rule.units.get(unit));
         let of_profile = || self.line.profile.units.get(unit).filter(|_| has_test);
         let by_profile = by_rule.or_else(of_profile).map(String::as_str);

@@ -8,7 +8,7 @@ use super::{decode_text, line, line_of, observations};
 use crate::{
     config::choice::Unmapped,
     model::{HoldReason, Item, Value},
-    profile::{Catalogue, LineSettings, Protocol, decode, decode_capture, json_lines, wire},
+    profile::{Catalogue, LineSettings, Protocol, Wire, decode, decode_capture, json_lines, wire},
 };
 
 /// A small profile whose every rule is set.
@@ -756,7 +756,7 @@ status = "R.9"
         <ENQ><STX>1H|\^&<CR>P|1<CR>O|1|TUBE<CR>R|1|^^^A|1||||||F<CR>R|2|^^^B|2<ETB><CS><CR><LF><EOT>
         <ENQ><STX>1H|\^&<CR>P|1<CR>O|1|TUBE<CR>R|2|^^^B|22||||||F<CR>L|1|N<CR><ETX><CS><CR><LF><EOT>"
         .replace("        ", "");
-    let capture = wire::read(&capture, Charset::Latin1).expect("a wire");
+    let capture = wire::read(&capture, Charset::Latin1, &Wire::Astm).expect("a wire");
     let read = |text: &str| -> Vec<(String, bool)> {
         let decoded = decode_capture(&line_of(text), None, &capture);
         let all = decoded.iter().flat_map(observations);

@@ -1,10 +1,12 @@
 //! Promises that hold for every profile.
 
 mod answers;
+mod beckman_au;
 mod blood;
 mod captures;
 mod codes;
 mod decoding;
+mod dimension;
 mod files;
 mod hostile;
 mod suspect;

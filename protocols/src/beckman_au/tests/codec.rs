@@ -267,6 +267,18 @@ fn flags_that_were_cut_off_are_noted_and_a_value_that_was_is_refused() {
 }
 
 #[test]
+fn a_mark_whose_space_was_cut_off_is_not_lost() {
+    let message = b"D 00000301 00010009063962    E0016   9999.0F\x03";
+    let (text, notes) = read(message, dialect()).expect("a result");
+    let Content::Result(results) = text.content else {
+        panic!("a result")
+    };
+    let marks: Vec<_> = results.groups[0].marks.iter().map(Columns::raw).collect();
+    assert_eq!(marks, [b"F"]);
+    assert_eq!(notes[0].code, "BAU-0201");
+}
+
+#[test]
 fn a_layout_that_is_not_the_sites_is_found_out() {
     let set_b = Dialect::host(Model::Au480);
     let message = b"D 00000301 00010009063962    E0016    161.3H       0020      4.2        \x03";

@@ -1,0 +1,108 @@
+//! Places with names, of wires whose messages have neither records nor segments: `sample_id`,
+//! `marks`. The names are those of the wire's views in `labwire-protocols`.
+
+use super::{FieldPath, Protocol, fields::RowName};
+
+/// What a message says once, or once for each result, and the names of its places in order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// What a row of it is called.
+    pub(super) row: &'static str,
+    /// Field 1 and on.
+    pub(super) places: &'static [&'static str],
+}
+
+/// A Beckman AU text as a whole.
+pub(super) const AU_TEXT: Part = Part {
+    row: "au-text",
+    places: &[
+        "kind",
+        "code",
+        "run",
+        "unit_no",
+        "rack_no",
+        "cup",
+        "sample_type",
+        "sample_no",
+        "sample_id",
+        "dummy",
+        "patient",
+        "control_no",
+        "control_unit",
+    ],
+};
+
+/// One result of a Beckman AU text.
+pub(super) const AU_GROUP: Part = Part {
+    row: "au-group",
+    places: &["group_unit", "test_no", "value", "marks"],
+};
+
+/// A Dimension message as a whole.
+pub(super) const DIMENSION_MESSAGE: Part = Part {
+    row: "dimension-message",
+    places: &[
+        "kind",
+        "sample_id",
+        "carrier",
+        "patient",
+        "sample_type",
+        "location",
+        "priority",
+        "completed",
+        "cups",
+        "dilution",
+        "doubt",
+    ],
+};
+
+/// One result of a Dimension message.
+pub(super) const DIMENSION_TEST: Part = Part {
+    row: "dimension-test",
+    places: &["test", "value", "units", "error"],
+};
+
+const PARTS: [Part; 4] = [AU_TEXT, AU_GROUP, DIMENSION_MESSAGE, DIMENSION_TEST];
+const AU: [Part; 2] = [AU_TEXT, AU_GROUP];
+const DIMENSION: [Part; 2] = [DIMENSION_MESSAGE, DIMENSION_TEST];
+
+const fn parts(protocol: Protocol) -> &'static [Part] {
+    match protocol {
+        Protocol::Astm | Protocol::Hl7 => &[],
+        Protocol::BeckmanAu => &AU,
+        Protocol::Dimension => &DIMENSION,
+    }
+}
+
+/// Reads a place by its name; the error lists the names.
+pub(super) fn parse(text: &str, protocol: Protocol) -> Result<FieldPath, String> {
+    let named = parts(protocol).iter().find_map(|part| {
+        let index = part.places.iter().position(|name| *name == text)?;
+        Some((part.row, index + 1))
+    });
+    let (row, field) = named.ok_or_else(|| {
+        let names = parts(protocol).iter().flat_map(|part| part.places);
+        let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+        format!("write one of {}", names.join(", "))
+    })?;
+    Ok(FieldPath {
+        record: row.to_owned(),
+        name: RowName::of_places(row),
+        field,
+        component: None,
+        subcomponent: None,
+        is_open: false,
+    })
+}
+
+/// The names of a row's places, in order.
+pub(super) fn names(row: &str) -> &'static [&'static str] {
+    let part = PARTS.iter().find(|part| part.row == row);
+    part.map_or(&[], |part| part.places)
+}
+
+/// The name of a place; `None` if it is no place with a name.
+pub(super) fn name(path: &FieldPath) -> Option<&'static str> {
+    let part = PARTS.iter().find(|part| part.row == path.record)?;
+    part.places.get(path.field.checked_sub(1)?).copied()
+}
