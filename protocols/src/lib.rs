@@ -18,6 +18,7 @@ pub mod charset;
 pub mod dimension;
 pub mod hl7;
 pub mod mllp;
+pub mod poct1a;
 pub mod wire;
 
 #[cfg(test)]
