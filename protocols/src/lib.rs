@@ -13,6 +13,7 @@
 
 pub mod astm;
 pub mod automation;
+pub mod bci;
 pub mod beckman_au;
 pub mod charset;
 pub mod dimension;
