@@ -20,6 +20,7 @@ pub mod dimension;
 pub mod hl7;
 pub mod mllp;
 pub mod poct1a;
+pub mod sysmex_legacy;
 pub mod wire;
 
 #[cfg(test)]
