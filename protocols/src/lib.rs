@@ -13,12 +13,15 @@
 
 pub mod astm;
 pub mod automation;
+pub mod bci;
 pub mod beckman_au;
 pub mod charset;
 pub mod dimension;
 pub mod hl7;
 pub mod mllp;
 pub mod places;
+pub mod poct1a;
+pub mod sysmex_legacy;
 pub mod wire;
 
 #[cfg(test)]

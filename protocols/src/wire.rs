@@ -141,7 +141,8 @@ pub enum Commit {
 /// A message as received, without framing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// The session it came in (ASTM), or a count of blocks from 1 (MLLP).
+    /// The session it came in (ASTM), a count of blocks from 1 (MLLP), or of conversations from 1
+    /// (POCT1-A).
     pub session: u64,
     /// ASTM: the text of its frames joined, from H to the CR of L. HL7: the block between VT and FS CR.
     pub bytes: Bytes,
