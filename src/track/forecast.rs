@@ -1,8 +1,9 @@
 //! When a queue will exceed its limit, said before it does.
 //!
-//! The queue of a module is carried forward in small steps: tubes that are on their way come when
-//! they are expected, after them as many an hour as came in the last [`WINDOW_MS`]; the module takes
-//! as many as it did while it had no rest, or as its file says.
+//! The queue of a module is carried forward in small steps: tubes that are on their way, or in a
+//! module whose tubes all go there (a centrifuge and its decapper), come when they are expected;
+//! after them as many an hour as came in the last [`WINDOW_MS`]. The module takes as many as it did
+//! while it had no rest, or as its file says.
 
 use std::collections::VecDeque;
 
@@ -75,7 +76,7 @@ pub fn forecast(track: &Track, now: Time) -> Vec<Forecast> {
     let mut found: Vec<Forecast> = line
         .all()
         .filter(|(_, module)| !module.is_end())
-        .filter_map(|(no, _)| of_module(line, track.load(no), no, now))
+        .filter_map(|(no, _)| of_module(track, no, now))
         .collect();
     found.sort_by_key(|forecast| forecast.at);
     found
@@ -88,21 +89,23 @@ struct Rates {
     served: f64,
 }
 
-fn of_module(line: &Line, load: &Load, no: ModuleNo, now: Time) -> Option<Forecast> {
+fn of_module(track: &Track, no: ModuleNo, now: Time) -> Option<Forecast> {
+    let (line, load) = (track.line(), track.load(no));
+    let known = known(track, no, now);
     let limit = line.module(no).queue_max;
     let queue = load.queue();
     let rates = rates(line, load, no, now);
     let at = if queue > limit {
         now
     } else {
-        excess(load, rates, limit, now)?
+        excess(&known, load.queue(), (rates, limit), now)?
     };
     Some(Forecast {
         module: no,
         at,
         queue,
         limit,
-        why: why(load, rates, queue > limit, now),
+        why: why(load, rates, &known, (queue > limit, now)),
     })
 }
 
@@ -131,7 +134,10 @@ fn rates(line: &Line, load: &Load, no: ModuleNo, now: Time) -> Rates {
 }
 
 fn within(times: &VecDeque<Time>, now: Time, window_ms: u64) -> usize {
-    times.iter().filter(|at| now.since(**at) <= window_ms).count()
+    times
+        .iter()
+        .filter(|at| now.since(**at) <= window_ms)
+        .count()
 }
 
 fn per_hour(count: usize, window_ms: u64) -> f64 {
@@ -144,18 +150,45 @@ fn hours(ms: u64) -> f64 {
     f64::from(u32::try_from(ms).unwrap_or(u32::MAX)) / 3_600_000.0
 }
 
+/// A tube that is known to come, or a share of one where several modules could get it.
+type Known = (Time, f64);
+
+/// Tubes known to come, the first first.
+fn known(track: &Track, no: ModuleNo, now: Time) -> Vec<Known> {
+    let line = track.line();
+    let coming = track.load(no).coming.iter();
+    let mut known: Vec<Known> = coming.map(|(expected, _)| (*expected, 1.0)).collect();
+    for (before, module) in line.all() {
+        let load = track.load(before);
+        let Some(start) = load.last_start.filter(|_| load.inside > 0) else {
+            continue;
+        };
+        let feeds = line.feeds(before);
+        let is_still = load.condition == Condition::Down || load.condition == Condition::Jam;
+        if is_still || !feeds.contains(&no) {
+            continue;
+        }
+        let way_ms = line.transit_ms(before, no).unwrap_or_default();
+        let expected = start.after(module.dwell_ms).max(now).after(way_ms);
+        let share = 1.0 / f64::from(u32::try_from(feeds.len()).unwrap_or(u32::MAX));
+        known.extend((0..load.inside).map(|_| (expected, share)));
+    }
+    known.sort_by_key(|(expected, _)| *expected);
+    known
+}
+
 /// When the queue is longer than its limit.
-fn excess(load: &Load, rates: Rates, limit: u32, now: Time) -> Option<Time> {
-    let mut queue = f64::from(load.queue());
-    let mut coming = load.coming.iter().map(|(expected, _)| *expected).peekable();
-    let last_known = load.coming.last().map_or(now, |(expected, _)| *expected);
+fn excess(known: &[Known], queue: u32, (rates, limit): (Rates, u32), now: Time) -> Option<Time> {
+    let mut queue = f64::from(queue);
+    let mut coming = known.iter().peekable();
+    let last_known = known.last().map_or(now, |(expected, _)| *expected);
     let step = hours(STEP_MS);
     let mut at = now;
     while at.since(now) < HORIZON_MS {
         let end = at.after(STEP_MS);
         let mut arriving = 0.0;
-        while coming.next_if(|expected| *expected <= end).is_some() {
-            arriving += 1.0;
+        while let Some((_, share)) = coming.next_if(|(expected, _)| *expected <= end) {
+            arriving += share;
         }
         // Tubes that will be sent after now are not on their way yet.
         if at >= last_known {
@@ -170,7 +203,7 @@ fn excess(load: &Load, rates: Rates, limit: u32, now: Time) -> Option<Time> {
     None
 }
 
-fn why(load: &Load, rates: Rates, is_over: bool, now: Time) -> Vec<Why> {
+fn why(load: &Load, rates: Rates, known: &[Known], (is_over, now): (bool, Time)) -> Vec<Why> {
     let mut why = Vec::new();
     if is_over {
         why.push(Why::OverNow);
@@ -184,9 +217,9 @@ fn why(load: &Load, rates: Rates, is_over: bool, now: Time) -> Vec<Why> {
             served_per_hour: rates.served,
         });
     }
-    if let Some((last, _)) = load.coming.last() {
+    if let Some((last, _)) = known.last() {
         why.push(Why::OnTheWay {
-            tubes: u32::try_from(load.coming.len()).unwrap_or(u32::MAX),
+            tubes: u32::try_from(known.len()).unwrap_or(u32::MAX),
             within_ms: last.since(now),
         });
     }

@@ -89,7 +89,9 @@ fn check_module(line: &Line, no: ModuleNo, id: &At<String>, file: &File) {
             "add an [[edge]] to it",
         );
     }
-    let mut ends = line.of_kind(Kind::Outlet).chain(line.of_kind(Kind::Storage));
+    let mut ends = line
+        .of_kind(Kind::Outlet)
+        .chain(line.of_kind(Kind::Storage));
     if !module.is_end() && !ends.any(|end| line.transit_ms(no, end).is_some()) {
         let message = format!("no way leads from `{}` to an outlet or storage", id.value);
         file.error(

@@ -144,6 +144,14 @@ pub struct Edge {
     pub transit_min_ms: u64,
 }
 
+impl Edge {
+    /// Whether it is a way that tubes usually go on by: neither back nor past something.
+    fn lane_is_forward(&self, line: &Line) -> bool {
+        let class = line.lane(self.lane).class;
+        matches!(class, Class::Routine | Class::Stat)
+    }
+}
+
 /// `[line]`: what holds for the whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -263,6 +271,26 @@ impl Line {
             edge.from == from && over.is_some() && over == total
         };
         self.edges.iter().filter(leads)
+    }
+
+    /// Modules that tubes of a module go to next when all they need is one thing: where every way
+    /// from it leads to one kind (outlets, storage and its own kind aside), those of that kind.
+    pub fn feeds(&self, from: ModuleNo) -> Vec<ModuleNo> {
+        let own = self.module(from).kind;
+        let mut next: Vec<ModuleNo> = self
+            .edges
+            .iter()
+            .filter(|edge| edge.from == from && edge.lane_is_forward(self))
+            .map(|edge| edge.to)
+            .filter(|to| !self.module(*to).is_end() && self.module(*to).kind != own)
+            .collect();
+        next.sort_unstable();
+        next.dedup();
+        let kind = next.first().map(|no| self.module(*no).kind);
+        if next.iter().any(|no| Some(self.module(*no).kind) != kind) {
+            next.clear();
+        }
+        next
     }
 
     /// The longest usual way that leaves a module in one step; 0 where none does.

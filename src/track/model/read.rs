@@ -179,7 +179,7 @@ const fn usual(kind: Kind) -> (u32, u32, u32, u32) {
         Kind::Tempus => (900, 1, 3, 60),
         // 40 tubes in 8 minutes are the 300 an hour that its maker names.
         Kind::Centrifuge => (300, 40, 480, 80),
-        Kind::Decapper => (600, 1, 6, 40),
+        Kind::Decapper => (600, 1, 6, 60),
         Kind::Aliquoter => (150, 1, 30, 30),
         Kind::Analyzer => (240, 1, 60, 40),
         Kind::Recapper => (500, 1, 7, 40),

@@ -81,9 +81,9 @@ impl<'a> Question<'a> {
             // Results wait for nobody: another analyzer, or none. Before that a jam only costs time.
             Condition::Jam if is_analyzer => Some(Closed::Jam),
             Condition::Full => Some(Closed::Full),
-            Condition::Up | Condition::Jam => load
-                .is_full(self.line().module(no))
-                .then_some(Closed::Full),
+            Condition::Up | Condition::Jam => {
+                load.is_full(self.line().module(no)).then_some(Closed::Full)
+            }
         }
     }
 
@@ -127,9 +127,8 @@ impl<'a> Question<'a> {
             penalty_ms += routing.jam_ms;
         }
         let analyzer = self.situation.analyzers.get(&no);
-        let is_due = |test: &String| {
-            analyzer.map_or(Qc::Due, |analyzer| analyzer.qc_of(test)) == Qc::Due
-        };
+        let is_due =
+            |test: &String| analyzer.map_or(Qc::Due, |analyzer| analyzer.qc_of(test)) == Qc::Due;
         if tests.iter().any(is_due) {
             penalty_ms += routing.qc_due_ms;
         }
@@ -204,9 +203,9 @@ impl<'a> Question<'a> {
             };
             let wait_ms = self.wait_ms(no, passed.saturating_add(way_ms));
             let cost_ms = way_ms + wait_ms + line.module(no).dwell_ms;
-            let is_better = best.as_ref().is_none_or(|(_, most, least_ms)| {
-                (tests.len(), *least_ms) > (most.len(), cost_ms)
-            });
+            let is_better = best
+                .as_ref()
+                .is_none_or(|(_, most, least_ms)| (tests.len(), *least_ms) > (most.len(), cost_ms));
             if is_better {
                 best = Some((no, tests, cost_ms));
             }

@@ -278,11 +278,7 @@ pub fn reject(situation: &Situation<'_>, id: &TubeId, from: ModuleNo, reason: Re
     to_outlet(&question, reason)
 }
 
-fn choose(
-    question: &cost::Question<'_>,
-    candidates: &[Candidate],
-    before: Option<ModuleNo>,
-) -> Go {
+fn choose(question: &cost::Question<'_>, candidates: &[Candidate], before: Option<ModuleNo>) -> Go {
     let mut open: Vec<(u64, ModuleNo)> = candidates
         .iter()
         .filter_map(|candidate| match &candidate.verdict {

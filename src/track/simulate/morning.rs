@@ -150,12 +150,7 @@ pub(super) fn arrivals(morning: &Morning, line: &Line) -> Vec<Arrival> {
     found
 }
 
-fn arrival(
-    morning: &Morning,
-    line: &Line,
-    random: &mut Random,
-    number: u32,
-) -> Option<Arrival> {
+fn arrival(morning: &Morning, line: &Line, random: &mut Random, number: u32) -> Option<Arrival> {
     let is_stat = random.per_mille(morning.stat_per_mille);
     let tempus = morning.tempus_per_mille * if is_stat { 2 } else { 1 };
     let kinds = if random.per_mille(tempus) {
@@ -199,7 +194,9 @@ fn when(random: &mut Random, is_stat: bool) -> u64 {
         return OPENS_S + random.below(5 * HOUR_S);
     }
     let sum: u64 = (0..12).map(|_| random.below(45 * MINUTE_S)).sum();
-    (PEAK_S + sum).saturating_sub(6 * 45 * MINUTE_S).max(OPENS_S)
+    (PEAK_S + sum)
+        .saturating_sub(6 * 45 * MINUTE_S)
+        .max(OPENS_S)
 }
 
 /// What fails on a morning.

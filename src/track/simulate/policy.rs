@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::track::Priority;
 use crate::track::{
     TubeId,
     model::{Class, Condition, Kind, LaneNo, ModuleNo, Reason},
     route::{Analyzer, Chosen, Go, Need, Qc, Situation, Step, advise, reject},
 };
-use crate::track::Priority;
 
 /// How the next module is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -70,6 +70,9 @@ pub struct ForecastScore {
 impl Spread {
     /// Of times in milliseconds, in seconds.
     pub(super) fn of_ms(mut times: Vec<u64>) -> Self {
+        if times.is_empty() {
+            return Self::default();
+        }
         times.sort_unstable();
         let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
         let seconds = |ms: u64| f64::from(u32::try_from(ms).unwrap_or(u32::MAX)) / 1_000.0;
@@ -78,7 +81,7 @@ impl Spread {
         let rank = (times.len() * 95).div_ceil(100).saturating_sub(1);
         Self {
             count,
-            mean: sum / f64::from(count.max(1)),
+            mean: sum / f64::from(count),
             p95: times.get(rank).copied().map(seconds).unwrap_or_default(),
         }
     }

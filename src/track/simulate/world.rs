@@ -367,8 +367,7 @@ impl World {
         let is_unread = self.tubes[tube].arrival.is_unread;
         if is_unread && self.line.module(from).is_inlet() {
             let (module, at) = (from, self.now);
-            self.track
-                .on_event(self.now, Event::Unread { module, at });
+            self.track.on_event(self.now, Event::Unread { module, at });
         }
         match self.decide(tube, from) {
             Go::To { module, lane, .. } => {
@@ -437,7 +436,8 @@ impl World {
         self.tell(tube, module, What::Seen { lane });
         match self.decide(tube, module) {
             Go::To { module: to, .. } if to == module => self.join(tube, module, lane),
-            Go::To { .. } | Go::Outlet { .. } | Go::Wait { .. } => {
+            Go::Wait { .. } => self.plan(self.now.after(ASK_EVERY_MS), Next::Ask(tube, module)),
+            Go::To { .. } | Go::Outlet { .. } => {
                 self.score.outcome.changed += u32::from(is_fit && !is_bound);
                 self.go_on(tube, module);
             }

@@ -138,12 +138,7 @@ pub(super) const fn counted_at(place: &Place) -> Option<ModuleNo> {
 ///
 /// `travel_ms` is how long the tube needs to get there; `without` takes tubes out of the count that
 /// are the one asked about.
-pub(in crate::track) fn wait_ms(
-    line: &Line,
-    load: &Load,
-    no: ModuleNo,
-    ask: &WaitQuestion,
-) -> u64 {
+pub(in crate::track) fn wait_ms(line: &Line, load: &Load, no: ModuleNo, ask: &WaitQuestion) -> u64 {
     let module = line.module(no);
     let is_stat = ask.priority == Priority::Stat;
     let all = if is_stat {

@@ -14,13 +14,13 @@ use std::{
     sync::Arc,
 };
 
+pub(in crate::track) use self::load::{WaitQuestion, wait_ms};
 pub use self::{
     event::{Event, What},
     finding::Finding,
     load::{Load, WINDOW_MS},
     tube::{Place, STEPS_MAX, Step, Tube},
 };
-pub(in crate::track) use self::load::{WaitQuestion, wait_ms};
 use super::{
     Priority, Time, TubeId,
     model::{Condition, Kind, LaneNo, Line, ModuleNo},
@@ -124,6 +124,13 @@ impl Track {
     pub fn set_advised(&mut self, id: &TubeId, advised: Option<ModuleNo>) {
         if let Some(tube) = self.tubes.get_mut(id) {
             tube.advised = advised;
+        }
+    }
+
+    /// A person found the second tube of a barcode; the tube is routed again.
+    pub fn settle_double(&mut self, id: &TubeId) {
+        if let Some(tube) = self.tubes.get_mut(id) {
+            tube.is_doubled = false;
         }
     }
 
@@ -285,7 +292,10 @@ impl Track {
                 module: *module,
                 expected: since.after(self.line.module(*module).dwell_ms),
             },
-            Place::Waiting { .. } | Place::Done { .. } | Place::Kept { .. } | Place::Lost { .. } => {
+            Place::Waiting { .. }
+            | Place::Done { .. }
+            | Place::Kept { .. }
+            | Place::Lost { .. } => {
                 return;
             }
         };

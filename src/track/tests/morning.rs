@@ -8,7 +8,10 @@ fn show() {
     let line = example();
     for seed in 1..=3 {
         for policy in Policy::ALL {
-            println!("{seed} {policy:?} {:#?}", simulate(&line, Morning::of_seed(seed), policy));
+            println!(
+                "{seed} {policy:?} {:#?}",
+                simulate(&line, Morning::of_seed(seed), policy)
+            );
         }
     }
 }
