@@ -87,6 +87,8 @@ pub fn forecast(track: &Track, now: Time) -> Vec<Forecast> {
 struct Rates {
     arriving: f64,
     served: f64,
+    /// Nothing is taken before: a jam has to end.
+    served_from: Time,
 }
 
 fn of_module(track: &Track, no: ModuleNo, now: Time) -> Option<Forecast> {
@@ -110,19 +112,28 @@ fn of_module(track: &Track, no: ModuleNo, now: Time) -> Option<Forecast> {
 }
 
 fn rates(line: &Line, load: &Load, no: ModuleNo, now: Time) -> Rates {
-    let arrivals = within(&load.arrivals, now, WINDOW_MS);
+    // Tubes that came before a module was switched off say nothing of those that come to it now.
+    let window_ms = if load.condition == Condition::Down {
+        WINDOW_MS.min(now.since(load.since))
+    } else {
+        WINDOW_MS
+    };
+    let arrivals = within(&load.arrivals, now, window_ms);
     let arriving = if arrivals < ARRIVALS_MIN {
         0.0
     } else {
-        per_hour(arrivals, WINDOW_MS)
+        per_hour(arrivals, window_ms)
     };
-    let stands = matches!(load.condition, Condition::Jam | Condition::Down);
     let named = f64::from(line.module(no).rate_per_hour);
-    // Only a module that never had to wait for tubes shows what it can do.
-    let is_measured = load
-        .busy_since
-        .is_some_and(|since| now.since(since) >= WINDOW_MS);
-    let served = if stands {
+    // Only a module that never had to wait for tubes and never stood shows what it can do; one or
+    // two batches in a window show nothing.
+    let is_measured = line.module(no).batch == 1
+        && load.condition == Condition::Up
+        && now.since(load.since) >= WINDOW_MS
+        && load
+            .busy_since
+            .is_some_and(|since| now.since(since) >= WINDOW_MS);
+    let served = if load.condition == Condition::Down {
         0.0
     } else if is_measured {
         let starts = within(&load.starts, now, WINDOW_MS);
@@ -130,7 +141,16 @@ fn rates(line: &Line, load: &Load, no: ModuleNo, now: Time) -> Rates {
     } else {
         named
     };
-    Rates { arriving, served }
+    let served_from = if load.condition == Condition::Jam {
+        load.since.after(line.routing.jam_ms)
+    } else {
+        now
+    };
+    Rates {
+        arriving,
+        served,
+        served_from,
+    }
 }
 
 fn within(times: &VecDeque<Time>, now: Time, window_ms: u64) -> usize {
@@ -194,7 +214,12 @@ fn excess(known: &[Known], queue: u32, (rates, limit): (Rates, u32), now: Time) 
         if at >= last_known {
             arriving += rates.arriving * step;
         }
-        queue = (queue + arriving - rates.served * step).max(0.0);
+        let taken = if at < rates.served_from {
+            0.0
+        } else {
+            rates.served * step
+        };
+        queue = (queue + arriving - taken).max(0.0);
         at = end;
         if queue > f64::from(limit) {
             return Some(at);
@@ -259,8 +284,9 @@ pub enum News {
 
 /// Forecasts in a row before one is announced.
 const ANNOUNCE_AFTER: u32 = 2;
-/// Looks without one before it is withdrawn.
-const WITHDRAW_AFTER: u32 = 8;
+/// Looks without one before it is withdrawn: tubes come by the batch, and between two batches a queue
+/// looks harmless for some minutes.
+const WITHDRAW_AFTER: u32 = 20;
 
 impl Watch {
     /// Over all modules of a line.
