@@ -80,8 +80,11 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// One figure of an outcome.
+type Figure = fn(&Outcome) -> f64;
+
 /// What is shown of an outcome.
-const ROWS: &[(&str, fn(&Outcome) -> f64)] = &[
+const ROWS: &[(&str, Figure)] = &[
     ("longest lane queue, tubes", |o| {
         f64::from(o.longest_lane_queue)
     }),

@@ -220,7 +220,9 @@ fn event(mapped: &Mapped, line: &Line, at: Time) -> Result<Event, Unplaced> {
             position: mapped.position.clone(),
         },
         Meaning::Lost => What::Lost,
-        Meaning::Unread | Meaning::Nothing => return Ok(Event::Unread { module, at }),
+        Meaning::Unread => return Ok(Event::Unread { module, at }),
+        // Told apart before; a record without meaning moves nothing.
+        Meaning::Nothing => return Err(Unplaced::Tube),
         Meaning::Up | Meaning::Jam | Meaning::Full | Meaning::Down => {
             let condition = Condition::from_word(mapped.kind.word()).unwrap_or_default();
             return Ok(Event::Module {
@@ -232,9 +234,10 @@ fn event(mapped: &Mapped, line: &Line, at: Time) -> Result<Event, Unplaced> {
     };
     if mapped.tube.is_empty() {
         // A barcode that was read has letters; a tube without is one that could not be read.
-        return match mapped.kind {
-            Meaning::Seen => Ok(Event::Unread { module, at }),
-            _ => Err(Unplaced::Tube),
+        return if mapped.kind == Meaning::Seen {
+            Ok(Event::Unread { module, at })
+        } else {
+            Err(Unplaced::Tube)
         };
     }
     Ok(Event::Tube {

@@ -1,6 +1,6 @@
 //! The records of a message, whatever their form, one after the other.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use labwire_protocols::{
     astm::record::{Message as AstmMessage, Record},
@@ -18,6 +18,8 @@ pub(super) struct Records<'m> {
     rows: Vec<Row<'m>>,
     /// Records read so far.
     read: usize,
+    /// The last record of each name among them.
+    last: HashMap<String, usize>,
 }
 
 enum Row<'m> {
@@ -36,9 +38,6 @@ struct Marks {
     subcomponent: char,
 }
 
-/// Records of one message that are looked at; no line sends more at once.
-const RECORDS_MAX: usize = 10_000;
-
 impl<'m> Records<'m> {
     /// Cuts a message; `None` where it is not of that form.
     pub(super) fn read(message: &'m [u8], mapping: &Mapping) -> Option<Self> {
@@ -48,9 +47,9 @@ impl<'m> Records<'m> {
                 if read.refused().is_some() {
                     return None;
                 }
-                let records = read.records().iter().take(RECORDS_MAX);
+                let records = read.records().iter();
                 records
-                    .map(|record| Row::Astm(record.clone(), mapping.charset))
+                    .map(|record| Row::Astm(*record, mapping.charset))
                     .collect()
             }
             Form::Hl7 => {
@@ -69,20 +68,25 @@ impl<'m> Records<'m> {
                 lines(&text).map(|line| Row::Fields(fields(line))).collect()
             }
         };
-        Some(Self { rows, read: 0 })
+        Some(Self {
+            rows,
+            read: 0,
+            last: HashMap::new(),
+        })
     }
 
     /// Goes on to the next record and gives its name.
     pub(super) fn advance(&mut self) -> Option<String> {
         let name = self.rows.get(self.read)?.name();
+        self.last.insert(name.clone(), self.read);
         self.read += 1;
         Some(name)
     }
 
     /// What stands at a place, of the last record of its name; empty where there is none.
     pub(super) fn text(&self, path: &FieldPath) -> Cow<'static, str> {
-        let read = self.rows.iter().take(self.read);
-        let row = read.rev().find(|row| row.name() == path.record);
+        let last = self.last.get(&path.record);
+        let row = last.and_then(|last| self.rows.get(*last));
         Cow::Owned(row.map(|row| row.text(path)).unwrap_or_default())
     }
 }
@@ -90,7 +94,6 @@ impl<'m> Records<'m> {
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(['\r', '\n'])
         .filter(|line| !line.trim().is_empty())
-        .take(RECORDS_MAX)
 }
 
 impl Row<'_> {
