@@ -65,7 +65,16 @@ impl Time {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TubeId(Arc<str>);
 
+/// Bytes of a barcode; no symbology on a tube has more. What is longer is no barcode.
+pub const TUBE_ID_BYTES_MAX: usize = 80;
+
 impl TubeId {
+    /// The tube that a peer names; `None` where that is no barcode: empty, or too long.
+    pub fn read(barcode: &str) -> Option<Self> {
+        let is_barcode = (1..=TUBE_ID_BYTES_MAX).contains(&barcode.len());
+        is_barcode.then(|| Self::new(barcode))
+    }
+
     /// The tube of that barcode.
     pub fn new(barcode: &str) -> Self {
         Self(Arc::from(barcode))

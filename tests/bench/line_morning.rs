@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example line-morning                    ten mornings on the example line
 //! cargo run --release --example line-morning -- 7 8             those seeds
+//! cargo run --release --example line-morning -- --calm          mornings on which nothing fails
 //! cargo run --release --example line-morning -- --line my.toml  another line
 //! ```
 //!
@@ -30,11 +31,14 @@ fn main() -> anyhow::Result<()> {
     let mut name = "config/example/line.toml".to_owned();
     let mut text = EXAMPLE.to_owned();
     let mut seeds = Vec::new();
+    let mut has_faults = true;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         if argument == "--line" {
             name = arguments.next().context("--line wants a file")?;
             text = fs::read_to_string(&name).with_context(|| format!("read {name}"))?;
+        } else if argument == "--calm" {
+            has_faults = false;
         } else {
             let seed = argument.parse();
             seeds.push(seed.with_context(|| format!("`{argument}` is no seed"))?);
@@ -62,9 +66,13 @@ fn main() -> anyhow::Result<()> {
     let mut all: Vec<(Policy, Vec<Outcome>)> =
         Policy::ALL.map(|policy| (policy, Vec::new())).into();
     for &seed in &seeds {
+        let morning = Morning {
+            has_faults,
+            ..Morning::of_seed(seed)
+        };
         write!(out, "| {seed} |")?;
         for (policy, outcomes) in &mut all {
-            let outcome = simulate(&line, Morning::of_seed(seed), *policy);
+            let outcome = simulate(&line, morning, *policy);
             let (queue, wait) = (outcome.longest_lane_queue, outcome.wait.mean);
             write!(out, " {queue} ({}), {wait:.0} s |", outcome.longest_at)?;
             outcomes.push(outcome);

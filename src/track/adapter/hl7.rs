@@ -81,7 +81,7 @@ impl Reader<'_> {
     fn module(&mut self, name: &str) -> Option<ModuleNo> {
         let module = self.line.module_named(name);
         if module.is_none() {
-            self.read.unplaced.push(Unplaced::Module(name.to_owned()));
+            self.read.unplaced.push(Unplaced::module(name));
         }
         module
     }
@@ -100,12 +100,16 @@ impl Reader<'_> {
             self.read.events.push(Event::Unread { module, at });
             return;
         }
+        let Some(tube) = TubeId::read(id) else {
+            self.read.unplaced.push(Unplaced::Tube);
+            return;
+        };
         let Some(what) = container.sight.map(|sight| self.what(container, sight)) else {
             self.read.unplaced.push(Unplaced::Status);
             return;
         };
         self.read.events.push(Event::Tube {
-            tube: TubeId::new(id),
+            tube,
             module,
             what,
             at,
@@ -126,9 +130,7 @@ impl Reader<'_> {
             Sight::Stored => {
                 let rack = [&*container.tray, container.tray_position];
                 let place = places.iter().map(|place| &**place).chain(rack);
-                What::Kept {
-                    position: place.collect::<Vec<_>>().join("/"),
-                }
+                What::kept(&place.collect::<Vec<_>>().join("/"))
             }
             Sight::Missing | Sight::Unavailable | Sight::Unknown => What::Lost,
         }

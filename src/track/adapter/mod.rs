@@ -28,13 +28,21 @@ pub enum Unplaced {
     Module(String),
     /// A container without a status that is known.
     Status,
-    /// A record that the mapping names has no tube and its event wants one.
+    /// It is about a tube and names none, or what it names is longer than any barcode.
     Tube,
     /// The message cannot be read at all.
     Message,
 }
 
+/// Characters of a name that are shown.
+const NAME_CHARS_MAX: usize = 40;
+
 impl Unplaced {
+    /// [`Unplaced::Module`], its name cut to what is shown.
+    fn module(name: &str) -> Self {
+        Self::Module(name.chars().take(NAME_CHARS_MAX).collect())
+    }
+
     /// Its word, which never changes its meaning.
     pub const fn code(&self) -> &'static str {
         match self {

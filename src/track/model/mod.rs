@@ -147,8 +147,9 @@ pub struct Edge {
 impl Edge {
     /// Whether it is a way that tubes usually go on by: neither back nor past something.
     fn lane_is_forward(&self, line: &Line) -> bool {
-        let class = line.lane(self.lane).class;
-        matches!(class, Class::Routine | Class::Stat)
+        let lane = line.lane(self.lane);
+        let is_through = matches!(lane.class, Class::Routine | Class::Stat);
+        is_through && lane.direction == Direction::Forward
     }
 }
 

@@ -58,14 +58,25 @@ pub enum What {
     },
     /// It stands in a rack of a storage or an outlet.
     Kept {
-        /// Rack and position, as the line writes them; may be empty.
+        /// Rack and position, as the line writes them; may be empty. [`What::kept`] keeps it short.
         position: String,
     },
     /// It is not where it should be, or cannot be used: removed by hand, broken, unclear.
     Lost,
 }
 
+/// Characters of a rack and position that are kept: the books are in memory, and a peer that writes a
+/// megabyte here must not fill it.
+const POSITION_CHARS_MAX: usize = 120;
+
 impl What {
+    /// [`What::Kept`], at the place that the line names.
+    pub fn kept(position: &str) -> Self {
+        Self::Kept {
+            position: position.chars().take(POSITION_CHARS_MAX).collect(),
+        }
+    }
+
     /// The word of a mapping file.
     pub const fn word(&self) -> &'static str {
         match self {

@@ -404,6 +404,7 @@ fn new_tube(step: &Step) -> Tube {
         priority: Priority::default(),
         is_doubled: false,
         advised: None,
+        receipt: (step.module, step.at),
         steps: VecDeque::new(),
         dropped: 0,
         is_told_overdue: false,

@@ -105,6 +105,9 @@ pub struct Tube {
     pub is_doubled: bool,
     /// What was last advised.
     pub advised: Option<ModuleNo>,
+    /// Where and when it came onto the line, as far as was told: its receipt in the laboratory. A
+    /// pneumatic tube tells nothing when it is sent, so this is the first that is known of it.
+    pub receipt: (ModuleNo, Time),
     pub(super) steps: VecDeque<Step>,
     pub(super) dropped: u32,
     pub(super) is_told_overdue: bool,
@@ -140,6 +143,9 @@ impl Tube {
 
     /// Puts a step where its time belongs; behind those of the same time.
     pub(super) fn insert(&mut self, step: Step) -> usize {
+        if step.at < self.receipt.1 {
+            self.receipt = (step.module, step.at);
+        }
         let at = self.steps.partition_point(|known| known.at <= step.at);
         self.steps.insert(at, step);
         if self.steps.len() > STEPS_MAX {

@@ -132,6 +132,20 @@ fn a_late_event_is_history_and_a_repeated_one_is_nothing() {
     let tube = bench.track.tube(&TubeId::new("T1")).unwrap();
     assert_eq!(tube.place.module(), bench.at("CENT1"));
     assert_eq!(tube.steps().next().unwrap().module, bench.at("IN1"));
+    assert_eq!(tube.receipt, (bench.at("IN1"), Time::from_s(50)));
+}
+
+#[test]
+fn the_receipt_outlives_the_steps_that_are_forgotten() {
+    let mut bench = Bench::new();
+    bench.tell(7, "T1", "TEMPUS1", SEEN);
+    for second in 100..300 {
+        bench.tell(second, "T1", "AU1", SEEN);
+    }
+    let tube = bench.track.tube(&TubeId::new("T1")).unwrap();
+    assert_eq!(tube.receipt, (bench.at("TEMPUS1"), Time::from_s(7)));
+    assert_eq!(tube.steps().len(), STEPS_MAX);
+    assert_eq!(tube.dropped() as usize, 201 - STEPS_MAX);
 }
 
 #[test]

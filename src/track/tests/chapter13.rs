@@ -103,6 +103,8 @@ fn a_container_without_id_is_unread_and_one_without_status_or_place_is_told() {
         read_of("TEMPUS1", "SAC|||T1|||||Z").unplaced,
         [Unplaced::Status]
     );
+    let long = format!("SAC|||{}|||||I", "9".repeat(81));
+    assert_eq!(read_of("TEMPUS1", &long).unplaced, [Unplaced::Tube]);
     let unknown = read_of("XY9", "SAC|||T1|||||I");
     assert_eq!(unknown.unplaced, [Unplaced::Module("XY9".to_owned())]);
     assert_eq!(unknown.events, []);

@@ -206,7 +206,7 @@ impl Rule {
 fn event(mapped: &Mapped, line: &Line, at: Time) -> Result<Event, Unplaced> {
     let module = line
         .module_named(&mapped.module)
-        .ok_or_else(|| Unplaced::Module(mapped.module.clone()))?;
+        .ok_or_else(|| Unplaced::module(&mapped.module))?;
     let lane = line.lane_named(&mapped.lane);
     let what = match mapped.kind {
         Meaning::Seen => What::Seen { lane },
@@ -216,9 +216,7 @@ fn event(mapped: &Mapped, line: &Line, at: Time) -> Result<Event, Unplaced> {
             to: line.module_named(&mapped.to),
             lane,
         },
-        Meaning::Kept => What::Kept {
-            position: mapped.position.clone(),
-        },
+        Meaning::Kept => What::kept(&mapped.position),
         Meaning::Lost => What::Lost,
         Meaning::Unread => return Ok(Event::Unread { module, at }),
         // Told apart before; a record without meaning moves nothing.
@@ -241,7 +239,7 @@ fn event(mapped: &Mapped, line: &Line, at: Time) -> Result<Event, Unplaced> {
         };
     }
     Ok(Event::Tube {
-        tube: TubeId::new(&mapped.tube),
+        tube: TubeId::read(&mapped.tube).ok_or(Unplaced::Tube)?,
         module,
         what,
         at,

@@ -1,9 +1,13 @@
 //! The mapping files of the project and their mistakes.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     config::problem::{Problems, render, source},
-    track::{model::Line, state::Track},
+    track::{TUBE_ID_BYTES_MAX, state::Track},
 };
 
 const ASTM: &str = include_str!("../../../../config/example/line-mapping.toml");
@@ -125,21 +129,53 @@ fn segments_of_hl7_are_mapped_by_place() {
     assert_eq!(mapping.unwrap().mapped(b"ZTR|1|T1|M1\r"), None);
 }
 
-#[test]
-fn no_bytes_panic() {
-    for text in [ASTM, RECORDS] {
-        let mapping = load(text).0.unwrap();
-        for wire in [
-            &b""[..],
-            b"\r\r",
-            b"H",
-            b"R|\xff\xfe|",
-            b";;;;;;;;",
-            b"RD;99.99.2025 10:00:00;01;X;B",
-            b"H|\\^&\rR|1|^^^ARRIVED\rR|1|^^^ARRIVED|IN1|||||||||2025",
-        ] {
-            let read = mapping.read(wire, &line(), &TimeZone::UTC, Time::from_s(1));
-            assert!(read.events.len() < 5);
+proptest! {
+    /// Whatever a line sends, in the delimiters that it might use.
+    #[test]
+    fn no_bytes_of_a_line_panic(
+        wire in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            "(H\\|\\\\\\^&\r)?([RQOL]\\|[0-9A-Z^|]{0,40}\r){0,6}".prop_map(String::into_bytes),
+            "(RD|ST|AL|HB)(;[0-9A-Z.: ]{0,12}){0,9}\r".prop_map(String::into_bytes),
+        ],
+    ) {
+        for mapping in [&*MAPPINGS.0, &*MAPPINGS.1] {
+            let read = mapping.read(&wire, &MAPPINGS.2, &TimeZone::UTC, Time::from_s(1));
+            let records = wire.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() + 1;
+            prop_assert!(read.events.len() + read.unplaced.len() <= records);
+            for event in read.events {
+                if let Event::Tube { tube, .. } = event {
+                    prop_assert!((1..=TUBE_ID_BYTES_MAX).contains(&tube.as_str().len()));
+                }
+            }
         }
     }
+}
+
+/// Both mapping files and the line, read once.
+static MAPPINGS: LazyLock<(Box<Mapping>, Box<Mapping>, Line)> = LazyLock::new(|| {
+    let read = |text| Box::new(load(text).0.unwrap());
+    (read(ASTM), read(RECORDS), line())
+});
+
+#[test]
+fn what_is_longer_than_a_barcode_is_no_tube() {
+    let mapping = load(RECORDS).0.unwrap();
+    let wire = format!(
+        "RD;;01;{};B\rST;;90;T1;;{};1\r",
+        "9".repeat(81),
+        "R".repeat(500)
+    );
+    let read = mapping.read(wire.as_bytes(), &line(), &TimeZone::UTC, Time::from_s(1));
+    assert_eq!(read.unplaced, [Unplaced::Tube]);
+    let [
+        Event::Tube {
+            what: What::Kept { position },
+            ..
+        },
+    ] = &read.events[..]
+    else {
+        panic!("{read:?}")
+    };
+    assert_eq!(position.len(), 120);
 }
