@@ -63,6 +63,8 @@ pub struct ForecastScore {
     pub announced: u32,
     /// Seconds between announcement and excess.
     pub lead: Spread,
+    /// Seconds between the excess and when it was foretold for, whichever was first.
+    pub error: Spread,
     /// Announcements that were withdrawn without an excess.
     pub mistaken: u32,
 }
@@ -94,7 +96,10 @@ pub(super) struct Score {
     queues: BTreeMap<(ModuleNo, Option<LaneNo>), u32>,
     /// Per module: its queue exceeds the limit; an announcement of it came true.
     excess: Vec<(bool, bool)>,
+    /// When an excess was foretold for, when it was announced.
+    foretold: Vec<Time>,
     leads: Vec<u64>,
+    errors: Vec<u64>,
 }
 
 impl Score {
@@ -103,7 +108,9 @@ impl Score {
             outcome: Outcome::default(),
             queues: BTreeMap::new(),
             excess: vec![(false, false); modules],
+            foretold: vec![Time::default(); modules],
             leads: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
@@ -137,6 +144,9 @@ impl Score {
                 score.announced += 1;
                 *came_true = true;
                 self.leads.push(now.since(since));
+                let foretold = self.foretold[module.0];
+                // One of the two is none.
+                self.errors.push(now.since(foretold) + foretold.since(now));
             }
         }
         // A queue about its limit is one excess and not many.
@@ -153,6 +163,7 @@ impl Score {
                     if let Some((is_over, came_true)) = self.excess.get_mut(forecast.module.0) {
                         *came_true = *is_over;
                     }
+                    self.foretold[forecast.module.0] = forecast.at;
                 }
                 News::Withdrawn { module, .. } => {
                     if let Some((_, came_true)) = self.excess.get_mut(module.0) {
@@ -170,6 +181,7 @@ impl Score {
 
     pub(super) fn finish(mut self) -> Outcome {
         self.outcome.forecast.lead = Spread::of_ms(self.leads);
+        self.outcome.forecast.error = Spread::of_ms(self.errors);
         self.outcome
     }
 }
