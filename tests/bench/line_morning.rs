@@ -91,6 +91,8 @@ fn main() -> anyhow::Result<()> {
 
 /// One figure of an outcome.
 type Figure = fn(&Outcome) -> f64;
+/// A figure that was measured several times in one.
+type Figures = fn(&Outcome) -> Spread;
 
 /// What is shown of an outcome.
 const ROWS: &[(&str, Figure)] = &[
@@ -140,7 +142,7 @@ fn table(out: &mut impl std::io::Write, all: &[(Policy, Vec<Outcome>)]) -> std::
         }
         writeln!(out)?;
     }
-    let forecasts: [(&str, fn(&Outcome) -> Spread); 2] = [
+    let forecasts: [(&str, Figures); 2] = [
         ("mean time from announcement to excess, s", |o| {
             o.forecast.lead
         }),

@@ -318,7 +318,7 @@ proptest! {
         stat in 0..6_u8,
         tubes_max in 2..8_usize,
     ) {
-        let mut line = read(EXAMPLE);
+        let mut line = Line::clone(&example());
         line.limits.tubes_max = tubes_max;
         let line = Arc::new(line);
         let mut track = Track::new(Arc::clone(&line));

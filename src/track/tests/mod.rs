@@ -7,7 +7,7 @@ mod files;
 mod morning;
 mod queues;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::{
     Time, TubeId,
@@ -27,7 +27,8 @@ fn read(text: &str) -> Line {
 }
 
 fn example() -> Arc<Line> {
-    Arc::new(read(EXAMPLE))
+    static LINE: LazyLock<Arc<Line>> = LazyLock::new(|| Arc::new(read(EXAMPLE)));
+    Arc::clone(&LINE)
 }
 
 /// The module of that name.
