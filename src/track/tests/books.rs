@@ -89,7 +89,7 @@ fn a_tube_that_left_for_no_named_place_is_overdue_after_the_longest_way() {
 
 #[test]
 fn one_barcode_in_two_places_is_told_with_both() {
-    for seconds in [[100, 104], [104, 100]] {
+    for seconds in [[100, 109], [109, 100]] {
         let mut bench = Bench::new();
         let [first, second] = seconds;
         let events = [
@@ -272,6 +272,7 @@ fn event(line: &Line, (tube, module, what, at): (u8, usize, u8, u64)) -> Event {
 fn check_counts(track: &Track) {
     let mut counts: BTreeMap<(ModuleNo, &str), u32> = BTreeMap::new();
     let mut lanes: BTreeMap<_, u32> = BTreeMap::new();
+    let mut stat: BTreeMap<(ModuleNo, &str), u32> = BTreeMap::new();
     for (_, tube) in track.tubes() {
         let key = match &tube.place {
             Place::Waiting { module, .. } => Some((*module, "waiting")),
@@ -282,6 +283,7 @@ fn check_counts(track: &Track) {
         };
         if let Some(key) = key {
             *counts.entry(key).or_default() += 1;
+            *stat.entry(key).or_default() += u32::from(tube.priority == Priority::Stat);
         }
         if let Some(lane) = tube.place.lane() {
             *lanes.entry(lane).or_default() += 1;
@@ -298,6 +300,9 @@ fn check_counts(track: &Track) {
         assert_eq!(load.inside, count("inside"));
         assert_eq!(load.coming.len(), count("coming") as usize);
         assert_eq!(load.kept, count("kept"));
+        let stat = |what| stat.get(&(no, what)).copied().unwrap_or_default();
+        assert_eq!(load.waiting_stat, stat("waiting"));
+        assert_eq!(load.coming_stat, stat("coming"));
         assert_eq!(load.busy_since.is_some(), load.queue() > 0);
     }
     for lane in 0..line.lanes.len() {
