@@ -26,7 +26,7 @@ macro_rules! choices {
             fn default() -> Self { Self::$default }
         }
 
-        impl Choice for $name {
+        impl $crate::config::choice::Choice for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             fn word(self) -> &'static str {
@@ -35,6 +35,8 @@ macro_rules! choices {
         }
     )*};
 }
+
+pub(crate) use choices;
 
 choices! {
     "How a HIS speaks (`kind`)."

@@ -1,0 +1,168 @@
+//! Events of HL7 chapter 13: containers (SSU^U03), states (ESU^U01), notifications (EAN^U09).
+//!
+//! | SAC-8 | means |
+//! |---|---|
+//! | `I`, `P` | seen |
+//! | `O` | started |
+//! | `R` | finished; with tray, position and location kept |
+//! | `L` | left, for the module and on the lane that SAC-15 names; with tray and position kept |
+//! | `M`, `X`, `U` | lost |
+//!
+//! A container without an id (SAC-3) is a tube whose barcode could not be read.
+
+use jiff::tz::TimeZone;
+use labwire_protocols::{
+    automation::{
+        AutomationMessage, Body, Event as Kind,
+        lifecycle::{ContainerEvent, Sight},
+        segments::Equipment,
+    },
+    hl7::tables::EquipmentState,
+};
+
+use super::{Read, Unplaced, instant};
+use crate::track::{
+    Time, TubeId,
+    model::{Condition, Line, ModuleNo},
+    state::{Event, What},
+};
+
+/// The events of a message. A time that cannot be read, or has no zone and none in `zone`, is the
+/// one at which the message was received.
+pub fn read(
+    message: &AutomationMessage<'_, '_>,
+    line: &Line,
+    zone: &TimeZone,
+    received: Time,
+) -> Read {
+    let mut reader = Reader {
+        line,
+        zone,
+        received,
+        read: Read::default(),
+    };
+    match &message.body {
+        Body::Containers(items) if message.event == Kind::SpecimenStatus => {
+            for item in items {
+                reader.on_container(&ContainerEvent::read(item));
+            }
+        }
+        Body::Notifications(items) if message.event == Kind::Notification => {
+            for item in items {
+                let code = item.of.code().component(1).text();
+                let equipment = item.group.equipment;
+                let condition = line.notify.get(&*code).copied();
+                let condition = condition.or_else(|| state_of(equipment));
+                reader.on_condition(equipment, condition);
+            }
+        }
+        Body::Interactions(_) if message.event == Kind::EquipmentStatus => {
+            reader.on_condition(message.equipment, state_of(message.equipment));
+        }
+        Body::Interactions(_)
+        | Body::Containers(_)
+        | Body::Notifications(_)
+        | Body::Substances(_)
+        | Body::Commands(_)
+        | Body::Tests(_)
+        | Body::Logs(_) => {}
+    }
+    reader.read
+}
+
+struct Reader<'l> {
+    line: &'l Line,
+    zone: &'l TimeZone,
+    received: Time,
+    read: Read,
+}
+
+impl Reader<'_> {
+    fn module(&mut self, name: &str) -> Option<ModuleNo> {
+        let module = self.line.module_named(name);
+        if module.is_none() {
+            self.read.unplaced.push(Unplaced::module(name));
+        }
+        module
+    }
+
+    fn at(&self, time: &str) -> Time {
+        instant(time, self.zone).unwrap_or(self.received)
+    }
+
+    fn on_container(&mut self, container: &ContainerEvent<'_>) {
+        let Some(module) = self.module(&container.module.id) else {
+            return;
+        };
+        let at = self.at(container.time);
+        let id = container.container.trim();
+        if id.is_empty() {
+            self.read.events.push(Event::Unread { module, at });
+            return;
+        }
+        let Some(tube) = TubeId::read(id) else {
+            self.read.unplaced.push(Unplaced::Tube);
+            return;
+        };
+        let Some(what) = container.sight.map(|sight| self.what(container, sight)) else {
+            self.read.unplaced.push(Unplaced::Status);
+            return;
+        };
+        self.read.events.push(Event::Tube {
+            tube,
+            module,
+            what,
+            at,
+        });
+    }
+
+    fn what(&self, container: &ContainerEvent<'_>, sight: Sight) -> What {
+        let places = &container.location;
+        let lane = || places.iter().find_map(|name| self.line.lane_named(name));
+        match sight {
+            Sight::Identified | Sight::InPosition => What::Seen { lane: lane() },
+            Sight::InProcess => What::Started,
+            Sight::Completed => What::Finished,
+            Sight::Left => What::Left {
+                to: places.iter().find_map(|name| self.line.module_named(name)),
+                lane: lane(),
+            },
+            Sight::Stored => {
+                let rack = [&*container.tray, container.tray_position];
+                let place = places.iter().map(|place| &**place).chain(rack);
+                What::kept(&place.collect::<Vec<_>>().join("/"))
+            }
+            Sight::Missing | Sight::Unavailable | Sight::Unknown => What::Lost,
+        }
+    }
+
+    fn on_condition(&mut self, equipment: Equipment<'_>, condition: Option<Condition>) {
+        let id = equipment.id().component(1).text().into_owned();
+        let Some(module) = self.module(&id) else {
+            return;
+        };
+        let at = self.at(equipment.time().raw());
+        if let Some(condition) = condition {
+            self.read.events.push(Event::Module {
+                module,
+                condition,
+                at,
+            });
+        }
+    }
+}
+
+/// What EQU-3 says of a module. A pause ends by itself or by a person on the spot; a module that is
+/// starting, stopped or being cleared takes no tube.
+fn state_of(equipment: Equipment<'_>) -> Option<Condition> {
+    match equipment.state()? {
+        EquipmentState::NormalOperation | EquipmentState::Idle => Some(Condition::Up),
+        EquipmentState::Pausing | EquipmentState::Paused => Some(Condition::Jam),
+        EquipmentState::Clearing
+        | EquipmentState::Configuring
+        | EquipmentState::EmergencyStopped
+        | EquipmentState::Initializing
+        | EquipmentState::PoweredUp => Some(Condition::Down),
+        EquipmentState::Other(_) => None,
+    }
+}
