@@ -126,20 +126,7 @@ impl Courier {
         let mut renew_at = look_at + RENEW;
         let mut has_changed = false;
         loop {
-            while let Ok(news) = self.finished.try_recv() {
-                self.on_news(news, load);
-            }
-            if stop.is_cancelled() {
-                give_back(load);
-            } else {
-                self.send(load).await;
-            }
-            let room = self.room(load, has_changed && !stop.is_cancelled());
-            let room = if stop.is_cancelled() {
-                Room::of(0)
-            } else {
-                room
-            };
+            let room = self.go_on(load, has_changed, stop).await;
             let now = Instant::now();
             if now >= renew_at {
                 load.is_unsure = true;
@@ -189,6 +176,19 @@ impl Courier {
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
+    }
+
+    /// Takes in what ended and sends what can be sent; returns what may be leased now.
+    async fn go_on(&mut self, load: &mut Load, has_news: bool, stop: &CancellationToken) -> Room {
+        while let Ok(news) = self.finished.try_recv() {
+            self.on_news(news, load);
+        }
+        if stop.is_cancelled() {
+            give_back(load);
+            return Room::of(0);
+        }
+        self.send(load).await;
+        self.room(load, has_news)
     }
 
     /// Begins a turn: what ended is written down, what there is room for is leased.

@@ -64,9 +64,8 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
             };
             read += 1;
             let restarts = line.profile().specimen.restarts_at_record;
-            let kept = match store.read(|db| Whole::of(db, kept, restarts))? {
-                Some(kept) => kept,
-                None => continue,
+            let Some(kept) = store.read(|db| Whole::of(db, kept, restarts))? else {
+                continue;
             };
             let catalogue = &loaded.catalogue;
             let catalogue = (!catalogue.is_empty()).then_some(catalogue as &dyn Catalogue);

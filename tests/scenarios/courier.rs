@@ -6,6 +6,7 @@ use labwire::{
     model::QueueState,
     queue::{self, QueueRow},
 };
+use labwire_protocols::charset::Charset;
 use labwire_sims::{
     his::{Answering, Control, Request},
     runner::Wire,
@@ -56,7 +57,10 @@ impl Slow {
             bytes.extend_from_slice(&chunk[..read]);
             while let Some(end) = bytes.iter().position(|byte| *byte == 0x1C) {
                 let block: Vec<u8> = bytes.drain(..=end).collect();
-                let text = String::from_utf8_lossy(&block).into_owned();
+                let text = Charset::Utf8
+                    .decode(&block)
+                    .unwrap_or_default()
+                    .into_owned();
                 let control = field(&text, "MSH", 9);
                 self.heard
                     .lock()
