@@ -239,9 +239,12 @@ mod tests {
         "L|1|N",
     ];
 
-    fn message(letters: &str) -> Vec<u8> {
+    /// All of it, as letters.
+    const WHOLE: &[u8] = b"ABCDEFGHIJKLMNOPQ";
+
+    fn message(letters: impl AsRef<[u8]>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for letter in letters.bytes().filter(u8::is_ascii_uppercase) {
+        for letter in letters.as_ref() {
             let record = RECORDS[usize::from(letter - b'A')];
             bytes.extend_from_slice(record.as_bytes());
             bytes.push(b'\r');
@@ -275,11 +278,11 @@ mod tests {
         ];
         for (failed, restart) in resent {
             let at = usize::from(failed.as_bytes()[0] - b'A');
-            let cut = message(&"ABCDEFGHIJKLMNOPQ"[..at]);
-            let next = message(&format!("{restart}{}", &"ABCDEFGHIJKLMNOPQ"[at + 1..]));
+            let cut = message(&WHOLE[..at]);
+            let next = message([restart.as_bytes(), &WHOLE[at + 1..]].concat());
             assert_eq!(
                 joined(&cut, &next),
-                Some(message("ABCDEFGHIJKLMNOPQ")),
+                Some(message(WHOLE)),
                 "cut before {failed}"
             );
         }
@@ -288,9 +291,8 @@ mod tests {
     #[test]
     fn a_device_that_repeats_nothing_goes_on_all_the_same() {
         for at in 3..16 {
-            let whole = "ABCDEFGHIJKLMNOPQ";
-            let (cut, next) = (message(&whole[..at]), message(&whole[at..]));
-            assert_eq!(joined(&cut, &next), Some(message(whole)), "cut at {at}");
+            let (cut, next) = (message(&WHOLE[..at]), message(&WHOLE[at..]));
+            assert_eq!(joined(&cut, &next), Some(message(WHOLE)), "cut at {at}");
         }
     }
 
