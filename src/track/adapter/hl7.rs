@@ -8,22 +8,29 @@
 //! | `L` | left, for the module and on the lane that SAC-15 names; with tray and position kept |
 //! | `M`, `X`, `U` | lost |
 //!
+//! An advice goes back as a command ([`transport`], EAC^U07).
+//!
 //! A container without an id (SAC-3) is a tube whose barcode could not be read.
 
 use jiff::tz::TimeZone;
 use labwire_protocols::{
     automation::{
-        AutomationMessage, Body, Event as Kind,
+        AutomationMessage, Body, Event as Kind, WriteError,
         lifecycle::{ContainerEvent, Sight},
-        segments::Equipment,
+        segments::{CommandDraft, Equipment, EquipmentDraft},
+        write::{CommandContent, ContainerContent, Content, Envelope, build},
     },
-    hl7::tables::EquipmentState,
+    hl7::{
+        material::ContainerDraft,
+        tables::{EquipmentState, RemoteControl},
+    },
 };
 
 use super::{Read, Unplaced, instant};
 use crate::track::{
     Time, TubeId,
     model::{Condition, Line, ModuleNo},
+    route::Go,
     state::{Event, What},
 };
 
@@ -70,6 +77,41 @@ pub fn read(
     reader.read
 }
 
+/// The command (EAC^U07, `TT`) that an advice is for a line: take this container to that module. `None`
+/// for an advice to stay. The equipment it is for is the receiver of `envelope`; `number` (ECD-1)
+/// comes back in the response.
+///
+/// # Errors
+/// See [`WriteError`]; nothing is written in part.
+pub fn transport(
+    line: &Line,
+    (tube, go): (&TubeId, &Go),
+    number: &str,
+    envelope: &Envelope<'_>,
+) -> Result<Option<String>, WriteError> {
+    let (Go::To { module, .. } | Go::Outlet { module, .. }) = go else {
+        return Ok(None);
+    };
+    let command = CommandContent {
+        command: CommandDraft::new()
+            .number(number)
+            .control(RemoteControl::TransportTo)
+            .response_required("Y")
+            .parameters(&[&line.module(*module).id]),
+        complete_by: "",
+        container: Some(ContainerContent {
+            container: ContainerDraft::new().id(&[tube.as_str()]),
+            ..ContainerContent::default()
+        }),
+        clear: None,
+    };
+    let equipment = EquipmentDraft::new()
+        .id(&[envelope.receiving_application, envelope.sending_application])
+        .time(envelope.time);
+    let commands = [command];
+    build(envelope, &equipment, &Content::Commands(&commands), None).map(Some)
+}
+
 struct Reader<'l> {
     line: &'l Line,
     zone: &'l TimeZone,
@@ -108,6 +150,10 @@ impl Reader<'_> {
             self.read.unplaced.push(Unplaced::Status);
             return;
         };
+        let parent = TubeId::read(container.parent.trim());
+        if let Some(parent) = parent.filter(|_| container.is_aliquot()) {
+            self.read.aliquots.push((tube.clone(), parent));
+        }
         self.read.events.push(Event::Tube {
             tube,
             module,

@@ -10,13 +10,15 @@ pub mod mapping;
 use jiff::{civil, tz::TimeZone};
 use labwire_protocols::hl7::time::Timestamp;
 
-use super::{Time, state::Event};
+use super::{Time, TubeId, state::Event};
 
 /// The events of a message, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
     /// What the books are told.
     pub events: Vec<Event>,
+    /// Secondary tubes that a message names, each with the tube that it was made from.
+    pub aliquots: Vec<(TubeId, TubeId)>,
     /// What could not be placed.
     pub unplaced: Vec<Unplaced>,
 }

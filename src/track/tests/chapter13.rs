@@ -1,10 +1,17 @@
 //! HL7 chapter 13 to events.
 
 use jiff::tz::TimeZone;
-use labwire_protocols::{automation::AutomationMessage, hl7::Message};
+use labwire_protocols::{
+    automation::{AutomationMessage, write::Envelope},
+    hl7::Message,
+};
 
 use super::*;
-use crate::track::adapter::{Read, Unplaced, hl7};
+use crate::track::{
+    adapter::{Read, Unplaced, hl7},
+    model::Reason,
+    route::{Chosen, Go},
+};
 
 const RECEIVED: Time = Time::from_s(1_736_910_000);
 
@@ -185,4 +192,55 @@ fn a_container_is_followed_through_messages() {
     }
     assert_eq!(track.poll(), None);
     assert_eq!(track.load(at(&line, "CENT1")).inside, 1);
+}
+
+#[test]
+fn an_aliquot_is_told_with_the_tube_it_was_made_from() {
+    let read_of =
+        |sac: &str| read("SSU^U03", &format!("EQU|ALIQ1|20250115095500\r{sac}\r")).aliquots;
+    let [child, parent] = ["T1A", "T1"].map(TubeId::new);
+    assert_eq!(read_of("SAC|||T1A|T1||||R"), [(child, parent)]);
+    assert_eq!(read_of("SAC|||T1|T1||||R"), []);
+    assert_eq!(read_of("SAC|||T1|||||R"), []);
+}
+
+#[test]
+fn an_advice_is_a_transport_command_of_the_chapter() {
+    let line = example();
+    let envelope = Envelope {
+        sending_application: "BRIDGE",
+        sending_facility: "LAB",
+        receiving_application: "TRACK",
+        receiving_facility: "LAB",
+        time: "20250115095501+0700",
+        control_id: "BR000710",
+        ..Envelope::default()
+    };
+    let tube = TubeId::new("25011500021");
+    let write = |go| hl7::transport(&line, (&tube, &go), "1001", &envelope).unwrap();
+    let module = at(&line, "DXI1");
+    let (lane, reason) = (None, Reason::NoAnalyzer);
+    let written = concat!(
+        "MSH|^~\\&|BRIDGE|LAB|TRACK|LAB|20250115095501+0700||EAC^U07^EAC_U07|BR000710|P|2.5.1",
+        "|||AL|NE||UNICODE UTF-8\rEQU|TRACK^BRIDGE|20250115095501+0700\r",
+        "ECD|1001|TT^Transport To^HL70368|Y||DXI1\rSAC|||25011500021\r",
+    );
+    let chosen = Chosen::Only;
+    assert_eq!(
+        write(Go::To {
+            module,
+            lane,
+            chosen
+        })
+        .as_deref(),
+        Some(written)
+    );
+    let module = at(&line, "OUT1");
+    let to_outlet = write(Go::Outlet {
+        module,
+        lane,
+        reason,
+    });
+    assert_eq!(to_outlet, Some(written.replace("DXI1", "OUT1")));
+    assert_eq!(write(Go::Wait { reason }), None);
 }
