@@ -298,8 +298,9 @@ impl SegmentWriter {
     /// Field `n` is what was read in another message: to the byte where both use the same
     /// delimiters, else rewritten.
     pub fn echo(self, n: usize, field: Field<'_>) -> Self {
-        let same = field.separators() == self.separators;
-        let text = if same {
+        // Escaping a control character behind a lone escape character would make a sequence of both.
+        let is_plain = !field.raw().bytes().any(|byte| byte.is_ascii_control());
+        let text = if is_plain && field.separators() == self.separators {
             Cow::Borrowed(field.raw())
         } else {
             self.rewrite(field).into()

@@ -128,6 +128,11 @@ fn copy_all(message: &Message<'_>) {
 }
 
 #[test]
+fn a_control_character_behind_a_lone_escape_character_is_copied_as_it_was() {
+    read_all("MSH|^~\\&|A|B|C|D|2025||ADT^A08|1|P|2.5.1\rNTE|1||a\\E\nb\rNTE|2||\\\u{1}E\\\r");
+}
+
+#[test]
 fn every_sample_goes_through_every_reader() {
     for text in samples() {
         read_all(&text);
