@@ -48,6 +48,11 @@ pub(super) const BENCHES: &[Bench] = &[
         ..tcp("bc-1", "mindray-bc5000", "mindray/bc-5000", "haematology")
     },
     Bench {
+        tests: "{ SPT = \"PT\", SAP = \"APTT\", FIB = \"FIB\" }",
+        ..tcp("sta-1", "stago-sta", "stago/sta", "coagulation")
+    },
+    tcp("ih-1", "ih-com", "biorad/ih-com", "transfusion"),
+    Bench {
         tests: "{ GLU = \"GLU\", UREA = \"UREA\", CREA = \"CREA\", AST = \"AST\", ALT = \"ALT\", \
                 NA = \"NA\", K = \"K\", CL = \"CL\", CA = \"CA\", CHOL = \"CHOL\" }",
         ..tcp("bio-1", "generic-astm", "generic/astm", "biochemistry")

@@ -21,7 +21,7 @@ use crate::{
         Answering, Book, Discrepancy, Expected, Orders, Request, Version, Writer, Written,
         place_orders, serve_results,
     },
-    persona::Persona,
+    persona::{self, Persona, Section},
     port::{Port, keep},
     runner::Wire,
 };
@@ -478,6 +478,7 @@ impl Morning {
                             .clone(),
                         text: sent.text.clone(),
                         is_required: is_ordered
+                            && !waits_for_a_person(&sent.test)
                             && sent.nature == Nature::Ordinary
                             && taken.contains(sent.specimen.as_str()),
                     });
@@ -502,6 +503,16 @@ impl Placed {
             barcode: request.barcode.clone(),
         }
     }
+}
+
+/// Blood groups and their like reach no HIS before somebody looked at them.
+fn waits_for_a_person(test: &str) -> bool {
+    let transfusion = persona::ALL
+        .iter()
+        .filter(|one| one.section == Section::Transfusion);
+    transfusion
+        .flat_map(|one| one.analytes)
+        .any(|analyte| analyte.test == test)
 }
 
 #[cfg(test)]

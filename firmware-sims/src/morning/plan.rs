@@ -49,7 +49,7 @@ impl Service {
 /// tests are named as in the catalogue of Labwire's library, where some personas measure more than a
 /// service contains.
 pub fn services() -> Vec<Service> {
-    use Section::{Biochemistry, Haematology, Immunology, Molecular};
+    use Section::{Biochemistry, Coagulation, Haematology, Immunology, Molecular, Transfusion};
     let count = [
         "WBC", "RBC", "HGB", "HCT", "MCV", "MCH", "MCHC", "RDWCV", "PLT", "MPV", "NEUT", "NEUTP",
         "LYMPH", "LYMPHP", "MONO", "MONOP", "EO", "EOP", "BASO", "BASOP",
@@ -69,6 +69,20 @@ pub fn services() -> Vec<Service> {
     ] {
         all.push(Service::new(code, name, Biochemistry, &[code]));
     }
+    for (code, name) in [
+        ("PT", "Thời gian prothrombin"),
+        ("APTT", "APTT"),
+        ("FIB", "Fibrinogen"),
+    ] {
+        all.push(Service::new(code, name, Coagulation, &[code]));
+    }
+    let group = ["RXA", "RXB", "RXD", "BGSUM"];
+    all.push(Service::new(
+        "NHOMMAUPU",
+        "Định nhóm máu ABO, Rh(D) kèm phản ứng",
+        Transfusion,
+        &group,
+    ));
     for (code, name) in [("TSH", "TSH"), ("FT4", "FT4"), ("FT3", "FT3")] {
         all.push(Service::new(code, name, Immunology, &[code]));
     }

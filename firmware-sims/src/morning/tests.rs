@@ -338,7 +338,7 @@ async fn a_bridge_that_loses_or_swaps_is_found_out() {
 
 #[test]
 fn the_same_seed_plans_the_same_morning_and_another_seed_another() {
-    let personas: Vec<_> = crate::persona::ALL.iter().collect();
+    let personas: Vec<_> = persona::ALL.iter().collect();
     let plan = |seed| Morning::new(seed, 200, 1.0).plan(&personas);
     assert_eq!(plan(4), plan(4));
     assert_ne!(plan(4), plan(5));
@@ -346,7 +346,7 @@ fn the_same_seed_plans_the_same_morning_and_another_seed_another() {
 
 #[test]
 fn a_plan_has_everything_a_morning_has() {
-    let personas: Vec<_> = crate::persona::ALL.iter().collect();
+    let personas: Vec<_> = persona::ALL.iter().collect();
     let plan = Morning::new(4, 1_000, 1.0).plan(&personas);
     assert_eq!(plan.specimens.len(), 1_000);
     let barcodes: BTreeSet<_> = plan.specimens.iter().map(|one| &one.barcode).collect();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 mod astm;
+mod departments;
 mod hl7;
 
 pub use self::{astm::AstmShape, hl7::Hl7Shape};
@@ -50,6 +51,10 @@ pub enum Section {
     Biochemistry,
     /// Nucleic acids.
     Molecular,
+    /// Clotting.
+    Coagulation,
+    /// Blood groups and antibodies.
+    Transfusion,
 }
 
 /// What an instrument does with a tube that the host knows nothing of.
@@ -99,6 +104,9 @@ pub const ALL: &[Persona] = &[
     astm::ACCESS2,
     astm::YUMIZEN_H500,
     astm::GENEXPERT,
+    departments::SYSMEX_XP,
+    departments::STAGO_STA,
+    departments::IH_COM,
     astm::GENERIC_ASTM,
     hl7::MINDRAY_BC5000,
     hl7::GENERIC_HL7,
