@@ -286,3 +286,19 @@ fn nothing_is_rendered_of_results_that_were_all_replaced() {
     });
     assert_eq!(rendered, [Rendered::Nothing]);
 }
+
+crate::on_postgres_too! {
+    a_result_carries_the_order_the_code_as_ordered_and_the_analyzers_text
+    a_panel_is_partial_until_its_last_test_is_there
+    a_panel_is_told_in_the_order_of_the_catalogue
+    a_correction_is_c_once_the_first_was_tried_and_f_before
+    a_final_after_a_preliminary_that_a_person_released_is_final
+    extras_stand_alone_and_keep_their_number_through_corrections
+    an_unordered_result_goes_out_under_the_devices_patient
+    every_version_says_it_in_its_own_words
+    an_unusable_time_is_left_out_and_the_receipt_told
+    a_message_that_the_hosts_character_set_cannot_hold_is_set_aside_and_says_why
+    a_result_that_cannot_be_read_does_not_hold_up_the_next_patients
+    a_second_try_sends_the_same_bytes_and_a_cancelled_order_is_not_told
+    nothing_is_rendered_of_results_that_were_all_replaced
+}

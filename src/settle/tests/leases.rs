@@ -55,3 +55,8 @@ fn a_lease_is_prolonged_for_its_owner_alone() {
     assert_eq!(renewed("worker", &[2]), 1);
     assert_eq!(leases(&lab), [before[0], (2, end)]);
 }
+
+crate::on_postgres_too! {
+    what_nobody_has_in_hand_is_taken_back_and_sent_again_as_it_was
+    a_lease_is_prolonged_for_its_owner_alone
+}
