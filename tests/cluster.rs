@@ -166,16 +166,20 @@ impl Cluster {
 }
 
 fn run(url: &str, text: &str) -> Result<(), sqlx::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        let mut connection = PgConnection::connect(url).await?;
-        let statements = sqlx::raw_sql(AssertSqlSafe(text.to_owned()));
-        connection.execute(statements).await?;
-        connection.close().await
-    })
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(url).await?;
+            let statements = sqlx::raw_sql(AssertSqlSafe(text.to_owned()));
+            connection.execute(statements).await?;
+            connection.close().await
+        })
+    };
+    // A task may not wait for a runtime; its thread may wait for another thread.
+    std::thread::scope(|scope| scope.spawn(work).join()).expect("no panic")
 }
 
 /// Where the programs of the newest version are: Debian keeps them apart, others in the path.

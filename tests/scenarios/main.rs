@@ -6,6 +6,8 @@
 
 mod account;
 mod bad_input;
+#[path = "../cluster.rs"]
+mod cluster;
 mod courier;
 mod crash;
 mod hospital;
@@ -13,6 +15,7 @@ mod http_host;
 mod lines;
 mod load;
 mod orders;
+mod postgres;
 mod privacy;
 mod scripted;
 mod wire_to_his;

@@ -17,7 +17,10 @@ fn a_result_carries_the_order_the_code_as_ordered_and_the_analyzers_text() {
         comments: vec!["Mẫu hơi tán huyết".to_owned()],
         ..full("TSH", "2.310", "m[IU]/L")
     }]);
-    assert_snapshot!(bench.sent());
+    assert_snapshot!(
+        "a_result_carries_the_order_the_code_as_ordered_and_the_analyzers_text",
+        bench.sent()
+    );
 }
 
 #[test]
@@ -27,7 +30,10 @@ fn a_panel_is_partial_until_its_last_test_is_there() {
     bench.measure(vec![full("HGB", "131", "g/L")]);
     let first = bench.sent();
     bench.measure(vec![full("WBC", "6.40", "10*9/L")]);
-    assert_snapshot!(format!("{first}--\n{}", bench.sent()));
+    assert_snapshot!(
+        "a_panel_is_partial_until_its_last_test_is_there",
+        format!("{first}--\n{}", bench.sent())
+    );
 }
 
 #[test]
@@ -70,7 +76,10 @@ fn a_correction_is_c_once_the_first_was_tried_and_f_before() {
         let wanted = |line: &&str| line.starts_with("OBR") || line.starts_with("OBX");
         text.lines().filter(wanted).collect::<Vec<_>>().join("\n")
     };
-    assert_snapshot!(format!("{}\n--\n{}", shown(&before), shown(&after)));
+    assert_snapshot!(
+        "a_correction_is_c_once_the_first_was_tried_and_f_before",
+        format!("{}\n--\n{}", shown(&before), shown(&after))
+    );
 }
 
 #[test]
@@ -111,7 +120,10 @@ fn extras_stand_alone_and_keep_their_number_through_corrections() {
         status: ResultStatus::Correction,
         ..full("PLT", "205", "10*9/L")
     }]);
-    assert_snapshot!(format!("{first}--\n{}", bench.sent()));
+    assert_snapshot!(
+        "extras_stand_alone_and_keep_their_number_through_corrections",
+        format!("{first}--\n{}", bench.sent())
+    );
 }
 
 #[test]
@@ -122,7 +134,10 @@ fn an_unordered_result_goes_out_under_the_devices_patient() {
     one.patient.name = Private::new("NGUYỄN^LAN|x".to_owned());
     one.patient.birth = Private::new("19800312".to_owned());
     bench.measure(vec![one]);
-    assert_snapshot!(bench.sent());
+    assert_snapshot!(
+        "an_unordered_result_goes_out_under_the_devices_patient",
+        bench.sent()
+    );
 }
 
 #[test]
@@ -154,7 +169,7 @@ fn every_version_says_it_in_its_own_words() {
         }]);
         all.push_str(&format!("# {barcode}\n{}", bench.sent()));
     }
-    assert_snapshot!(all);
+    assert_snapshot!("every_version_says_it_in_its_own_words", all);
 }
 
 #[test]
