@@ -9,8 +9,9 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex, OnceLock,
+        Mutex,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     time::Duration,
 };
@@ -48,14 +49,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster that all tests of this process share, each in a schema of its own; `None`, and a
-    /// word about it, where it cannot be had.
-    pub fn shared() -> Option<&'static Self> {
-        static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
-        SHARED.get_or_init(Self::start).as_ref()
-    }
-
-    /// A cluster of its own, for a test that stops it.
+    /// Starts one; `None`, and a word about it, where it cannot be had.
     pub fn start() -> Option<Self> {
         let started = Self::try_start();
         if let Err(why) = &started {
@@ -154,11 +148,12 @@ impl Cluster {
 
     fn wait(&self) -> Result<(), String> {
         let url = self.url(None);
+        let (_never, soon) = mpsc::channel::<()>();
         for _ in 0..300 {
             if run(&url, "SELECT 1").is_ok() {
                 return Ok(());
             }
-            std::thread::park_timeout(Duration::from_millis(50));
+            let _is_never = soon.recv_timeout(Duration::from_millis(50)).is_ok();
         }
         let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
         Err(format!("it does not answer: {log}"))
@@ -202,7 +197,13 @@ fn programs() -> Option<PathBuf> {
 /// A user's number and that of its group.
 type User = (u32, u32);
 
+#[cfg(not(unix))]
+fn other_user(_: &Path) -> Result<Option<User>, String> {
+    Ok(None)
+}
+
 /// Whom the folder is given to where the tests run as root, whom PostgreSQL does not serve.
+#[cfg(unix)]
 fn other_user(folder: &Path) -> Result<Option<User>, String> {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let failed = |error: std::io::Error| error.to_string();

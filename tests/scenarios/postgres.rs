@@ -51,12 +51,13 @@ async fn postgres_that_stops_at_any_moment_loses_doubles_and_changes_nothing() {
             load.progress() >= aim || load.is_idle()
         });
         assert!(is_there.await, "no progress: {}", labwire.log());
+        let noticed = labwire.count("STORE-0009");
         cluster.stop();
         // Something is on its way while the server is not there, and is not promised.
         load.add(4);
         let is_noticed = comes(PATIENCE, || {
             load.watch();
-            labwire.count("STORE-0009") > 0
+            labwire.count("STORE-0009") > noticed
         });
         assert!(is_noticed.await, "it is not noticed: {}", labwire.log());
         cluster.resume();

@@ -7,7 +7,7 @@ use labwire_drivers::SystemClock;
 use crate::store::{
     Beside, Db, Restore, Sql, Store, StoreError, StoreOptions, Turn,
     conformance::{Ground as _, StillClock},
-    ground::{Cluster, Server},
+    ground::{Cluster, Server, cluster},
     is_in_use, journal, restore,
     start::wait_for,
 };
@@ -40,7 +40,7 @@ fn cut(url: &str) {
         "SELECT pg_terminate_backend(l.pid, 5000) FROM pg_locks l JOIN pg_namespace n \
          ON l.objid = n.oid AND n.nspname = '{schema}' WHERE l.locktype = 'advisory'"
     );
-    Cluster::shared().unwrap().run(&text);
+    cluster().unwrap().run(&text);
 }
 
 /// Changes the closed database by SQL.
@@ -169,7 +169,7 @@ fn a_server_that_is_away_is_an_error_that_may_pass() {
 fn the_schema_of_another_program_is_refused_and_left_alone() {
     let Some(server) = Server::new() else { return };
     let schema = server.url().rsplit('=').next().unwrap();
-    let cluster = Cluster::shared().unwrap();
+    let cluster = cluster().unwrap();
     cluster.run(&format!("CREATE TABLE {schema}.patient (name text)"));
     check_refused(&server, "STORE-0105", "another program");
     cluster.run(&format!("DROP TABLE {schema}.patient"));
@@ -194,7 +194,7 @@ fn a_newer_schema_and_a_changed_migration_are_refused() {
 
 #[test]
 fn a_server_that_is_not_there_or_does_not_let_us_in_is_named_without_a_password() {
-    let Some(cluster) = Cluster::shared() else {
+    let Some(cluster) = cluster() else {
         return;
     };
     let none = cluster.url(None).replace("/postgres?", "/nowhere?");
