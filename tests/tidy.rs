@@ -591,6 +591,42 @@ fn a_list_that_lags_behind_its_folder_is_found() {
     assert!(!are_numbered(&["0002_a.sql", "0001_b.sql"]));
 }
 
+/// The tests of a file, and those of them that run on PostgreSQL too.
+fn tests_and_on_postgres(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let (tests, listed) = text
+        .split_once("crate::on_postgres_too! {")
+        .unwrap_or((text, ""));
+    let functions = tests.split("#[test]\n").skip(1);
+    let names = functions.filter_map(|rest| rest.split_once("fn ")?.1.split('(').next());
+    let listed = listed.split('}').next().unwrap_or_default();
+    (names.collect(), listed.split_whitespace().collect())
+}
+
+/// Where every test of a file is one of a rule that holds on every database.
+const ON_BOTH: &[&str] = &[
+    "src/bridge/orders/tests.rs",
+    "src/bridge/tests.rs",
+    "src/host/tests/inbound.rs",
+    "src/host/tests/results.rs",
+    "src/settle/tests.rs",
+    "src/settle/tests/leases.rs",
+    "src/settle/tests/merges.rs",
+    "src/settle/tests/together.rs",
+];
+
+#[test]
+fn every_test_of_a_rule_runs_on_postgres_too() {
+    for file in ON_BOTH {
+        let text = read(&root().join(file));
+        let (tests, listed) = tests_and_on_postgres(&text);
+        assert!(!tests.is_empty(), "{file}");
+        assert_eq!(tests, listed, "{file}");
+    }
+    let lags = "#[test]\nfn a() {}\n#[test]\nfn b() {}\ncrate::on_postgres_too! {\n    a\n}\n";
+    let (tests, listed) = tests_and_on_postgres(lags);
+    assert_eq!((tests.len(), listed.len()), (2, 1));
+}
+
 /// Code and text of every note that a file makes: `Note::new("CODE", "text")`.
 fn notes(text: &str) -> Vec<(&str, &str)> {
     text.split("Note::new(")

@@ -28,8 +28,7 @@ pub(crate) struct SiteArgs {
         default_value = "lab.toml"
     )]
     pub(crate) config: PathBuf,
-    /// The store, instead of the one that the site's file names, such as sqlite:labwire.db or
-    /// postgres://user@host/database
+    /// The store, instead of the one that the site's file names, such as sqlite:labwire.db
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
 }

@@ -8,8 +8,6 @@
 //! PostgreSQL keeps no NUL in a text. It stands there as [`ESCAPE`] and `0`, and [`ESCAPE`] itself as
 //! [`ESCAPE`] and `1`: both ways here, so that the text of a sender comes back to the character.
 
-use std::borrow::Cow;
-
 use sqlx::{
     Column as _, Encode, Postgres, Row as _, Type, TypeInfo as _, ValueRef as _,
     encode::IsNull,
@@ -54,36 +52,46 @@ pub(super) fn is_expected(parameter: &PgTypeInfo) -> bool {
 
 /// The parameters of a statement as they are sent.
 pub(super) fn outgoing(text: &str, params: &[Param]) -> Vec<Param> {
+    let is_json = |number: usize| text.contains(&format!("${number}::json"));
     (1_usize..)
         .zip(params)
-        .map(|(number, param)| match param {
-            Param::Text(value) if has_escapes(value) => {
-                let is_json = text.contains(&format!("${number}::json"));
-                Param::Text(escaped(value, is_json).into_owned())
+        .map(|(number, param)| {
+            if has_escapes(param) {
+                outgoing_as(param.clone(), is_json(number))
+            } else {
+                param.clone()
             }
-            other => other.clone(),
         })
         .collect()
 }
 
 /// A parameter of an insert, where none is JSON.
 pub(super) fn outgoing_one(param: Param) -> Param {
+    outgoing_as(param, false)
+}
+
+fn outgoing_as(param: Param, is_json: bool) -> Param {
     match param {
-        Param::Text(value) if has_escapes(&value) => {
-            Param::Text(escaped(&value, false).into_owned())
-        }
-        other => other,
+        Param::Text(value) => Param::Text(escaped(value, is_json)),
+        Param::Null | Param::Int(_) | Param::Blob(_) => param,
     }
 }
 
-fn has_escapes(text: &str) -> bool {
+fn has_escapes(param: &Param) -> bool {
+    matches!(param, Param::Text(text) if needs_escapes(text))
+}
+
+fn needs_escapes(text: &str) -> bool {
     text.contains(['\0', ESCAPE]) || text.contains("\\u0000")
 }
 
 /// `is_json`: a NUL that JSON writes as `\u0000` too, which PostgreSQL cannot take out of it.
-fn escaped(text: &str, is_json: bool) -> Cow<'_, str> {
+fn escaped(text: String, is_json: bool) -> String {
+    if !needs_escapes(&text) {
+        return text;
+    }
     let mut out = String::with_capacity(text.len() + 8);
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
         let (taken, put) = match first {
             '\0' => (1, Some('0')),
@@ -100,7 +108,7 @@ fn escaped(text: &str, is_json: bool) -> Cow<'_, str> {
         }
         rest = tail;
     }
-    Cow::Owned(out)
+    out
 }
 
 /// What was stored as `text`, or, `is_json`, what the server made of such texts.
@@ -162,7 +170,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, is_json: bool, stored: &str) {
-        assert_eq!(escaped(text, is_json), stored);
+        assert_eq!(escaped(text.to_owned(), is_json), stored);
         assert!(!stored.contains('\0'));
     }
 
@@ -178,7 +186,7 @@ mod tests {
             "\u{FDD0}0\0\u{FDD0}1",
             "Trần",
         ] {
-            assert_eq!(unescaped(&escaped(text, false), false), text);
+            assert_eq!(unescaped(&escaped(text.to_owned(), false), false), text);
         }
     }
 
@@ -189,7 +197,7 @@ mod tests {
         check(r#"["\\\u0000\n"]"#, true, "[\"\\\\\u{FDD0}0\\n\"]");
         for list in [vec!["a\0b", "\u{FDD0}"], vec!["\\u0000", "\\\0", "\"\n"]] {
             let json = serde_json::to_string(&list).unwrap();
-            let back = unescaped(&escaped(&json, true), true);
+            let back = unescaped(&escaped(json, true), true);
             assert_eq!(serde_json::from_str::<Vec<String>>(&back).unwrap(), list);
         }
     }
