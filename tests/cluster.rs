@@ -1,5 +1,6 @@
 //! A PostgreSQL cluster for tests: made in a folder of its own, reached by a socket in that folder,
-//! gone with the process that asked for it. Shared by the crate's tests and the scenarios.
+//! gone with the process that asked for it. Shared by the tests of the crate, of the command line and of
+//! the whole.
 //!
 //! Where PostgreSQL is not installed a test says so and passes; with `LABWIRE_POSTGRES=required`, as
 //! in CI, it fails.
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -49,6 +50,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The one that all tests of this process share, each in a schema of its own.
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+        SHARED.get_or_init(Self::start).as_ref()
+    }
+
     /// Starts one; `None`, and a word about it, where it cannot be had.
     pub fn start() -> Option<Self> {
         let started = Self::try_start();

@@ -1,24 +1,15 @@
 //! Which database a test stands on, so that the tests of the domain run on each of them unchanged.
 
-use std::{
-    cell::Cell,
-    path::Path,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::Cell, path::Path, sync::Arc};
 
 use super::{Clock, Store, StoreOptions, start::wait_for, tests::File};
 
 #[path = "../../tests/cluster.rs"]
+#[expect(unreachable_pub, reason = "the scenarios use the file too")]
 mod cluster;
 
 pub(crate) use self::cluster::Cluster;
 pub(crate) use super::conformance::Ground;
-
-/// The cluster that all tests of this process share, each in a schema of its own.
-pub(crate) fn cluster() -> Option<&'static Cluster> {
-    static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
-    SHARED.get_or_init(Cluster::start).as_ref()
-}
 
 thread_local! {
     static IS_SERVER: Cell<bool> = const { Cell::new(false) };
@@ -33,7 +24,7 @@ pub(crate) fn on_postgres(test: impl FnOnce()) {
             IS_SERVER.set(false);
         }
     }
-    if cluster().is_some() {
+    if Cluster::shared().is_some() {
         IS_SERVER.set(true);
         let _back = Back;
         test();
@@ -80,7 +71,7 @@ impl Server {
     /// `None` where there is no PostgreSQL.
     pub(crate) fn new() -> Option<Self> {
         Some(Self {
-            url: cluster()?.new_schema(),
+            url: Cluster::shared()?.new_schema(),
             folder: tempfile::tempdir().expect("a folder for the test"),
         })
     }

@@ -329,21 +329,6 @@ fn every_error() -> Vec<StoreError> {
             path: path(),
             source: source(),
         },
-        StoreError::ServerLost {
-            path: path(),
-            source: source(),
-        },
-        StoreError::ServerRefused {
-            path: path(),
-            source: source(),
-        },
-        StoreError::OwnerLost { path: path() },
-        StoreError::UrlWrong,
-        StoreError::ServerUnfit {
-            path: path(),
-            lacks: "its character set is not UTF8",
-        },
-        StoreError::NotAFile { path: path() },
         StoreError::Closed,
         StoreError::FileGone { path: path() },
         StoreError::InUse {
@@ -392,9 +377,32 @@ fn every_error() -> Vec<StoreError> {
     ]
 }
 
+fn errors_of_a_server() -> Vec<StoreError> {
+    let path = || Arc::<str>::from("postgres://lab@db:5432/lab");
+    let source = || -> super::Cause { Arc::new(std::io::Error::other("cause")) };
+    vec![
+        StoreError::ServerLost {
+            path: path(),
+            source: source(),
+        },
+        StoreError::ServerRefused {
+            path: path(),
+            source: source(),
+        },
+        StoreError::OwnerLost { path: path() },
+        StoreError::UrlWrong,
+        StoreError::ServerUnfit {
+            path: path(),
+            lacks: "its character set is not UTF8",
+        },
+        StoreError::NotAFile { path: path() },
+    ]
+}
+
 #[test]
 fn every_error_has_a_code_of_its_own_and_words_for_the_night() {
-    let errors = every_error();
+    let mut errors = every_error();
+    errors.extend(errors_of_a_server());
     let lines = errors
         .iter()
         .map(|error| format!("{} {error}\n", error.code()));

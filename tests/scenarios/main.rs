@@ -7,6 +7,7 @@
 mod account;
 mod bad_input;
 #[path = "../cluster.rs"]
+#[expect(dead_code, reason = "other tests share one cluster")]
 mod cluster;
 mod courier;
 mod crash;

@@ -7,6 +7,35 @@ use crate::store::{
     session::Access,
 };
 
+/// What the server said. Of rules that a value broke, and of values that do not fit, it quotes the
+/// value, which is patient data: there the code alone is kept, with the names of table and rule.
+#[derive(Debug, thiserror::Error)]
+#[error("SQLSTATE {code}: {text}")]
+struct Reported {
+    code: String,
+    text: String,
+}
+
+/// Classes whose words are about the server, the connection or a statement, and never about a value.
+const WITHOUT_VALUES: [&str; 10] = ["08", "25", "28", "3D", "42", "53", "55", "57", "58", "40"];
+
+impl Reported {
+    fn of(error: &dyn sqlx::error::DatabaseError, code: &str) -> Self {
+        let class = code.get(..2).unwrap_or_default();
+        let text = if WITHOUT_VALUES.contains(&class) {
+            error.message().to_owned()
+        } else {
+            let table = error.table().unwrap_or("no table");
+            let rule = error.constraint().unwrap_or("no rule");
+            format!("{table}, {rule}")
+        };
+        Self {
+            code: code.to_owned(),
+            text,
+        }
+    }
+}
+
 /// The codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn blame(error: sqlx::Error, access: Access, path: &Arc<str>) -> StoreError {
     let code = error
@@ -17,7 +46,14 @@ pub(super) fn blame(error: sqlx::Error, access: Access, path: &Arc<str>) -> Stor
         error,
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
     );
-    let source: Cause = Arc::new(error);
+    let reported = error
+        .as_database_error()
+        .zip(code.as_deref())
+        .map(|(error, code)| Reported::of(error, code));
+    let source: Cause = match reported {
+        Some(reported) => Arc::new(reported),
+        None => Arc::new(error),
+    };
     let path = Arc::clone(path);
     let Some(code) = code else {
         return match (is_lost, is_refusal) {

@@ -7,7 +7,7 @@ use labwire_drivers::SystemClock;
 use crate::store::{
     Beside, Db, Restore, Sql, Store, StoreError, StoreOptions, Turn,
     conformance::{Ground as _, StillClock},
-    ground::{Cluster, Server, cluster},
+    ground::{Cluster, Server},
     is_in_use, journal, restore,
     start::wait_for,
 };
@@ -40,7 +40,7 @@ fn cut(url: &str) {
         "SELECT pg_terminate_backend(l.pid, 5000) FROM pg_locks l JOIN pg_namespace n \
          ON l.objid = n.oid AND n.nspname = '{schema}' WHERE l.locktype = 'advisory'"
     );
-    cluster().unwrap().run(&text);
+    Cluster::shared().unwrap().run(&text);
 }
 
 /// Changes the closed database by SQL.
@@ -169,7 +169,7 @@ fn a_server_that_is_away_is_an_error_that_may_pass() {
 fn the_schema_of_another_program_is_refused_and_left_alone() {
     let Some(server) = Server::new() else { return };
     let schema = server.url().rsplit('=').next().unwrap();
-    let cluster = cluster().unwrap();
+    let cluster = Cluster::shared().unwrap();
     cluster.run(&format!("CREATE TABLE {schema}.patient (name text)"));
     check_refused(&server, "STORE-0105", "another program");
     cluster.run(&format!("DROP TABLE {schema}.patient"));
@@ -194,7 +194,7 @@ fn a_newer_schema_and_a_changed_migration_are_refused() {
 
 #[test]
 fn a_server_that_is_not_there_or_does_not_let_us_in_is_named_without_a_password() {
-    let Some(cluster) = cluster() else {
+    let Some(cluster) = Cluster::shared() else {
         return;
     };
     let none = cluster.url(None).replace("/postgres?", "/nowhere?");
@@ -253,6 +253,31 @@ fn commands_beside_the_bridge_read_and_write_and_copies_are_left_to_pg_dump() {
     ] {
         assert_eq!(error.code(), "STORE-0110", "{error:?}");
         assert!(error.to_string().contains("pg_dump"), "{error}");
+    }
+    wait_for(store.close());
+}
+
+/// Its words quote values.
+#[test]
+fn what_the_server_says_of_a_value_is_not_told() {
+    let Some(server) = Server::new() else { return };
+    let store = try_open(&server).unwrap();
+    let broken: [(&str, &'static str, bool); 2] = [
+        (
+            "STORE-0401",
+            "INSERT INTO meta (key, value) VALUES ($1, ''), ($1, '')",
+            true,
+        ),
+        ("STORE-0402", "SELECT $1::text::bigint", false),
+    ];
+    for (code, sql, is_rule) in broken {
+        let work = move |db: &mut dyn Db| db.exec(&Sql::same(sql), &["TRẦN".into()]);
+        let error = store.transact_blocking(Turn::Reply, work).unwrap_err();
+        assert_eq!(error.code(), code, "{error:?}");
+        let cause = std::error::Error::source(&error).unwrap();
+        let told = format!("{error} {error:?} {cause} {cause:?}");
+        assert!(!told.contains("TRẦN"), "{told}");
+        assert_eq!(told.contains("meta_pkey"), is_rule, "{told}");
     }
     wait_for(store.close());
 }
