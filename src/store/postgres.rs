@@ -43,15 +43,23 @@ use super::{
     session::{Access, Backend, Dialect, Session, Upkeep},
 };
 
-/// How long the server may take for one statement. A peer waits 10 to 15 s for its acknowledgement
-/// and then sends again; a server that takes longer than this is taken for gone.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How long the server is waited for.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// While a connection is made.
+    connect: Duration,
+    /// For one statement. A peer waits 10 to 15 s for its acknowledgement and then sends again; a
+    /// server that takes longer than this is taken for gone.
+    answer: Duration,
+    /// While a connection is closed.
+    close: Duration,
+}
 
-/// How long making a connection may take.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-
-/// How long a connection may take to close.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(5),
+    answer: Duration::from_secs(30),
+    close: Duration::from_secs(1),
+};
 
 /// Prepared statements kept per connection; more than Labwire has.
 const STATEMENTS_MAX: usize = 512;
@@ -78,6 +86,7 @@ const TABLES: Sql = Sql::same(
 #[derive(Debug)]
 pub(super) struct PostgresBackend {
     server: Server,
+    patience: Patience,
     /// Set once this process owns the store: what the store says as long as nobody else has owned it
     /// since.
     token: OnceLock<String>,
@@ -92,6 +101,7 @@ impl PostgresBackend {
     pub(super) fn new(server: Server, clock: Arc<dyn Clock>) -> Self {
         Self {
             server,
+            patience: PATIENCE,
             token: OnceLock::new(),
             writing: Pause::new(Arc::clone(&clock)),
             reading: Pause::new(clock),
@@ -99,7 +109,7 @@ impl PostgresBackend {
     }
 
     fn open(&self, access: Access) -> Result<PostgresSession, StoreError> {
-        let mut session = PostgresSession::open(&self.server, access)?;
+        let mut session = PostgresSession::open(&self.server, access, self.patience)?;
         session.check_server()?;
         Ok(session)
     }
@@ -177,6 +187,7 @@ impl Backend for PostgresBackend {
 #[derive(Debug)]
 pub(super) struct PostgresSession {
     runtime: Runtime,
+    patience: Patience,
     /// Absent once the server did not answer, and while it is dropped.
     connection: Option<PgConnection>,
     access: Access,
@@ -190,7 +201,7 @@ pub(super) struct PostgresSession {
 }
 
 impl PostgresSession {
-    fn open(server: &Server, access: Access) -> Result<Self, StoreError> {
+    fn open(server: &Server, access: Access, patience: Patience) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -205,13 +216,14 @@ impl PostgresSession {
             .statement_cache_capacity(STATEMENTS_MAX);
         let path = Arc::clone(&server.shown);
         let opened = runtime.block_on(async {
-            tokio::time::timeout(CONNECT_MAX, options.connect())
+            tokio::time::timeout(patience.connect, options.connect())
                 .await
                 .unwrap_or_else(|_| Err(silence()))
         });
         let connection = opened.map_err(|error| blame(error, access, &path))?;
         let mut session = Self {
             runtime,
+            patience,
             connection: Some(connection),
             access,
             path,
@@ -244,7 +256,7 @@ impl PostgresSession {
 
     fn control(&mut self, text: &'static str) -> Result<(), StoreError> {
         self.failure = None;
-        self.script(text)
+        self.drive(async |connection| connection.execute(sqlx::raw_sql(text)).await.map(|_| ()))
     }
 
     fn begin_with(&mut self, before: &'static str) -> Result<(), StoreError> {
@@ -268,6 +280,14 @@ impl PostgresSession {
         &mut self,
         ask: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, StoreError> {
+        self.drive_within(Some(self.patience.answer), ask)
+    }
+
+    fn drive_within<T>(
+        &mut self,
+        limit: Option<Duration>,
+        ask: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -276,7 +296,10 @@ impl PostgresSession {
             return Err(self.fail(error));
         };
         let outcome = self.runtime.block_on(async {
-            let answer = tokio::time::timeout(ANSWER_MAX, ask(connection)).await;
+            let Some(limit) = limit else {
+                return ask(connection).await;
+            };
+            let answer = tokio::time::timeout(limit, ask(connection)).await;
             answer.unwrap_or_else(|_| Err(silence()))
         });
         outcome.map_err(|error| {
@@ -324,7 +347,7 @@ impl Drop for PostgresSession {
             };
             drop(
                 self.runtime
-                    .block_on(async { tokio::time::timeout(CLOSE_MAX, close).await }),
+                    .block_on(async { tokio::time::timeout(self.patience.close, close).await }),
             );
         }
     }
@@ -451,7 +474,10 @@ impl Session for PostgresSession {
     }
 
     fn script(&mut self, text: &'static str) -> Result<(), StoreError> {
-        self.drive(async |connection| connection.execute(sqlx::raw_sql(text)).await.map(|_| ()))
+        // A change of the schema takes as long as there are rows.
+        self.drive_within(None, async |connection| {
+            connection.execute(sqlx::raw_sql(text)).await.map(|_| ())
+        })
     }
 }
 

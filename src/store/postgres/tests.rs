@@ -1,14 +1,17 @@
 //! The PostgreSQL backend under the conformance suite, and what only a server can do.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use labwire_drivers::SystemClock;
 
+use super::PostgresBackend;
 use crate::store::{
     Beside, Db, Restore, Sql, Store, StoreError, StoreOptions, Turn,
+    address::Address,
     conformance::{Ground as _, StillClock},
     ground::{Cluster, Server},
     is_in_use, journal, restore,
+    session::{Access, Backend as _},
     start::wait_for,
 };
 
@@ -131,7 +134,7 @@ fn a_process_that_lost_the_store_to_another_writes_nothing_ever_again() {
     set(&second, "second").unwrap();
     wait_for(second.close());
     // The lock is free, but the store is not what it was.
-    std::thread::park_timeout(std::time::Duration::from_millis(300));
+    std::thread::park_timeout(Duration::from_millis(300));
     refused(&first);
     assert_eq!(get(&first).as_deref(), Some("second"));
     wait_for(first.close());
@@ -158,11 +161,31 @@ fn a_server_that_is_away_is_an_error_that_may_pass() {
     while set(&store, "after").is_err() {
         tries += 1;
         assert!(tries < 100, "it is not asked again");
-        std::thread::park_timeout(std::time::Duration::from_millis(100));
+        std::thread::park_timeout(Duration::from_millis(100));
     }
     assert_eq!(get(&store).as_deref(), Some("after"));
     assert!(store.health().failing.is_none());
     wait_for(store.close());
+}
+
+#[test]
+fn a_server_that_answers_too_late_is_not_waited_for() {
+    let Some(server) = Server::new() else { return };
+    let Ok(Address::Server(address)) = Address::read(server.url()) else {
+        panic!("the address of a server");
+    };
+    let mut backend = PostgresBackend::new(*address, Arc::new(SystemClock::default()));
+    backend.patience.answer = Duration::from_millis(300);
+    let mut session = backend.connect(Access::Write).unwrap();
+    session.begin().unwrap();
+    let slow = Sql::same("SELECT 1 FROM pg_sleep(1)");
+    let error = session.rows(&slow, &[]).unwrap_err();
+    assert_eq!(error.code(), "STORE-0009", "{error:?}");
+    // Its answer would be taken for that of the next statement.
+    assert!(session.begin().is_err());
+    drop(session);
+    // The server frees the lock when it has done what it was asked.
+    backend.connect(Access::Write).unwrap().begin().unwrap();
 }
 
 #[test]
