@@ -8,6 +8,7 @@ const INSERT_ALL: Insert = Insert {
     into: "INSERT INTO audit (at, actor, action, subject, detail)",
     columns: 5,
     tail: "",
+    types: &[],
 };
 const OF_SUBJECT: Sql =
     Sql::same("SELECT at, actor, action, detail FROM audit WHERE subject = $1 ORDER BY id");

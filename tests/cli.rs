@@ -1,5 +1,12 @@
 //! The command line, as people and scripts meet it: the built program on real files.
 
+#[path = "cluster.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "other tests stop their cluster; all of them share the file"
+)]
+mod cluster;
 #[path = "cli/lab.rs"]
 mod lab;
 
@@ -599,4 +606,31 @@ fn a_store_that_is_not_there_is_named_with_a_remedy() {
         told.err
     );
     assert!(!folder.path().join("none.db").exists());
+}
+
+/// Makes each of these tests one on PostgreSQL too.
+macro_rules! on_postgres_too {
+    ($($test:ident)+) => {
+        mod on_postgres {
+            $(#[test]
+            fn $test() {
+                crate::lab::on_postgres(super::$test);
+            })+
+        }
+    };
+}
+
+// Those that look into the store; what is done with files alone is SQLite's.
+on_postgres_too! {
+    the_journal_read_again_shows_only_what_differs
+    everything_about_a_tube_is_on_one_page
+    a_result_and_a_control_id_lead_to_the_same_bytes
+    a_sound_store_has_a_ledger_without_findings
+    every_planted_inconsistency_of_messages_is_found
+    every_planted_inconsistency_of_results_is_found
+    every_planted_inconsistency_of_the_queue_and_of_frames_is_found
+    a_control_id_that_was_used_twice_is_found
+    a_ledger_of_many_pages_misses_nothing_and_begins_where_it_is_asked
+    the_store_of_an_older_labwire_is_left_alone
+    the_queue_is_seen_and_changed_while_the_bridge_holds_the_store
 }

@@ -560,8 +560,23 @@ fn every_migration_is_listed_in_order() {
         .iter()
         .filter_map(|file| file.strip_prefix("src/store/migrations/"))
         .collect();
-    assert_eq!(listed, there);
-    assert!(!listed.is_empty() && are_numbered(&listed), "{listed:?}");
+    // Each in both dialects, under the same name.
+    let split = |files: &[&str]| -> (Vec<String>, Vec<String>) {
+        let own = |file: &&str| (*file).to_owned();
+        let postgres = files
+            .iter()
+            .filter_map(|file| file.strip_prefix("postgres/"));
+        let sqlite = files.iter().filter(|file| !file.contains('/'));
+        (
+            sqlite.map(own).collect(),
+            postgres.map(str::to_owned).collect(),
+        )
+    };
+    let (sqlite, postgres) = split(&listed);
+    assert_eq!((&sqlite, &postgres), (&split(&there).0, &split(&there).1));
+    assert_eq!(sqlite, postgres);
+    let names: Vec<&str> = sqlite.iter().map(String::as_str).collect();
+    assert!(!names.is_empty() && are_numbered(&names), "{names:?}");
 }
 
 #[test]
@@ -574,6 +589,42 @@ fn a_list_that_lags_behind_its_folder_is_found() {
     );
     assert!(!are_numbered(&["0001_a.sql", "0003_b.sql"]));
     assert!(!are_numbered(&["0002_a.sql", "0001_b.sql"]));
+}
+
+/// The tests of a file, and those of them that run on PostgreSQL too.
+fn tests_and_on_postgres(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
+    let (tests, listed) = text
+        .split_once("crate::on_postgres_too! {")
+        .unwrap_or((text, ""));
+    let functions = tests.split("#[test]\n").skip(1);
+    let names = functions.filter_map(|rest| rest.split_once("fn ")?.1.split('(').next());
+    let listed = listed.split('}').next().unwrap_or_default();
+    (names.collect(), listed.split_whitespace().collect())
+}
+
+/// Where every test of a file is one of a rule that holds on every database.
+const ON_BOTH: &[&str] = &[
+    "src/bridge/orders/tests.rs",
+    "src/bridge/tests.rs",
+    "src/host/tests/inbound.rs",
+    "src/host/tests/results.rs",
+    "src/settle/tests.rs",
+    "src/settle/tests/leases.rs",
+    "src/settle/tests/merges.rs",
+    "src/settle/tests/together.rs",
+];
+
+#[test]
+fn every_test_of_a_rule_runs_on_postgres_too() {
+    for file in ON_BOTH {
+        let text = read(&root().join(file));
+        let (tests, listed) = tests_and_on_postgres(&text);
+        assert!(!tests.is_empty(), "{file}");
+        assert_eq!(tests, listed, "{file}");
+    }
+    let lags = "#[test]\nfn a() {}\n#[test]\nfn b() {}\ncrate::on_postgres_too! {\n    a\n}\n";
+    let (tests, listed) = tests_and_on_postgres(lags);
+    assert_eq!((tests.len(), listed.len()), (2, 1));
 }
 
 /// Code and text of every note that a file makes: `Note::new("CODE", "text")`.

@@ -46,6 +46,7 @@ const ADD_TESTS: Insert = Insert {
     into: "INSERT INTO order_test (order_item, test, position)",
     columns: 3,
     tail: "ON CONFLICT (order_item, test) DO NOTHING",
+    types: &[],
 };
 const CLEAR_TESTS: Sql = Sql::same("DELETE FROM order_test WHERE order_item = $1");
 const NEWEST_SPECIMEN: Sql = Sql::same(

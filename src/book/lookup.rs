@@ -88,10 +88,10 @@ const OPEN_SPECIMENS: Sql = Sql {
     postgres: "SELECT s.barcode FROM order_item i JOIN specimen s ON s.id = i.specimen \
                LEFT JOIN order_told o ON o.order_item = i.id AND o.line = $3 \
                WHERE i.status IN ('SC', 'A') AND i.created_at >= $1 \
-               AND ($8 = 0 OR (length(s.barcode) = $8 \
-                 AND s.barcode COLLATE \"C\" BETWEEN $6 AND $7)) \
+               AND ($8::bigint = 0 OR (length(s.barcode) = $8 \
+                 AND s.barcode BETWEEN $6 AND $7)) \
                AND EXISTS (SELECT 1 FROM order_test t WHERE t.order_item = i.id \
-                 AND ($5 OR t.test IN (SELECT value \
+                 AND ($5::bigint <> 0 OR t.test IN (SELECT value \
                    FROM json_array_elements_text($4::json) AS t(value))) \
                  AND NOT EXISTS (SELECT 1 FROM result r WHERE r.barcode = s.barcode \
                    AND r.specimen = s.id AND r.test = t.test AND r.state = 'released')) \

@@ -31,11 +31,14 @@ const INSERT: Sql = Sql::same(
 const UPDATE: Sql = Sql::same(
     "UPDATE patient SET fields = $2, birth = $3, sex = $4, updated_at = $5 WHERE id = $1",
 );
-const ADD_IDENTIFIER: Sql = Sql::same(
-    "INSERT INTO patient_identifier (host, identifier, authority, is_key, patient) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (host, identifier, authority, patient) \
-     DO UPDATE SET is_key = max(is_key, excluded.is_key)",
-);
+const ADD_IDENTIFIER: Sql = Sql {
+    sqlite: "INSERT INTO patient_identifier (host, identifier, authority, is_key, patient) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (host, identifier, authority, patient) \
+             DO UPDATE SET is_key = max(is_key, excluded.is_key)",
+    postgres: "INSERT INTO patient_identifier (host, identifier, authority, is_key, patient) \
+               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (host, identifier, authority, patient) \
+               DO UPDATE SET is_key = greatest(patient_identifier.is_key, excluded.is_key)",
+};
 const ABSORB: Sql = Sql::same("UPDATE patient SET merged_into = $2 WHERE id = $1");
 
 /// The longest chain of merges that is followed; a longer one is a loop made by mistaken merges.

@@ -14,7 +14,10 @@ use crate::{
     model::{HoldReason, ResultState},
     profile::Library,
     settle,
-    store::{JournalEntry, Sql, Store, StoreError, StoreOptions, Turn},
+    store::{
+        JournalEntry, Sql, Store, StoreError, Turn,
+        ground::{Ground, new_store},
+    },
 };
 
 use super::{
@@ -45,6 +48,7 @@ impl Heard for Deaf {
 
 struct Bench {
     folder: tempfile::TempDir,
+    _ground: Box<dyn Ground>,
     store: Store,
     site: Arc<Site>,
     runtime: tokio::runtime::Runtime,
@@ -112,12 +116,10 @@ completed = "R.13"
             .enable_time()
             .build()
             .expect("a runtime");
-        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
-        let clock = Arc::new(SystemClock::default());
-        let store = Store::open(&url, StoreOptions::default(), clock);
-        let store = runtime.block_on(store).expect("a new store");
+        let (store, ground) = new_store(Arc::new(SystemClock::default()));
         Self {
             folder,
+            _ground: ground,
             store,
             site: Arc::new(site),
             runtime,
@@ -505,4 +507,15 @@ fn the_next_tube_after_a_cut_does_not_end_the_one_before() {
     assert_eq!(states("TUBE"), [true]);
     assert_eq!(states("OTHER"), [false]);
     bench.runtime.block_on(bench.store.close());
+}
+
+crate::on_postgres_too! {
+    a_later_message_does_not_overtake_one_that_was_left
+    a_message_that_is_handed_over_twice_is_settled_once
+    a_message_that_cannot_be_settled_is_held_alone_and_the_others_go_on
+    a_start_reads_the_oldest_of_a_large_backlog_and_the_rest_goes_on_in_order
+    what_finds_no_room_is_read_from_the_journal_in_order_and_once
+    a_withdrawn_query_takes_back_the_answer_that_still_waits
+    a_message_that_a_device_goes_on_with_in_the_middle_is_settled_as_one
+    the_next_tube_after_a_cut_does_not_end_the_one_before
 }

@@ -40,17 +40,8 @@ fn a_failure_tells_its_code_and_its_causes() {
 
 #[test]
 fn every_statement_fits_the_schema() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let open = crate::store::Store::open(
-        &url,
-        crate::store::StoreOptions::default(),
-        std::sync::Arc::new(labwire_drivers::SystemClock::default()),
-    );
-    let store = runtime.block_on(open).unwrap();
+    let clock = std::sync::Arc::new(labwire_drivers::SystemClock::default());
+    let (store, _ground) = crate::store::ground::new_store(clock);
     let own: Vec<&'static Sql> = [
         rerun::ALL,
         crate::trace::ALL,
@@ -60,6 +51,10 @@ fn every_statement_fits_the_schema() {
     .concat();
     for sql in own {
         let outcome = store.read_blocking(move |db| db.prepare(sql));
-        assert!(outcome.is_ok(), "{}\n{outcome:?}", sql.sqlite);
+        assert!(outcome.is_ok(), "{sql:?}\n{outcome:?}");
     }
+}
+
+crate::on_postgres_too! {
+    every_statement_fits_the_schema
 }

@@ -51,7 +51,7 @@ pub struct Lab {
 /// `[store]`: where everything is kept.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `sqlite:FILE`, relative to `lab.toml`.
+    /// `sqlite:FILE`, relative to `lab.toml`, or `postgres://user@host/database`.
     pub url: At<String>,
 }
 
@@ -179,17 +179,13 @@ impl Store {
         };
         let file = table.map(Table::file);
         if let Some(file) = file.filter(|_| !is_store(&url)) {
-            let label = if url.starts_with("postgres") {
-                "this labwire has no PostgreSQL"
-            } else {
-                "no file of SQLite"
-            };
             file.error(
                 "CONF-0211",
                 url.span.clone(),
                 "the store's `url` is of no kind that Labwire can open",
-                label,
-                "write url = \"sqlite:labwire.db\", a file beside lab.toml or with its whole path",
+                "neither a file of SQLite nor a database of PostgreSQL",
+                "write url = \"sqlite:labwire.db\", a file beside lab.toml or with its whole path, \
+                 or url = \"postgres://user@host/database\"",
             );
         }
         if let Some(file) = file.filter(|_| holds_password(&url)) {
@@ -213,12 +209,17 @@ impl Default for Store {
     }
 }
 
-/// Whether the store can be opened there: a file of SQLite; PostgreSQL is not there yet.
+/// Whether the store can be opened there: a file of SQLite, or a database of PostgreSQL.
 fn is_store(url: &str) -> bool {
-    url.strip_prefix("sqlite:").is_some_and(|path| {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        !path.is_empty() && !path.starts_with(':')
-    })
+    let is_server = ["postgres://", "postgresql://"].into_iter().any(|scheme| {
+        url.strip_prefix(scheme)
+            .is_some_and(|rest| !rest.is_empty())
+    });
+    is_server
+        || url.strip_prefix("sqlite:").is_some_and(|path| {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            !path.is_empty() && !path.starts_with(':')
+        })
 }
 
 /// Whether a URL names a password before its host.

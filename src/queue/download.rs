@@ -6,11 +6,17 @@ use crate::{
     store::{Db, Param, Sql, StoreError},
 };
 
-const INSERT: Sql = Sql::same(
-    "INSERT INTO queue (destination, kind, specimen, priority, state, attempts, due_at, reason, \
-     created_at, closed_by, answer) \
-     VALUES ($1, $2, $3, $4, 'waiting', 0, $5, '', $5, '', '') RETURNING id",
-);
+/// SQLite gives the next id by itself; PostgreSQL would count on from the last that it gave itself,
+/// while results bring their own.
+const INSERT: Sql = Sql {
+    sqlite: "INSERT INTO queue (destination, kind, specimen, priority, state, attempts, due_at, \
+             reason, created_at, closed_by, answer) \
+             VALUES ($1, $2, $3, $4, 'waiting', 0, $5, '', $5, '', '') RETURNING id",
+    postgres: "INSERT INTO queue (id, destination, kind, specimen, priority, state, attempts, \
+               due_at, reason, created_at, closed_by, answer) \
+               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM queue), \
+               $1, $2, $3, $4, 'waiting', 0, $5, '', $5, '', '') RETURNING id",
+};
 const ADD_ORDER: Sql = Sql::same(
     "INSERT INTO queue_order (queue, order_item, tests) VALUES ($1, $2, $3) \
      ON CONFLICT (queue, order_item) DO NOTHING",

@@ -29,15 +29,22 @@ const OPEN_ROWS: Sql = Sql {
 /// far below what a message to a host may have.
 const MERGED_BYTES_MAX: i64 = 1_024 * 1_024;
 /// Walks back through the versions; a tube has few.
-const ASIDE_BEFORE: Sql = Sql::same(
-    "WITH RECURSIVE before(id) AS (SELECT $1 \
-     UNION SELECT r.supersedes FROM result r JOIN before b ON r.id = b.id \
-     WHERE r.supersedes IS NOT NULL) \
-     SELECT q.id FROM before b JOIN result r ON r.id = b.id \
-     JOIN queue q ON q.state = 'set-aside' AND (q.id = r.queue \
-     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = r.id)) \
-     ORDER BY q.id DESC LIMIT 1",
-);
+const ASIDE_BEFORE: Sql = Sql {
+    sqlite: "WITH RECURSIVE before(id) AS (SELECT $1 \
+             UNION SELECT r.supersedes FROM result r JOIN before b ON r.id = b.id \
+             WHERE r.supersedes IS NOT NULL) \
+             SELECT q.id FROM before b JOIN result r ON r.id = b.id \
+             JOIN queue q ON q.state = 'set-aside' AND (q.id = r.queue \
+             OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = r.id)) \
+             ORDER BY q.id DESC LIMIT 1",
+    postgres: "WITH RECURSIVE before(id) AS (SELECT $1::bigint \
+               UNION SELECT r.supersedes FROM result r JOIN before b ON r.id = b.id \
+               WHERE r.supersedes IS NOT NULL) \
+               SELECT q.id FROM before b JOIN result r ON r.id = b.id \
+               JOIN queue q ON q.state = 'set-aside' AND (q.id = r.queue \
+               OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = r.id)) \
+               ORDER BY q.id DESC LIMIT 1",
+};
 const PUT_BEHIND: Sql = Sql::same(
     "WITH RECURSIVE later(id) AS (SELECT id FROM result WHERE queue = $1 \
      UNION SELECT result FROM queue_result WHERE queue = $1 \
@@ -54,6 +61,7 @@ const INSERT: Insert = Insert {
            reason, created_at, closed_by, answer, behind)",
     columns: 13,
     tail: "",
+    types: &[],
 };
 const RAISE_TUBE: Sql = Sql::same(
     "UPDATE queue SET priority = $2 WHERE specimen = $1 AND state IN ('waiting', 'leased') \
@@ -99,6 +107,7 @@ const FOLLOW: Insert = Insert {
     into: "INSERT INTO queue_result (queue, result)",
     columns: 2,
     tail: "ON CONFLICT (queue, result) DO NOTHING",
+    types: &[],
 };
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ const TAKE: Insert = Insert {
            control_id = coalesce(control_id, v.column5), body = coalesce(body, v.column6) FROM (",
     columns: 6,
     tail: ") AS v WHERE queue.id = v.column1 AND queue.state = 'waiting'",
+    types: &["bigint", "text", "bigint", "bigint", "text", "bytea"],
 };
 /// Row, state, now, reason, answer, by whom.
 const CLOSE: Insert = Insert {
@@ -36,6 +37,7 @@ const CLOSE: Insert = Insert {
            answer = v.column5, closed_by = v.column6, lease_owner = NULL, lease_until = NULL FROM (",
     columns: 6,
     tail: ") AS v WHERE queue.id = v.column1",
+    types: &["bigint", "text", "bigint", "text", "text", "text"],
 };
 const DEFER: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', due_at = $2, reason = $3, answer = $4, \

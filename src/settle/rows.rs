@@ -20,6 +20,7 @@ const INSERT: Insert = Insert {
            supersedes, holds, detail, same_key, queue, received_at, decided_at)",
     columns: 16,
     tail: "",
+    types: &[],
 };
 const OF_BARCODES: Sql = Sql {
     sqlite: "SELECT id, specimen, test, state, version, holds, detail, same_key, received_at \
@@ -55,7 +56,7 @@ const BY_IDS: Sql = Sql {
              version, supersedes, holds, detail, received_at)) FROM result \
              WHERE id IN (SELECT value FROM json_each($1))",
     postgres: "SELECT coalesce(json_agg(json_build_array(id, message, line, barcode, specimen, \
-               state, version, supersedes, holds, detail, received_at)), '[]')::text FROM result \
+               state, version, supersedes, holds, detail, received_at)), '[]') FROM result \
                WHERE id IN (SELECT value::bigint FROM json_array_elements_text($1::json) \
                AS t(value))",
 };
@@ -92,7 +93,7 @@ const RELEASED_TESTS: Sql = Sql {
              JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id \
              WHERE s.id IN (SELECT value FROM json_each($1)) \
              AND r.test IS NOT NULL AND r.state = 'released' GROUP BY s.id",
-    postgres: "SELECT s.id, json_agg(DISTINCT r.test)::text FROM specimen s \
+    postgres: "SELECT s.id, json_agg(DISTINCT r.test) FROM specimen s \
                JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id WHERE s.id IN \
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                AND r.test IS NOT NULL AND r.state = 'released' GROUP BY s.id",

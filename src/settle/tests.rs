@@ -22,7 +22,10 @@ use crate::{
         QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime,
     },
     queue::{self, LeaseTerms, Pending, Render, Rendered},
-    store::{Clock, Db, JournalEntry, Store, StoreError, StoreOptions, Turn},
+    store::{
+        Clock, Db, JournalEntry, Store, StoreError, Turn,
+        ground::{Ground, new_store},
+    },
 };
 
 use super::{SettleContext, Settled, SiteRules, of_barcode, resume, settle};
@@ -74,18 +77,12 @@ struct Lab {
     now: i64,
     site: Site,
     block: u64,
-    _folder: tempfile::TempDir,
+    _ground: Box<dyn Ground>,
 }
 
 impl Lab {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
-        let open = Store::open(&url, StoreOptions::default(), Arc::new(StoppedClock));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime");
-        let store = runtime.block_on(open).expect("a new store opens");
+        let (store, ground) = new_store(Arc::new(StoppedClock));
         let site = Site {
             auto: true,
             extras: false,
@@ -97,7 +94,7 @@ impl Lab {
             now: MORNING,
             site,
             block: 0,
-            _folder: folder,
+            _ground: ground,
         }
     }
 
@@ -1303,4 +1300,58 @@ fn order_status_follows_its_results() {
         ResultState::from_code("released"),
         Some(ResultState::Released)
     );
+}
+
+crate::on_postgres_too! {
+    a_result_with_an_order_is_released_and_queued_for_its_patient
+    a_result_before_its_order_waits_and_goes_on_by_itself
+    a_waiting_result_with_another_hold_stays_held_when_its_order_comes
+    a_result_that_waits_over_new_year_is_judged_by_the_day_it_came
+    a_result_too_old_for_a_new_order_stays_waiting
+    a_barcode_active_for_two_patients_holds_every_result
+    a_barcode_that_comes_back_after_its_time_belongs_to_the_new_patient
+    another_patient_id_birth_date_or_sex_is_held_and_a_missing_one_is_not
+    another_name_is_noted_and_holds_nothing
+    the_same_message_again_is_a_retransmission_within_72_hours
+    a_result_resent_while_it_waits_and_after_its_order_is_stored_once
+    a_result_with_a_completed_time_is_recognised_in_another_message
+    nothing_is_recognised_as_a_repeat_inside_one_message
+    a_second_different_final_is_held_and_the_same_value_confirms
+    the_same_value_for_another_patient_or_with_a_flag_confirms_nothing
+    a_correction_replaces_the_released_value_as_a_new_version
+    a_value_corrected_before_it_was_ever_tried_is_never_sent
+    a_preliminary_value_gives_way_to_the_final_one
+    a_clean_value_after_a_suspect_one_is_shown_beside_it
+    a_cut_message_resolves_itself_when_the_same_value_arrives_whole
+    a_result_for_a_cancelled_order_is_held
+    a_test_of_a_cancelled_item_is_held_while_the_tube_is_active
+    an_order_with_a_released_result_can_not_be_cancelled
+    the_same_order_again_is_accepted_once_and_other_content_is_refused
+    an_extra_is_kept_or_posted_as_the_site_says
+    a_kept_result_goes_on_when_its_test_is_ordered_on_the_same_tube
+    a_kept_result_with_a_hold_of_its_own_stays_held_when_its_test_is_ordered
+    a_kept_result_never_goes_to_the_next_patient_of_its_barcode
+    transfusion_and_reviewed_hosts_are_never_released_by_themselves
+    a_waiting_result_of_transfusion_is_held_when_its_order_comes_from_another_line
+    an_unordered_result_is_posted_only_where_the_site_says_so_and_the_patient_is_named
+    an_unordered_result_of_transfusion_or_of_a_reviewed_host_waits
+    unordered_results_of_two_patients_on_one_barcode_never_share_a_message
+    an_order_never_meets_the_patient_of_an_unordered_result
+    an_unordered_result_sent_again_is_a_repeat
+    a_number_used_for_another_patient_is_refused_whatever_is_asked
+    a_device_clock_in_another_year_is_held_and_a_skewed_one_noted
+    controls_are_stored_and_never_matched_even_on_a_patients_barcode
+    a_result_without_a_tube_or_a_mapping_is_held
+    stat_goes_first_and_a_tubes_messages_keep_their_order
+    a_merge_moves_the_tube_and_an_unsent_result_to_the_survivor
+    a_message_tried_before_a_merge_keeps_its_bytes_and_a_new_one_follows
+    two_merges_while_a_message_is_on_its_way_are_followed_by_one_message
+    a_late_verdict_of_a_lost_lease_changes_nothing
+    a_deferred_message_waits_longer_each_time_and_never_over_30_s
+    a_refused_message_holds_back_later_versions_of_its_own_results_and_no_others
+    a_version_that_waited_when_the_one_before_it_was_refused_is_held_back_too
+    every_statement_of_the_domain_prepares
+    order_status_follows_its_results
+    a_report_that_becomes_final_with_all_else_as_before_is_no_repeat
+    results_about_different_donor_units_are_no_versions_of_one_another
 }

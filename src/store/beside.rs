@@ -1,29 +1,27 @@
 //! A second look at a store that another process may have open, without its lock.
 //!
 //! Reading sees what is committed. Writing waits its turn behind the owner's writer: SQLite lets
-//! one transaction write at a time, and every one begins as a write, so that none is upgraded. The
-//! owner looks at the queue again within its next poll and finds what was changed.
+//! one transaction write at a time, and every one begins as a write, so that none is upgraded; with
+//! PostgreSQL a lock of the transaction does the same. The owner looks at the queue again within its
+//! next poll and finds what was changed.
 
-use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
+
+use labwire_drivers::SystemClock;
 
 use super::{
+    address::Address,
     db::Db,
     error::StoreError,
-    file, migrate,
-    session::{Access, Backend as _, Session},
-    sqlite::SqliteBackend,
-    start::database_path,
+    migrate,
+    session::{Access, Backend, Session},
 };
 
 /// One connection beside the owner's, for the command line. Blocks its thread, and must not be
 /// used inside a task.
 pub struct Beside {
     session: Box<dyn Session>,
-    backend: SqliteBackend,
+    backend: Arc<dyn Backend>,
 }
 
 impl std::fmt::Debug for Beside {
@@ -52,16 +50,12 @@ impl Beside {
     }
 
     fn open(url: &str, access: Access) -> Result<Self, StoreError> {
-        let path = database_path(url)?;
-        let shown: Arc<str> = path.display().to_string().into();
-        if !path.is_file() {
-            return Err(StoreError::Missing { path: shown });
-        }
-        let backend = SqliteBackend::new(path, None);
-        let mut session = backend.connect(access)?;
+        let shown = Address::read(url)?.shown();
+        let backend = backend(url)?;
+        let mut session = backend.beside(access)?;
         session.begin()?;
         let known = backend
-            .probe_tables(session.as_mut())
+            .probe(session.as_mut())
             .and_then(|()| migrate::is_current(session.as_mut(), &shown));
         session.rollback()?;
         known?;
@@ -115,14 +109,11 @@ impl Beside {
 /// Whether a process has the store at `url` open.
 ///
 /// # Errors
-/// [`StoreError::UrlUnknown`].
+/// [`StoreError::UrlUnknown`], and that a server does not answer.
 pub fn is_in_use(url: &str) -> Result<bool, StoreError> {
-    let path: PathBuf = file::beside(&database_path(url)?, ".lock");
-    let Ok(file) = File::open(path) else {
-        return Ok(false);
-    };
-    Ok(matches!(
-        file.try_lock_shared(),
-        Err(TryLockError::WouldBlock)
-    ))
+    backend(url)?.is_in_use()
+}
+
+fn backend(url: &str) -> Result<Arc<dyn Backend>, StoreError> {
+    Ok(Address::read(url)?.backend(None, Arc::new(SystemClock::default())))
 }

@@ -251,6 +251,8 @@ pub struct Insert {
     pub columns: usize,
     /// What follows, such as `ON CONFLICT DO NOTHING` or `RETURNING id`; may be empty.
     pub tail: &'static str,
+    /// The types of the columns for PostgreSQL, where no table says them: for an `UPDATE`.
+    pub types: &'static [&'static str],
 }
 
 impl Insert {
@@ -273,6 +275,27 @@ impl Insert {
             text.push_str(if row == 0 { "(" } else { ",(" });
             for column in 0..self.columns {
                 text.push_str(if column == 0 { "?" } else { ",?" });
+            }
+            text.push(')');
+        }
+        text.push(' ');
+        text.push_str(self.tail);
+        text
+    }
+
+    /// The same for PostgreSQL.
+    pub(super) fn postgres_text(&self, rows: usize) -> String {
+        let mut text = format!("{} VALUES ", self.into);
+        for row in 0..rows {
+            text.push_str(if row == 0 { "(" } else { ",(" });
+            for column in 0..self.columns {
+                let comma = if column == 0 { "" } else { "," };
+                let number = row * self.columns + column + 1;
+                text.push_str(&format!("{comma}${number}"));
+                // The types of the first row are those of the others.
+                if let (0, Some(kind)) = (row, self.types.get(column)) {
+                    text.push_str(&format!("::{kind}"));
+                }
             }
             text.push(')');
         }
@@ -399,7 +422,12 @@ mod tests {
             into: "INSERT INTO t (a, b)",
             columns: 2,
             tail: "RETURNING id",
+            types: &["bigint", "text"],
         };
+        assert_eq!(
+            insert.postgres_text(2),
+            "INSERT INTO t (a, b) VALUES ($1::bigint,$2::text),($3,$4) RETURNING id"
+        );
         assert_eq!(
             insert.text(2),
             "INSERT INTO t (a, b) VALUES (?,?),(?,?) RETURNING id"

@@ -74,6 +74,36 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    /// The database server does not answer.
+    #[error(
+        "the database server of {path} does not answer: start it, or look at the network; devices keep their results until then"
+    )]
+    ServerLost {
+        /// The database.
+        path: Arc<str>,
+        /// What the connection said.
+        #[source]
+        source: Cause,
+    },
+    /// The database server does not let this program in.
+    #[error(
+        "the database server of {path} does not let labwire in: look at user, password, database and rights; a server that asks for TLS cannot be used"
+    )]
+    ServerRefused {
+        /// The database.
+        path: Arc<str>,
+        /// What the server said.
+        #[source]
+        source: Cause,
+    },
+    /// The connection that proved this process the owner was lost, and the store is not its own now.
+    #[error(
+        "the connection to {path} was lost and another labwire has, or may have, taken the store over: nothing is written; if this lasts, stop this labwire and look which one is to run"
+    )]
+    OwnerLost {
+        /// The database.
+        path: Arc<str>,
+    },
     /// The store was closed, or its writer ended, before the work was done.
     #[error("the store is closed; nothing more can be read or written")]
     Closed,
@@ -87,9 +117,28 @@ pub enum StoreError {
     },
 
     // What the site wrote or did.
+    /// An address of a server that cannot be read.
+    #[error("the store address cannot be read: write postgres://user@host/database")]
+    UrlWrong,
+    /// A server that a store cannot be on.
+    #[error("the database server of {path} cannot hold a store: {lacks}")]
+    ServerUnfit {
+        /// The database.
+        path: Arc<str>,
+        /// What it lacks.
+        lacks: &'static str,
+    },
+    /// Copying to and from a file is done with files alone.
+    #[error(
+        "{path} is a database of PostgreSQL, not a file: copy it with pg_dump while labwire runs or not; to put a copy back, stop labwire and use pg_restore into an empty database"
+    )]
+    NotAFile {
+        /// The database.
+        path: Arc<str>,
+    },
     /// The address names no store that this program has.
     #[error(
-        "the store address begins with `{scheme}`, which this labwire does not have: write sqlite:labwire.db"
+        "the store address begins with `{scheme}`, which this labwire does not have: write sqlite:labwire.db or postgres://user@host/database"
     )]
     UrlUnknown {
         /// The part before the colon; the rest may hold a password.
@@ -252,6 +301,9 @@ impl StoreError {
             Self::Closed => "STORE-0006",
             Self::InUse { .. } => "STORE-0007",
             Self::FileGone { .. } => "STORE-0008",
+            Self::ServerLost { .. } => "STORE-0009",
+            Self::ServerRefused { .. } => "STORE-0010",
+            Self::OwnerLost { .. } => "STORE-0011",
             Self::UrlUnknown { .. } => "STORE-0101",
             Self::FolderMissing { .. } => "STORE-0102",
             Self::NewerSchema { .. } => "STORE-0103",
@@ -261,6 +313,9 @@ impl StoreError {
             Self::OlderSchema { .. } => "STORE-0107",
             Self::Missing { .. } => "STORE-0108",
             Self::StoreExists { .. } => "STORE-0109",
+            Self::NotAFile { .. } => "STORE-0110",
+            Self::ServerUnfit { .. } => "STORE-0111",
+            Self::UrlWrong => "STORE-0112",
             Self::Damaged { .. } => "STORE-0201",
             Self::BackupUnsound { .. } => "STORE-0202",
             Self::Refused { code, .. } => code,
@@ -286,6 +341,9 @@ impl StoreError {
                 | Self::Closed
                 | Self::FileGone { .. }
                 | Self::Damaged { .. }
+                | Self::ServerLost { .. }
+                | Self::ServerRefused { .. }
+                | Self::OwnerLost { .. }
         )
     }
 

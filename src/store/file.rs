@@ -37,6 +37,18 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     }
 }
 
+/// Refuses a database whose folder is not there.
+pub(super) fn check_folder(database: &Path) -> Result<(), StoreError> {
+    match database.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(StoreError::FolderMissing {
+                path: folder.to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Puts the finished file `part` under the name `target`: its content on disk first, then the
 /// name, then the name on disk.
 pub(super) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {

@@ -83,6 +83,7 @@ const INSERT_MESSAGE: Insert = Insert {
            (line, connection, session, frame_index, part, received_at, is_complete, raw)",
     columns: 8,
     tail: "RETURNING id",
+    types: &[],
 };
 
 /// The same for one message and the frames of its session: the usual case of a quiet line, whose
@@ -121,6 +122,7 @@ const INSERT_FRAME: Insert = Insert {
     into: "INSERT INTO frame (line, connection, session, frame_index, received_at, text)",
     columns: 6,
     tail: "ON CONFLICT (line, connection, session, frame_index) DO NOTHING",
+    types: &[],
 };
 
 const FRAME: Sql = Sql::same(

@@ -51,6 +51,12 @@ impl Lock {
         drop(file.write_all(std::process::id().to_string().as_bytes()));
         Ok(Self { _file: file })
     }
+
+    /// Whether a process holds the lock of `database`.
+    pub(super) fn is_held(database: &Path) -> bool {
+        File::open(beside(database, ".lock"))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
 }
 
 fn owner(file: &File) -> Option<String> {

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{db::Sql, error::StoreError, session::Session};
+use super::{
+    db::Sql,
+    error::StoreError,
+    session::{Dialect, Session},
+};
 
 /// One change of the schema. Once released, its text never changes: a database remembers its hash.
 #[derive(Clone, Copy, Debug)]
@@ -12,28 +16,50 @@ pub(super) struct Migration {
     number: i64,
     name: &'static str,
     sqlite: &'static str,
+    postgres: &'static str,
 }
 
-/// All changes. To add one, add its file and one line here.
+impl Migration {
+    const fn text(&self, dialect: Dialect) -> &'static str {
+        match dialect {
+            Dialect::Sqlite => self.sqlite,
+            Dialect::Postgres => self.postgres,
+        }
+    }
+}
+
+/// All changes. To add one, add its files and one entry here.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration {
         number: 1,
         name: "journal",
         sqlite: include_str!("migrations/0001_journal.sql"),
+        postgres: include_str!("migrations/postgres/0001_journal.sql"),
     },
     Migration {
         number: 2,
         name: "domain",
         sqlite: include_str!("migrations/0002_domain.sql"),
+        postgres: include_str!("migrations/postgres/0002_domain.sql"),
     },
 ];
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_change (
+const CREATE: Migration = Migration {
+    number: 0,
+    name: "schema_change",
+    sqlite: "CREATE TABLE IF NOT EXISTS schema_change (
     number     INTEGER NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL,
     sha256     TEXT    NOT NULL,
     applied_at INTEGER NOT NULL
-); PRAGMA application_id = 0x4C574442";
+); PRAGMA application_id = 0x4C574442",
+    postgres: "CREATE TABLE IF NOT EXISTS schema_change (
+    number     bigint NOT NULL PRIMARY KEY,
+    name       text   NOT NULL,
+    sha256     text   NOT NULL,
+    applied_at bigint NOT NULL
+)",
+};
 
 const APPLIED: Sql = Sql::same("SELECT number, sha256 FROM schema_change ORDER BY number");
 
@@ -63,19 +89,21 @@ fn apply(
     path: &Arc<str>,
     now: i64,
 ) -> Result<(), StoreError> {
-    session.script(CREATE)?;
+    let dialect = session.dialect();
+    session.script(CREATE.text(dialect))?;
     let mut applied = 0;
     for row in session.rows(&APPLIED, &[])? {
         let (number, hash) = (row.int(0)?, row.text(1)?.to_owned());
-        check(migrations, number, &hash, path)?;
+        check((migrations, dialect), number, &hash, path)?;
         applied = number;
     }
     for migration in migrations
         .iter()
         .filter(|migration| migration.number > applied)
     {
-        session.script(migration.sqlite)?;
-        let hash = hash(migration.sqlite);
+        let text = migration.text(dialect);
+        session.script(text)?;
+        let hash = hash(text);
         session.exec(
             &RECORD,
             &[
@@ -108,13 +136,13 @@ pub(super) fn is_known(session: &mut dyn Session, path: &Arc<str>) -> Result<i64
     let mut last = 0;
     for row in session.rows(&APPLIED, &[])? {
         last = row.int(0)?;
-        check(MIGRATIONS, last, row.text(1)?, path)?;
+        check((MIGRATIONS, session.dialect()), last, row.text(1)?, path)?;
     }
     Ok(last)
 }
 
 fn check(
-    migrations: &[Migration],
+    (migrations, dialect): (&[Migration], Dialect),
     number: i64,
     found: &str,
     path: &Arc<str>,
@@ -129,7 +157,7 @@ fn check(
             found: number,
             known,
         }),
-        Some(migration) if hash(migration.sqlite) != found => Err(StoreError::OtherSchema {
+        Some(migration) if hash(migration.text(dialect)) != found => Err(StoreError::OtherSchema {
             path: Arc::clone(path),
             number,
         }),

@@ -2,11 +2,12 @@
 //!
 //! [`Store`] is a cheap handle. Work is a closure over [`Db`], run on the store's own threads: one
 //! writer that commits in groups, a few readers that see what is committed. A call resolves only
-//! after its commit is on disk. Behind [`Db`] stands SQLite; another database has to pass the same
-//! conformance suite.
+//! after its commit is on disk. Behind [`Db`] stands SQLite or PostgreSQL, under the same conformance
+//! suite.
 //!
 //! Absent on purpose: a cache, a second writer, a way to hold a transaction open across an await.
 
+mod address;
 mod backup;
 mod beside;
 mod clock;
@@ -16,6 +17,8 @@ mod db;
 mod error;
 mod fault;
 mod file;
+#[cfg(test)]
+pub(crate) mod ground;
 mod health;
 mod job;
 pub mod journal;
@@ -23,6 +26,7 @@ mod keeper;
 mod lane;
 mod lock;
 mod migrate;
+mod postgres;
 mod reader;
 mod restore;
 mod session;
@@ -88,8 +92,8 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the store at `url` (`sqlite:` and a path), creates or updates its schema, and starts
-    /// its threads.
+    /// Opens the store at `url` (`sqlite:` and a path, or `postgres://user@host/database`), creates
+    /// or updates its schema, and starts its threads.
     ///
     /// # Errors
     /// Everything that a person must mend first: see the groups of [`StoreError`].

@@ -72,7 +72,14 @@ impl Reader {
             Some(session) => session,
             None => slot.insert(self.backend.connect(Access::Read)?),
         };
-        session.begin()?;
+        match session.begin() {
+            // The connection broke while nothing was asked.
+            Err(StoreError::ServerLost { .. }) => {
+                *session = self.backend.connect(Access::Read)?;
+                session.begin()?;
+            }
+            outcome => outcome?,
+        }
         Ok(session.as_mut())
     }
 }

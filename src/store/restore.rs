@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    address::Address,
     error::StoreError,
     file::{beside, cannot_open, publish, remove_if_there},
     journal,
@@ -14,7 +15,6 @@ use super::{
     migrate,
     session::{Access, Backend as _},
     sqlite::SqliteBackend,
-    start::database_path,
 };
 use crate::audit;
 
@@ -42,10 +42,10 @@ pub struct Restore<'a> {
 /// there was one. No process may have the store open.
 ///
 /// # Errors
-/// [`StoreError::BackupUnsound`] when the backup fails its check, [`StoreError::StoreExists`],
+/// [`StoreError::NotAFile`] for a server, [`StoreError::BackupUnsound`] when the backup fails its check, [`StoreError::StoreExists`],
 /// [`StoreError::InUse`], and what the disk says. The former store is then still in its place.
 pub fn restore(url: &str, restore: &Restore<'_>) -> Result<Option<PathBuf>, StoreError> {
-    let target = database_path(url)?;
+    let target = Address::read(url)?.file()?;
     let shown: Arc<str> = restore.from.display().to_string().into();
     if !restore.from.is_file() {
         return Err(StoreError::Missing { path: shown });
@@ -81,7 +81,7 @@ fn prepare(restore: &Restore<'_>, part: &Path) -> Result<(), StoreError> {
     backend.restore(restore.from)?;
     let mut session = backend.connect(Access::Write)?;
     let shown: Arc<str> = restore.from.display().to_string().into();
-    backend.probe_tables(session.as_mut())?;
+    backend.probe(session.as_mut())?;
     migrate::is_known(session.as_mut(), &shown)?;
     session.begin()?;
     let now = restore.now;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::{
     db::{Db, Param, Row, Sql},
     error::StoreError,
+    lock::Lock,
 };
 
 /// What a connection is for.
@@ -16,11 +17,36 @@ pub(super) enum Access {
     Read,
 }
 
-/// A database that connections can be made to. SQLite is one; PostgreSQL will be another, under
-/// the same conformance suite.
+/// Which language a database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// That of SQLite.
+    Sqlite,
+    /// That of PostgreSQL.
+    Postgres,
+}
+
+/// A database that connections can be made to: a file of SQLite, or PostgreSQL, under the same
+/// conformance suite.
 pub(super) trait Backend: fmt::Debug + Send + Sync {
-    /// Opens a connection. Called on the thread that will use it.
+    /// Takes the store for this process, before the first connection; `None` where the writer's
+    /// connection does so.
+    fn own(&self) -> Result<Option<Lock>, StoreError>;
+
+    /// Opens a connection of the owner. Called on the thread that will use it.
     fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError>;
+
+    /// Writes down that this process is the owner, once the schema is there.
+    fn claim(&self, session: &mut dyn Session) -> Result<(), StoreError>;
+
+    /// Opens a connection to a store that another process may own.
+    fn beside(&self, access: Access) -> Result<Box<dyn Session>, StoreError>;
+
+    /// Refuses a database that is not a store of ours.
+    fn probe(&self, session: &mut dyn Session) -> Result<(), StoreError>;
+
+    /// Whether a process owns the store.
+    fn is_in_use(&self) -> Result<bool, StoreError>;
 
     /// What keeps it in shape, if anything has to. Called on the thread that will use it.
     fn upkeep(&self) -> Result<Option<Box<dyn Upkeep>>, StoreError>;
@@ -37,6 +63,9 @@ pub(super) trait Upkeep {
 
 /// One connection and its transaction.
 pub(super) trait Session: Db {
+    /// What it speaks.
+    fn dialect(&self) -> Dialect;
+
     /// Begins a transaction and, in it, the first unit of work.
     fn begin(&mut self) -> Result<(), StoreError>;
 

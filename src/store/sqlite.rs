@@ -21,8 +21,9 @@ use super::{
     backup, db,
     db::{Db, Insert, Param, Row, Sql},
     error::{Cause, StoreError},
-    file::{create_private, identity},
-    session::{Access, Backend, Session, Upkeep},
+    file::{self, create_private, identity},
+    lock::Lock,
+    session::{Access, Backend, Dialect, Session, Upkeep},
 };
 
 /// `LWDB` in ASCII: the file says whose it is.
@@ -78,7 +79,7 @@ impl SqliteBackend {
 
     /// Refuses a file that is damaged or belongs to another program, before anything is written
     /// to it. Reads the first pages only, so that a start does not take longer as the file grows.
-    fn probe(&self) -> Result<(), StoreError> {
+    fn probe_file(&self) -> Result<(), StoreError> {
         let plain = SqliteConnectOptions::new()
             .filename(&self.path)
             .busy_timeout(BUSY_TIMEOUT)
@@ -103,28 +104,8 @@ impl SqliteBackend {
     pub(super) fn restore(&self, from: &Path) -> Result<(), StoreError> {
         let shown: Arc<str> = from.display().to_string().into();
         let source = Self::new(from.to_owned(), None);
-        source.probe()?;
+        source.probe_file()?;
         backup::copy(&source.options(Access::Read), &shown, &self.path)
-    }
-
-    /// Refuses a database that is not a store of ours, on a connection that may only read.
-    pub(super) fn probe_tables(&self, session: &mut dyn Session) -> Result<(), StoreError> {
-        let id = session
-            .row(&Sql::same("PRAGMA application_id"), &[])?
-            .int(0)?;
-        let is_ours = id == APPLICATION_ID
-            && session
-                .row_opt(
-                    &Sql::same("SELECT 1 FROM sqlite_schema WHERE name = 'schema_change'"),
-                    &[],
-                )?
-                .is_some();
-        if is_ours {
-            return Ok(());
-        }
-        Err(StoreError::NotLabwire {
-            path: Arc::clone(&self.shown),
-        })
     }
 
     fn options(&self, access: Access) -> SqliteConnectOptions {
@@ -154,11 +135,16 @@ impl SqliteBackend {
 }
 
 impl Backend for SqliteBackend {
+    fn own(&self) -> Result<Option<Lock>, StoreError> {
+        file::check_folder(&self.path)?;
+        Lock::take(&self.path).map(Some)
+    }
+
     fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError> {
         if access == Access::Write {
             same_file(&self.path, &self.file, &self.shown)?;
             create_private(&self.path)?;
-            self.probe()?;
+            self.probe_file()?;
         }
         let mut session =
             SqliteSession::open(&self.options(access), access, Arc::clone(&self.shown))?;
@@ -170,6 +156,43 @@ impl Backend for SqliteBackend {
             session.run_text(format!("PRAGMA max_page_count = {pages}"))?;
         }
         Ok(Box::new(session))
+    }
+
+    fn claim(&self, _: &mut dyn Session) -> Result<(), StoreError> {
+        // The lock file says it.
+        Ok(())
+    }
+
+    fn beside(&self, access: Access) -> Result<Box<dyn Session>, StoreError> {
+        if !self.path.is_file() {
+            return Err(StoreError::Missing {
+                path: Arc::clone(&self.shown),
+            });
+        }
+        self.connect(access)
+    }
+
+    fn probe(&self, session: &mut dyn Session) -> Result<(), StoreError> {
+        let id = session
+            .row(&Sql::same("PRAGMA application_id"), &[])?
+            .int(0)?;
+        let is_ours = id == APPLICATION_ID
+            && session
+                .row_opt(
+                    &Sql::same("SELECT 1 FROM sqlite_schema WHERE name = 'schema_change'"),
+                    &[],
+                )?
+                .is_some();
+        if is_ours {
+            return Ok(());
+        }
+        Err(StoreError::NotLabwire {
+            path: Arc::clone(&self.shown),
+        })
+    }
+
+    fn is_in_use(&self) -> Result<bool, StoreError> {
+        Ok(Lock::is_held(&self.path))
     }
 
     fn upkeep(&self) -> Result<Option<Box<dyn Upkeep>>, StoreError> {
@@ -366,6 +389,10 @@ impl Db for SqliteSession {
 }
 
 impl Session for SqliteSession {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     fn begin(&mut self) -> Result<(), StoreError> {
         self.has_savepoint = false;
         // A transaction that only later turns into a write gets "database is locked" at once.

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    path::{Path, PathBuf},
+    path::Path,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
@@ -14,16 +14,17 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     Inner, Store, StoreOptions, Turn,
+    address::Address,
     clock::Clock,
     error::StoreError,
-    file::cannot_open,
+    file::{cannot_open, check_folder},
     health::Board,
     keeper::Keeper,
     lane::Lane,
     lock::Lock,
     migrate,
     reader::Reader,
-    session::{Access, Backend, Session},
+    session::{Access, Session},
     sqlite::SqliteBackend,
     writer::{Queues, Writer},
 };
@@ -42,10 +43,9 @@ pub(super) async fn open(
     options: StoreOptions,
     clock: Arc<dyn Clock>,
 ) -> Result<Store, StoreError> {
-    let database = database_path(url)?;
-    let shown: Arc<str> = database.display().to_string().into();
-    let pages_max = options.pages_max;
-    let backend: Arc<dyn Backend> = Arc::new(SqliteBackend::new(database.clone(), pages_max));
+    let address = Address::read(url)?;
+    let shown = address.shown();
+    let backend = address.backend(options.pages_max, Arc::clone(&clock));
     let board = Arc::new(Board::default());
     let (stop, stopped) = crossbeam_channel::bounded(THREADS);
     let ended = Arc::new(Semaphore::new(0));
@@ -62,7 +62,7 @@ pub(super) async fn open(
         upkeep: has_work,
         lock: None,
     };
-    start_writer(writer, database, &ended).await?;
+    start_writer(writer, &ended).await?;
     let keeper = Keeper {
         backend: Arc::clone(&backend),
         due: upkeep_due,
@@ -97,17 +97,6 @@ pub(super) async fn open(
     })
 }
 
-pub(super) fn database_path(url: &str) -> Result<PathBuf, StoreError> {
-    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    if scheme != "sqlite" || path.is_empty() || path.starts_with(':') {
-        return Err(StoreError::UrlUnknown {
-            scheme: scheme.to_owned(),
-        });
-    }
-    Ok(PathBuf::from(path))
-}
-
 fn lanes(stop: &Receiver<()>) -> ([Lane; 4], Queues) {
     let [journal, reply, canonical, background] = Turn::ALL.map(|turn| Lane::new(turn.places()));
     let queues = Queues {
@@ -121,15 +110,11 @@ fn lanes(stop: &Receiver<()>) -> ([Lane; 4], Queues) {
 }
 
 /// Starts the writer; resolves when it has the lock and the schema, or cannot have them.
-async fn start_writer(
-    mut writer: Writer,
-    database: PathBuf,
-    ended: &Arc<Semaphore>,
-) -> Result<(), StoreError> {
+async fn start_writer(mut writer: Writer, ended: &Arc<Semaphore>) -> Result<(), StoreError> {
     let end = End(Arc::clone(ended));
     let (ready, is_ready) = oneshot::channel();
     spawn("store-writer", move || {
-        match prepare(&mut writer, &database) {
+        match prepare(&mut writer) {
             Ok(session) => {
                 drop(ready.send(Ok(())));
                 writer.run(session);
@@ -144,28 +129,17 @@ async fn start_writer(
     is_ready.await.unwrap_or(Err(StoreError::Closed))
 }
 
-fn prepare(writer: &mut Writer, database: &Path) -> Result<Box<dyn Session>, StoreError> {
-    check_folder(database)?;
-    writer.lock = Some(Lock::take(database)?);
+fn prepare(writer: &mut Writer) -> Result<Box<dyn Session>, StoreError> {
+    writer.lock = writer.backend.own()?;
     let mut session = writer.backend.connect(Access::Write)?;
     let now = writer.clock.utc_micros();
     migrate::migrate(session.as_mut(), migrate::MIGRATIONS, &writer.path, now)?;
+    writer.backend.claim(session.as_mut())?;
     Ok(session)
 }
 
-fn check_folder(database: &Path) -> Result<(), StoreError> {
-    match database.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(StoreError::FolderMissing {
-                path: folder.to_owned(),
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
 pub(super) fn restore(url: &str, from: &Path) -> Result<(), StoreError> {
-    let database = database_path(url)?;
+    let database = Address::read(url)?.file()?;
     check_folder(&database)?;
     // A connection would not create the missing backup, but its words are about the database.
     std::fs::metadata(from).map_err(|error| cannot_open(from, error))?;

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::{
-    Sql, Store, StoreError, StoreOptions, Turn,
+    Clock, Sql, Store, StoreError, StoreOptions, Turn,
     conformance::{Ground, StillClock},
     journal,
     session::Access,
@@ -14,10 +14,11 @@ use super::{
     start::wait_for,
 };
 
-struct File(TempDir);
+/// A database file of its own.
+pub(crate) struct File(TempDir);
 
 impl File {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
@@ -31,8 +32,9 @@ impl File {
 }
 
 impl Ground for File {
-    fn open(&self, options: StoreOptions) -> Store {
-        try_open(&self.database(), options).unwrap()
+    fn open_with(&self, options: StoreOptions, clock: Arc<dyn Clock>) -> Store {
+        let url = format!("sqlite:{}", self.database().display());
+        wait_for(Store::open(&url, options, clock)).unwrap()
     }
 
     fn open_copy(&self, path: &Path) -> Store {
@@ -49,7 +51,11 @@ fn try_open(path: &Path, options: StoreOptions) -> Result<Store, StoreError> {
     wait_for(Store::open(&url, options, Arc::new(StillClock)))
 }
 
-crate::conformance_tests!(File::new());
+crate::conformance_tests!(Some(File::new()));
+crate::conformance_tests!(
+    Some(File::new()),
+    a_backup_taken_while_running_opens_and_is_equal
+);
 
 fn check_refused(file: &File, code: &str, words: &str) {
     let error = file.try_open().unwrap_err();
@@ -145,7 +151,7 @@ fn a_missing_folder_is_named() {
 #[test]
 fn an_address_of_another_kind_is_refused_without_its_password() {
     for url in [
-        "postgres://lab:secret@db/lab",
+        "mysql://lab:secret@db/lab",
         "labwire.db",
         "sqlite:",
         "sqlite::memory:",
@@ -334,7 +340,7 @@ fn every_error() -> Vec<StoreError> {
             pid: Some("42".into()),
         },
         StoreError::UrlUnknown {
-            scheme: "postgres".into(),
+            scheme: "mysql".into(),
         },
         StoreError::FolderMissing {
             path: "data".into(),
@@ -371,9 +377,32 @@ fn every_error() -> Vec<StoreError> {
     ]
 }
 
+fn errors_of_a_server() -> Vec<StoreError> {
+    let path = || Arc::<str>::from("postgres://lab@db:5432/lab");
+    let source = || -> super::Cause { Arc::new(std::io::Error::other("cause")) };
+    vec![
+        StoreError::ServerLost {
+            path: path(),
+            source: source(),
+        },
+        StoreError::ServerRefused {
+            path: path(),
+            source: source(),
+        },
+        StoreError::OwnerLost { path: path() },
+        StoreError::UrlWrong,
+        StoreError::ServerUnfit {
+            path: path(),
+            lacks: "its character set is not UTF8",
+        },
+        StoreError::NotAFile { path: path() },
+    ]
+}
+
 #[test]
 fn every_error_has_a_code_of_its_own_and_words_for_the_night() {
-    let errors = every_error();
+    let mut errors = every_error();
+    errors.extend(errors_of_a_server());
     let lines = errors
         .iter()
         .map(|error| format!("{} {error}\n", error.code()));

@@ -312,7 +312,14 @@ impl Writer {
             Some(session) => session,
             None => slot.insert(self.backend.connect(Access::Write)?),
         };
-        session.begin()?;
+        match session.begin() {
+            // The connection broke while nothing was asked, so that nothing can be half done.
+            Err(StoreError::ServerLost { .. }) => {
+                *session = self.backend.connect(Access::Write)?;
+                session.begin()?;
+            }
+            outcome => outcome?,
+        }
         Ok(session.as_mut())
     }
 

@@ -1,6 +1,7 @@
 //! A laboratory on disk: files, a store and a morning's work in it.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
@@ -22,6 +23,8 @@ use labwire::{
     },
 };
 use labwire_protocols::wire::{Commit, Mono, Received};
+
+use crate::cluster::Cluster;
 
 /// 2026-03-10 08:00 UTC.
 pub(crate) const MORNING: i64 = 1_773_129_600_000_000;
@@ -56,9 +59,30 @@ pub(crate) fn records(tube: &str, results: &[(&str, &str, &str)]) -> Vec<u8> {
     text.into_bytes()
 }
 
+thread_local! {
+    static IS_SERVER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test whose laboratories have their stores on PostgreSQL; says so where it cannot.
+pub(crate) fn on_postgres(test: impl FnOnce()) {
+    /// With one thread for all tests, the next one is on it too.
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            IS_SERVER.set(false);
+        }
+    }
+    if Cluster::shared().is_some() {
+        IS_SERVER.set(true);
+        let _back = Back;
+        test();
+    }
+}
+
 /// The laboratory.
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
+    url: String,
     store: Store,
     now: i64,
     sessions: u64,
@@ -119,12 +143,24 @@ impl Lab {
     /// Files and an empty store.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("lab.toml"), LAB).expect("lab.toml is written");
-        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
+        let (url, rest) = match Cluster::shared().filter(|_| IS_SERVER.get()) {
+            Some(cluster) => {
+                let url = cluster.new_schema();
+                let rest = format!("\n[store]\nurl = \"{url}\"\n");
+                (url, rest)
+            }
+            None => {
+                let file = folder.path().join("labwire.db");
+                (format!("sqlite:{}", file.display()), String::new())
+            }
+        };
+        fs::write(folder.path().join("lab.toml"), format!("{LAB}{rest}"))
+            .expect("lab.toml is written");
         let open = Store::open(&url, StoreOptions::default(), Arc::new(StoppedClock));
         let store = runtime().block_on(open).expect("a new store opens");
         Self {
             folder,
+            url,
             store,
             now: MORNING,
             sessions: 0,
@@ -156,6 +192,7 @@ impl Lab {
         runtime().block_on(self.store.close());
         Closed {
             folder: self.folder,
+            url: self.url,
         }
     }
 
@@ -301,6 +338,7 @@ fn context_of(message: i64, now: i64, digest_input: &[u8]) -> SettleContext<'_> 
 /// A laboratory whose bridge is stopped.
 pub(crate) struct Closed {
     folder: tempfile::TempDir,
+    url: String,
 }
 
 impl Closed {
@@ -311,7 +349,7 @@ impl Closed {
 
     /// The store's address.
     pub(crate) fn url(&self) -> String {
-        format!("sqlite:{}", self.path("labwire.db").display())
+        self.url.clone()
     }
 
     /// Changes the store behind everybody's back.
@@ -320,7 +358,13 @@ impl Closed {
         store
             .transact(|db| {
                 for statement in statements {
-                    db.exec(&Sql::same(statement), &[])?;
+                    // Bytes are written in another way there; a test may leak a word.
+                    let postgres = statement.replace("x'480D'", "'\\x480D'");
+                    let sql = Sql {
+                        sqlite: statement,
+                        postgres: postgres.leak(),
+                    };
+                    db.exec(&sql, &[])?;
                 }
                 Ok(())
             })

@@ -50,13 +50,19 @@ const STORY: [(&str, Sql); 3] = [
     ),
     (
         "queue",
-        Sql::same(
-            "SELECT q.id || ' to ' || q.destination || ': ' || q.kind || ' of ' || s.barcode \
+        Sql {
+            sqlite: "SELECT q.id || ' to ' || q.destination || ': ' || q.kind || ' of ' || s.barcode \
              || ' ' || q.state || ', tried ' || q.attempts || ', ' || coalesce(q.control_id, \
              'never rendered') || ', ' || q.reason || ', ' || q.answer || ', results ' \
              || coalesce((SELECT group_concat(r.id) FROM result r WHERE r.queue = q.id), \
              'none') FROM queue q JOIN specimen s ON s.id = q.specimen ORDER BY q.id DESC LIMIT 60",
-        ),
+            postgres: "SELECT q.id || ' to ' || q.destination || ': ' || q.kind || ' of ' \
+             || s.barcode || ' ' || q.state || ', tried ' || q.attempts || ', ' \
+             || coalesce(q.control_id, 'never rendered') || ', ' || q.reason || ', ' || q.answer \
+             || ', results ' || coalesce((SELECT string_agg(r.id::text, ',') FROM result r \
+             WHERE r.queue = q.id), 'none') FROM queue q JOIN specimen s ON s.id = q.specimen \
+             ORDER BY q.id DESC LIMIT 60",
+        },
     ),
 ];
 

@@ -55,7 +55,7 @@ async fn crash_kill_9_at_any_moment_loses_doubles_and_changes_nothing() {
         seed,
     ))
     .await;
-    let (site, lines, mut labwire) = first_start(&his, &mut chance).await;
+    let (site, lines, mut labwire) = first_start(&his, &mut chance, None).await;
     let mut load = Load::plug(seed, &lines, &his);
     for _ in 0..kills {
         load.add(12);
@@ -129,11 +129,17 @@ fn report(line: &str) {
     eprintln!("{line}");
 }
 
-/// Starts on ports of its own; if another program was quicker at one, on others.
-pub async fn first_start(his: &His, chance: &mut Chance) -> (Site, Lines, Labwire) {
+/// Starts on ports of its own; if another program was quicker at one, on others. The store is at
+/// `store`, or in the site's folder.
+pub async fn first_start(
+    his: &His,
+    chance: &mut Chance,
+    store: Option<&str>,
+) -> (Site, Lines, Labwire) {
     for _ in 0..20 {
         let lines = Lines(std::array::from_fn(|_| free_port(chance)));
-        let site = Site::new(&lines.lab(&his.results));
+        let lab = lines.lab(&his.results);
+        let site = store.map_or_else(|| Site::new(&lab), |url| Site::on(url, &lab));
         let labwire = Labwire::start(&site.lab());
         let has = |words| labwire.count(words);
         let is_at_work = comes(PATIENCE, || {
@@ -170,7 +176,7 @@ pub struct Labwire {
 }
 
 impl Labwire {
-    fn start(lab: &Path) -> Self {
+    pub fn start(lab: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
             .env("NO_COLOR", "1")
@@ -211,7 +217,7 @@ impl Labwire {
     }
 
     /// SIGKILL: nothing is flushed, nobody is told.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         let early = self.child.try_wait().expect("it can be asked");
         assert!(early.is_none(), "it ended by itself: {}", self.log());
         self.child.kill().expect("it can be killed");

@@ -144,16 +144,30 @@ pub fn patient(barcode: &str) -> Patient {
 /// of its site and its bridges.
 pub struct Site {
     folder: Arc<tempfile::TempDir>,
+    store: String,
 }
 
 impl Site {
     /// `rest` holds the hosts and instruments.
     pub fn new(rest: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the test");
+        let store = format!("sqlite:{}", folder.path().join("labwire.db").display());
+        Self::in_folder(folder, store, rest)
+    }
+
+    /// The same, its store at `url`.
+    pub fn on(url: &str, rest: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let rest = format!("{rest}\n[store]\nurl = \"{url}\"\n");
+        Self::in_folder(folder, url.to_owned(), &rest)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, store: String, rest: &str) -> Self {
         let lab = format!("[lab]\ntimezone = \"Asia/Ho_Chi_Minh\"\n\n{rest}");
         std::fs::write(folder.path().join("lab.toml"), lab).expect("the folder is writable");
         Self {
             folder: Arc::new(folder),
+            store,
         }
     }
 
@@ -171,7 +185,7 @@ impl Site {
 
     /// The address of its store.
     pub fn store(&self) -> String {
-        format!("sqlite:{}", self.folder.path().join("labwire.db").display())
+        self.store.clone()
     }
 
     pub async fn start(&self) -> Bridge {

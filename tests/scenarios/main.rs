@@ -6,6 +6,9 @@
 
 mod account;
 mod bad_input;
+#[path = "../cluster.rs"]
+#[expect(dead_code, reason = "other tests share one cluster")]
+mod cluster;
 mod courier;
 mod crash;
 mod hospital;
@@ -13,6 +16,7 @@ mod http_host;
 mod lines;
 mod load;
 mod orders;
+mod postgres;
 mod privacy;
 mod scripted;
 mod vendor_wires;

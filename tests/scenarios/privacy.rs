@@ -32,7 +32,7 @@ async fn no_patient_and_no_value_appears_in_the_log() {
         SEED,
     ))
     .await;
-    let (_site, lines, mut labwire) = first_start(&his, &mut chance).await;
+    let (_site, lines, mut labwire) = first_start(&his, &mut chance, None).await;
     let mut load = Load::plug(SEED, &lines, &his);
     load.add(80);
     // What nobody can read is where a program is tempted to print it.

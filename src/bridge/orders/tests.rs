@@ -15,7 +15,10 @@ use crate::{
     model::{Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::Library,
     queue::{self, Backoff, LeaseTerms, Verdict},
-    store::{Db, JournalEntry, Sql, Store, StoreError, StoreOptions, Turn},
+    store::{
+        Db, JournalEntry, Sql, Store, StoreError, Turn,
+        ground::{Ground, new_store},
+    },
 };
 
 /// 2026-03-10 08:00 UTC.
@@ -56,7 +59,7 @@ struct Bench {
     site: Arc<Site>,
     now: i64,
     message: i64,
-    _folder: tempfile::TempDir,
+    _ground: Box<dyn Ground>,
 }
 
 impl Bench {
@@ -68,13 +71,10 @@ impl Bench {
         let loaded = loaded.expect("a configuration without problems");
         let (library, _) = Library::load(None);
         let site = Site::new(&loaded.lab, Arc::new(loaded.catalogue), &library);
-        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
-        let clock = Arc::new(SystemClock::default());
+        let (store, ground) = new_store(Arc::new(SystemClock::default()));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
-        let opening = Store::open(&url, StoreOptions::default(), clock);
-        let store = runtime.block_on(opening).expect("a new store");
         let entry = JournalEntry {
             line: "asks".to_owned(),
             connection: 1,
@@ -91,7 +91,7 @@ impl Bench {
             site: Arc::new(site),
             now: MORNING,
             message: journalled.expect("the journal takes it").messages[0],
-            _folder: folder,
+            _ground: ground,
         }
     }
 
@@ -454,4 +454,19 @@ fn a_profile_without_a_form_for_answers_supports_no_query() {
     let bench = Bench::new();
     let alone = QuerySubject::Specimens(vec![tube("T1")]);
     assert_eq!(bench.answered("hl7", alone), Answered::Unsupported);
+}
+
+crate::on_postgres_too! {
+    a_device_that_asks_for_everything_gets_its_own_tubes_behind_any_number_of_others
+    a_range_finds_its_tubes_behind_any_number_of_others
+    an_answer_that_is_cut_is_noted_and_the_next_one_goes_on
+    one_id_that_is_too_long_does_not_cost_the_device_its_other_orders
+    a_cancel_leaves_what_another_order_of_the_tube_wants
+    a_cancel_after_a_query_leaves_what_another_order_wants
+    an_order_cancelled_before_it_was_told_is_never_spoken_of
+    an_addition_to_a_tube_that_the_device_has_says_so
+    a_change_takes_back_what_is_gone_and_adds_what_is_new
+    a_change_before_the_order_was_told_is_told_at_once
+    an_order_moved_to_another_tube_is_taken_back_from_the_first
+    a_profile_without_a_form_for_answers_supports_no_query
 }

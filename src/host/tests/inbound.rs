@@ -30,7 +30,10 @@ fn orders_are_answered_one_by_one() {
         "ORC|NW|REQ3^HIS\nOBR|1|REQ3^HIS||NOPE^Not known^L\nSPM|1|T1\nORC|HD|REQ1^HIS\n",
     );
     let nameless = oml("M3", "ORC|NW|REQ4^HIS\nOBR|1|REQ4^HIS||TSH^TSH^L\n");
-    assert_snapshot!(talk(&mut bench, &[&new, &unknown, &nameless]));
+    assert_snapshot!(
+        "orders_are_answered_one_by_one",
+        talk(&mut bench, &[&new, &unknown, &nameless])
+    );
 }
 
 #[test]
@@ -51,7 +54,10 @@ fn the_same_new_order_again_is_ok_and_another_content_is_not() {
         .lines()
         .filter(|line| line.starts_with("> ORC") || line.starts_with("> MSA"))
         .collect();
-    assert_snapshot!(orc.join("\n"));
+    assert_snapshot!(
+        "the_same_new_order_again_is_ok_and_another_content_is_not",
+        orc.join("\n")
+    );
 }
 
 #[test]
@@ -69,7 +75,10 @@ fn a_cancel_and_a_change_are_answered_by_what_the_laboratory_has() {
         "ORC|XO|REQ2^HIS\nOBR|1|REQ2^HIS||TSH^TSH^L\nSPM|1|T2\n\
          ORC|XO|REQ1^HIS\nOBR|2|REQ1^HIS||CBC^CBC^L\nSPM|1|T3\n",
     );
-    assert_snapshot!(talk(&mut bench, &[&cancels, &changes]));
+    assert_snapshot!(
+        "a_cancel_and_a_change_are_answered_by_what_the_laboratory_has",
+        talk(&mut bench, &[&cancels, &changes])
+    );
 }
 
 #[test]
@@ -120,7 +129,10 @@ fn an_order_without_specimen_takes_the_only_one_and_never_one_of_several() {
         &format!("{TSH}{other}{}", bare.replace("REQ5", "REQ7")),
     );
     let two_tubes = oml("M3", &format!("{}SPM|2|T9\n", TSH.replace("REQ2", "REQ8")));
-    assert_snapshot!(talk(&mut bench, &[&several, &two_tubes]));
+    assert_snapshot!(
+        "an_order_without_specimen_takes_the_only_one_and_never_one_of_several",
+        talk(&mut bench, &[&several, &two_tubes])
+    );
     assert_eq!(
         bench.work(|db| book::specimens_with_barcode(db, "T2", 0)),
         [],
@@ -162,7 +174,10 @@ fn orders_of_an_old_version_name_the_tube_where_the_site_says() {
         "ORC|XO|REQ1|LW1\nOBR|1|REQ1|LW1|TSH^TSH^L||||||||||||EDTA\n",
     );
     let missing = orm("M3", "ORC|NW|REQ2\nOBR|1|REQ2||TSH^TSH^L\n");
-    assert_snapshot!(talk(&mut bench, &[&new, &change, &missing]));
+    assert_snapshot!(
+        "orders_of_an_old_version_name_the_tube_where_the_site_says",
+        talk(&mut bench, &[&new, &change, &missing])
+    );
     let tubes = bench.work(|db| book::specimens_with_barcode(db, "T1", 0));
     assert_eq!(tubes.len(), 1);
     assert_eq!(
@@ -194,10 +209,10 @@ fn patients_change_and_merge() {
     let no_prior = adt("M4", "A40^ADT_A39", "PID|1||PID0500^^^BV01^PI||TRẦN^BÌNH\n");
     let no_number = adt("M5", "A08^ADT_A01", "PID|1||||TRẦN^BÌNH\n");
     let link = adt("M6", "A24^ADT_A24", "PID|1||PID0500^^^BV01^PI||TRẦN^BÌNH\n");
-    assert_snapshot!(talk(
-        &mut bench,
-        &[&a08, &a40, &no_prior, &no_number, &link]
-    ));
+    assert_snapshot!(
+        "patients_change_and_merge",
+        talk(&mut bench, &[&a08, &a40, &no_prior, &no_number, &link])
+    );
     bench.measure(vec![quantity("TSH", "2.31")]);
     let pid = bench.sent();
     let pid = pid.lines().find(|line| line.starts_with("PID"));
@@ -280,7 +295,7 @@ fn what_is_not_for_us_is_rejected_with_its_reason() {
             &msh("OML^O21", "P", "2.5.1"),
         ],
     );
-    assert_snapshot!(said);
+    assert_snapshot!("what_is_not_for_us_is_rejected_with_its_reason", said);
 }
 
 #[test]
@@ -364,7 +379,32 @@ fn a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused() {
         "M3",
         &format!("{CBC}ORC|NW|R8\nOBR|1|R8||TSH\nSPM|1|T2\nORC|NW|R9\nOBR|1|R9||TSH\n"),
     );
-    assert_snapshot!(talk(&mut bench, &[&fine, &mixed, &several]));
+    assert_snapshot!(
+        "a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused",
+        talk(&mut bench, &[&fine, &mixed, &several])
+    );
+}
+
+crate::on_postgres_too! {
+    orders_are_answered_one_by_one
+    the_same_new_order_again_is_ok_and_another_content_is_not
+    a_cancel_and_a_change_are_answered_by_what_the_laboratory_has
+    an_order_moves_to_another_tube_only_for_a_named_patient
+    an_addition_goes_to_the_tube_that_is_there
+    an_order_without_specimen_takes_the_only_one_and_never_one_of_several
+    an_order_that_contradicts_itself_is_refused_alone
+    orders_of_an_old_version_name_the_tube_where_the_site_says
+    patients_change_and_merge
+    a_merge_that_leaves_out_the_authority_still_finds_the_patient
+    silence_about_a_field_changes_nothing_and_two_quotes_delete_it
+    a_message_that_comes_again_is_answered_again_and_not_applied
+    a_message_cut_before_its_end_is_kept_and_neither_applied_nor_answered
+    what_is_not_for_us_is_rejected_with_its_reason
+    bytes_that_do_not_decode_are_refused_and_named
+    a_reply_is_written_in_the_character_set_of_its_message
+    every_acknowledgement_mode_gets_what_it_asks_for
+    a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused
+    every_message_of_a_batch_is_applied_and_answered_by_itself
 }
 
 #[test]

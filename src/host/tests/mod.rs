@@ -28,7 +28,10 @@ use crate::{
     },
     queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
     settle::{self, SettleContext, SiteRules},
-    store::{Clock, Db, JournalEntry, Store, StoreError, StoreOptions, Turn},
+    store::{
+        Clock, Db, JournalEntry, Store, StoreError, Turn,
+        ground::{Ground, new_store},
+    },
 };
 
 use super::{Heard, HostSite, Inbound, Laboratory, Permanence, ResultRenderer, hear};
@@ -116,7 +119,7 @@ struct Bench {
     site: HostSite,
     now: i64,
     count: u64,
-    _folder: tempfile::TempDir,
+    _ground: Box<dyn Ground>,
 }
 
 fn laboratory() -> Laboratory {
@@ -164,10 +167,7 @@ impl Bench {
     }
 
     fn with(change: impl FnOnce(&mut HostSite)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the test");
-        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
-        let open = Store::open(&url, StoreOptions::default(), Arc::new(StoppedClock));
-        let store = runtime().block_on(open).expect("a new store opens");
+        let (store, ground) = new_store(Arc::new(StoppedClock));
         let mut site = site();
         change(&mut site);
         Self {
@@ -175,7 +175,7 @@ impl Bench {
             site,
             now: MORNING,
             count: 0,
-            _folder: folder,
+            _ground: ground,
         }
     }
 

@@ -17,7 +17,10 @@ fn a_result_carries_the_order_the_code_as_ordered_and_the_analyzers_text() {
         comments: vec!["Mẫu hơi tán huyết".to_owned()],
         ..full("TSH", "2.310", "m[IU]/L")
     }]);
-    assert_snapshot!(bench.sent());
+    assert_snapshot!(
+        "a_result_carries_the_order_the_code_as_ordered_and_the_analyzers_text",
+        bench.sent()
+    );
 }
 
 #[test]
@@ -27,7 +30,10 @@ fn a_panel_is_partial_until_its_last_test_is_there() {
     bench.measure(vec![full("HGB", "131", "g/L")]);
     let first = bench.sent();
     bench.measure(vec![full("WBC", "6.40", "10*9/L")]);
-    assert_snapshot!(format!("{first}--\n{}", bench.sent()));
+    assert_snapshot!(
+        "a_panel_is_partial_until_its_last_test_is_there",
+        format!("{first}--\n{}", bench.sent())
+    );
 }
 
 #[test]
@@ -93,7 +99,10 @@ fn a_correction_is_c_once_the_first_was_tried_and_f_before() {
         let wanted = |line: &&str| line.starts_with("OBR") || line.starts_with("OBX");
         text.lines().filter(wanted).collect::<Vec<_>>().join("\n")
     };
-    assert_snapshot!(format!("{}\n--\n{}", shown(&before), shown(&after)));
+    assert_snapshot!(
+        "a_correction_is_c_once_the_first_was_tried_and_f_before",
+        format!("{}\n--\n{}", shown(&before), shown(&after))
+    );
 }
 
 #[test]
@@ -134,7 +143,10 @@ fn extras_stand_alone_and_keep_their_number_through_corrections() {
         status: ResultStatus::Correction,
         ..full("PLT", "205", "10*9/L")
     }]);
-    assert_snapshot!(format!("{first}--\n{}", bench.sent()));
+    assert_snapshot!(
+        "extras_stand_alone_and_keep_their_number_through_corrections",
+        format!("{first}--\n{}", bench.sent())
+    );
 }
 
 #[test]
@@ -145,7 +157,10 @@ fn an_unordered_result_goes_out_under_the_devices_patient() {
     one.patient.name = Private::new("NGUYỄN^LAN|x".to_owned());
     one.patient.birth = Private::new("19800312".to_owned());
     bench.measure(vec![one]);
-    assert_snapshot!(bench.sent());
+    assert_snapshot!(
+        "an_unordered_result_goes_out_under_the_devices_patient",
+        bench.sent()
+    );
 }
 
 #[test]
@@ -177,7 +192,7 @@ fn every_version_says_it_in_its_own_words() {
         }]);
         all.push_str(&format!("# {barcode}\n{}", bench.sent()));
     }
-    assert_snapshot!(all);
+    assert_snapshot!("every_version_says_it_in_its_own_words", all);
 }
 
 #[test]
@@ -308,4 +323,21 @@ fn nothing_is_rendered_of_results_that_were_all_replaced() {
         renderer.render(db, &[pending])
     });
     assert_eq!(rendered, [Rendered::Nothing]);
+}
+
+crate::on_postgres_too! {
+    a_result_carries_the_order_the_code_as_ordered_and_the_analyzers_text
+    a_panel_is_partial_until_its_last_test_is_there
+    a_panel_is_told_in_the_order_of_the_catalogue
+    a_correction_is_c_once_the_first_was_tried_and_f_before
+    a_final_after_a_preliminary_that_a_person_released_is_final
+    extras_stand_alone_and_keep_their_number_through_corrections
+    an_unordered_result_goes_out_under_the_devices_patient
+    every_version_says_it_in_its_own_words
+    an_unusable_time_is_left_out_and_the_receipt_told
+    a_message_that_the_hosts_character_set_cannot_hold_is_set_aside_and_says_why
+    a_result_that_cannot_be_read_does_not_hold_up_the_next_patients
+    a_second_try_sends_the_same_bytes_and_a_cancelled_order_is_not_told
+    nothing_is_rendered_of_results_that_were_all_replaced
+    results_about_different_donor_units_are_told_apart_in_obx_4
 }

@@ -78,3 +78,9 @@ fn an_order_that_becomes_urgent_takes_what_waits_along() {
     let sent: Vec<String> = lab.lease().into_iter().map(|(_, text)| text).collect();
     assert_eq!(sent, ["MRN1 T2: 3.3", "MRN1 T1: 6.4"]);
 }
+
+crate::on_postgres_too! {
+    what_nobody_has_in_hand_is_taken_back_and_sent_again_as_it_was
+    a_lease_is_prolonged_for_its_owner_alone
+    an_order_that_becomes_urgent_takes_what_waits_along
+}

@@ -119,3 +119,9 @@ fn what_was_refused_before_a_merge_is_followed_by_the_survivors_message_once_dec
     lab.work(move |db| queue::discard(db, 1, "an", "told under the new number", now));
     assert_eq!(lab.lease(), [(2, "MRN2 T1: 6.4".to_owned())]);
 }
+
+crate::on_postgres_too! {
+    a_barcode_of_two_patients_who_become_one_is_one_tube_and_its_result_goes_on
+    a_result_under_the_other_id_goes_on_and_what_else_holds_it_stays
+    what_was_refused_before_a_merge_is_followed_by_the_survivors_message_once_decided
+}

@@ -132,3 +132,7 @@ proptest! {
         prop_assert_eq!(outcome(&alone, &one_by_one), outcome(&together, &at_once));
     }
 }
+
+crate::on_postgres_too! {
+    messages_together_come_to_the_same_as_one_after_the_other
+}

@@ -27,22 +27,30 @@ pub use self::frames::*;
 /// An empty database of some backend, for one test.
 pub trait Ground {
     /// Opens it, for the first time or again.
-    fn open(&self, options: StoreOptions) -> Store;
+    fn open(&self, options: StoreOptions) -> Store {
+        self.open_with(options, Arc::new(StillClock))
+    }
 
-    /// Opens a backup that was written to `path`.
+    /// The same, with a clock of the test's.
+    fn open_with(&self, options: StoreOptions, clock: Arc<dyn Clock>) -> Store;
+
+    /// Opens a backup that was written to `path`, where backups are files.
     fn open_copy(&self, path: &Path) -> Store;
 
     /// A folder for the test's files.
     fn folder(&self) -> &Path;
 }
 
-/// Makes one test of each promise.
+/// Makes one test of each promise. `$ground` is `None` where the database cannot be had; whoever
+/// makes it says so then.
 #[macro_export]
 macro_rules! conformance_tests {
     ($ground:expr, $($promise:ident),+ $(,)?) => {
         $(#[test]
         fn $promise() {
-            $crate::store::conformance::$promise(&$ground);
+            if let Some(ground) = $ground {
+                $crate::store::conformance::$promise(&ground);
+            }
         })+
     };
     ($ground:expr) => {
@@ -76,7 +84,6 @@ macro_rules! conformance_tests {
             ids_follow_the_order_of_arrival,
             unparsed_messages_wait_in_order_and_attempts_count,
             a_message_of_ten_megabytes_is_kept,
-            a_backup_taken_while_running_opens_and_is_equal,
         );
     };
 }
