@@ -385,28 +385,6 @@ fn a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused() {
     );
 }
 
-crate::on_postgres_too! {
-    orders_are_answered_one_by_one
-    the_same_new_order_again_is_ok_and_another_content_is_not
-    a_cancel_and_a_change_are_answered_by_what_the_laboratory_has
-    an_order_moves_to_another_tube_only_for_a_named_patient
-    an_addition_goes_to_the_tube_that_is_there
-    an_order_without_specimen_takes_the_only_one_and_never_one_of_several
-    an_order_that_contradicts_itself_is_refused_alone
-    orders_of_an_old_version_name_the_tube_where_the_site_says
-    patients_change_and_merge
-    a_merge_that_leaves_out_the_authority_still_finds_the_patient
-    silence_about_a_field_changes_nothing_and_two_quotes_delete_it
-    a_message_that_comes_again_is_answered_again_and_not_applied
-    a_message_cut_before_its_end_is_kept_and_neither_applied_nor_answered
-    what_is_not_for_us_is_rejected_with_its_reason
-    bytes_that_do_not_decode_are_refused_and_named
-    a_reply_is_written_in_the_character_set_of_its_message
-    every_acknowledgement_mode_gets_what_it_asks_for
-    a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused
-    every_message_of_a_batch_is_applied_and_answered_by_itself
-}
-
 #[test]
 fn every_message_of_a_batch_is_applied_and_answered_by_itself() {
     let mut bench = Bench::new();
@@ -444,4 +422,26 @@ fn every_message_of_a_batch_is_applied_and_answered_by_itself() {
     let again = bench.hear(raw.as_bytes());
     assert_eq!(again.replies, heard.replies);
     assert!(again.barcodes.is_empty(), "nothing is applied twice");
+}
+
+crate::on_postgres_too! {
+    orders_are_answered_one_by_one
+    the_same_new_order_again_is_ok_and_another_content_is_not
+    a_cancel_and_a_change_are_answered_by_what_the_laboratory_has
+    an_order_moves_to_another_tube_only_for_a_named_patient
+    an_addition_goes_to_the_tube_that_is_there
+    an_order_without_specimen_takes_the_only_one_and_never_one_of_several
+    an_order_that_contradicts_itself_is_refused_alone
+    orders_of_an_old_version_name_the_tube_where_the_site_says
+    patients_change_and_merge
+    a_merge_that_leaves_out_the_authority_still_finds_the_patient
+    silence_about_a_field_changes_nothing_and_two_quotes_delete_it
+    a_message_that_comes_again_is_answered_again_and_not_applied
+    a_message_cut_before_its_end_is_kept_and_neither_applied_nor_answered
+    what_is_not_for_us_is_rejected_with_its_reason
+    bytes_that_do_not_decode_are_refused_and_named
+    a_reply_is_written_in_the_character_set_of_its_message
+    every_acknowledgement_mode_gets_what_it_asks_for
+    a_host_that_wants_plain_acknowledgements_learns_which_order_was_refused
+    every_message_of_a_batch_is_applied_and_answered_by_itself
 }
