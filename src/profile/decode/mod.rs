@@ -117,6 +117,8 @@ struct Entry {
     group: usize,
     /// A flag row of this order makes its results suspect.
     taints: Option<String>,
+    /// A reading of this order was changed by hand.
+    edits: Option<String>,
 }
 
 /// The order that results are being read for.
@@ -427,6 +429,7 @@ impl Decoder<'_> {
             item,
             group,
             taints: None,
+            edits: None,
         });
     }
 
@@ -464,6 +467,7 @@ const HOLD_ORDER: &[HoldReason] = &[
     HoldReason::StatusNotFinal,
     HoldReason::AbsentValue,
     HoldReason::SuspectFlag,
+    HoldReason::ManualEdit,
     HoldReason::UnitDiffers,
     HoldReason::UnitMissing,
     HoldReason::Dilution,

@@ -37,6 +37,7 @@ impl Decoder<'_> {
                 item: Item::Observation(Box::new(self.observation(code, row, None))),
                 group: self.group.number,
                 taints: self.own_taint(row),
+                edits: self.own_edit(row),
             },
         };
         let is_told = matches!(entry.item, Item::Observation(_));
@@ -63,6 +64,7 @@ impl Decoder<'_> {
                     item: Item::Observation(Box::new(self.observation(code, row, own))),
                     group: self.group.number,
                     taints: None,
+                    edits: None,
                 }
             })
             .collect();
@@ -119,6 +121,7 @@ impl Decoder<'_> {
             }),
             group: self.group.number,
             taints: self.context.any(&rule.holds_when).then(|| code.to_owned()),
+            edits: None,
         }
     }
 
