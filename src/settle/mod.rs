@@ -9,7 +9,10 @@ mod decide;
 mod key;
 mod matching;
 mod name;
+mod panel;
+mod rack;
 mod rows;
+mod transfusion;
 mod unordered;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +21,7 @@ use crate::{
     book,
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, OrderStatus, Priority, ResultState,
+        blood::BloodTest,
     },
     queue,
     store::{Db, StoreError},
@@ -26,9 +30,12 @@ use crate::{
 use self::{
     decide::{Decision, Held},
     matching::{Tube, TubeMatch},
+    rack::Readings,
     rows::{Known, NewResult, Sighting},
+    transfusion::{Asked, Blood},
 };
 
+pub use self::rack::{TubeRead, note_readings};
 pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
     told_before, versions_before,
@@ -36,7 +43,9 @@ pub use self::rows::{
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const ALL: &[&crate::store::Sql] = rows::ALL;
+pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
+    [rows::ALL, rack::ALL].concat()
+}
 
 /// What the site says about releasing.
 pub trait SiteRules: Send + Sync {
@@ -51,6 +60,15 @@ pub trait SiteRules: Send + Sync {
     }
     /// Whether the test, measured on this line, belongs to blood transfusion.
     fn is_transfusion(&self, line: &str, test: &str) -> bool;
+    /// What the test is to the transfusion service, where the catalogue says so.
+    fn blood(&self, _test: &str) -> Option<&BloodTest> {
+        None
+    }
+    /// Whether a tube of one of these types, as ordered, will do for the test; `None` where that is
+    /// not known.
+    fn fits_tube(&self, _test: &str, _types: &[&str]) -> Option<bool> {
+        None
+    }
 }
 
 /// What holds for every result of one message.
@@ -269,6 +287,10 @@ struct Session<'a> {
     /// Versions released here, each with the one before it.
     versions: BTreeMap<i64, i64>,
     to_queue: BTreeMap<Bundle, (Priority, Vec<i64>)>,
+    /// What was said of the blood of the patients.
+    blood: Blood,
+    /// Which tubes lines read, and where.
+    readings: Readings,
     next_id: i64,
     settled: Settled,
 }
@@ -283,6 +305,8 @@ impl<'a> Session<'a> {
             new_rows: Vec::new(),
             versions: BTreeMap::new(),
             to_queue: BTreeMap::new(),
+            blood: Blood::default(),
+            readings: Readings::default(),
             next_id: 1,
             settled: Settled::default(),
         }
@@ -299,16 +323,22 @@ impl<'a> Session<'a> {
         let found = matching::find(db, &barcodes, &self.context, repeats_since)?;
         self.tubes = found.tubes;
         self.known = found.known;
-        Ok(())
+        self.readings.look_up(db, messages)
     }
 
     fn message(&mut self, db: &mut dyn Db, message: &Message<'a>) -> Result<Settled, StoreError> {
         self.context = message.context;
         self.settled = Settled::default();
         let keys = self.keys_of_all(db, message.items)?;
-        for (item, keys) in message.items.iter().zip(keys) {
+        for item in message.items {
+            self.readings.note(&message.context, item);
+        }
+        let places = self.readings.against(db, &message.context, message.items)?;
+        for ((item, keys), of_place) in message.items.iter().zip(keys).zip(places) {
             match item {
-                Item::Observation(observation) => self.observe(db, observation, keys)?,
+                Item::Observation(observation) => {
+                    self.observe(db, observation, keys, of_place)?;
+                }
                 Item::Query(_) => self.settled.queries += 1,
                 Item::Device(event) => {
                     let specimen = event.specimen.as_deref();
@@ -332,11 +362,12 @@ impl<'a> Session<'a> {
         db: &mut dyn Db,
         observation: &Observation,
         keys: Option<Keys>,
+        of_place: Vec<Hold>,
     ) -> Result<(), StoreError> {
         let id = self.next_id;
         self.next_id += 1;
         let (specimen, decision, key) = if observation.kind == ObservationKind::Patient {
-            self.place_new(db, id, observation, keys)?
+            self.place_new(db, id, observation, (keys, of_place))?
         } else {
             (None, Decision::plain(ResultState::Control), None)
         };
@@ -358,15 +389,16 @@ impl<'a> Session<'a> {
         db: &mut dyn Db,
         id: i64,
         observation: &Observation,
-        keys: Option<Keys>,
+        (keys, of_place): (Option<Keys>, Vec<Hold>),
     ) -> Result<(Option<i64>, Decision, Option<String>), StoreError> {
+        let holds = [observation.holds.as_slice(), &of_place].concat();
         if let (Some(keys), Some(barcode)) = (&keys, barcode_of(observation))
             && let Some(first) = self.seen_before(keys, self.specimen_of(barcode))
         {
-            let specimen = self.tube_of(db, observation, &observation.holds)?;
+            let specimen = self.tube_of(db, observation, &holds)?;
             return Ok((specimen, Decision::repeat_of(first), None));
         }
-        let (specimen, decision) = self.place(db, id, observation, None, &observation.holds)?;
+        let (specimen, decision) = self.place(db, id, observation, None, &holds)?;
         Ok((specimen, decision, keys.map(|keys| keys.own)))
     }
 
@@ -466,13 +498,59 @@ impl<'a> Session<'a> {
         let Some(found) = self.tubes.get_mut(&tube) else {
             return Err(StoreError::value("a tube was looked up and is gone"));
         };
-        let decision = decide::decide(context, found, observation, holds);
+        let of_patient = match found {
+            TubeMatch::One(tube) => {
+                let site = context.site;
+                let asked = Asked {
+                    id,
+                    tube,
+                    observation,
+                    site,
+                };
+                self.blood.against(db, &asked)?
+            }
+            TubeMatch::Unknown | TubeMatch::Ambiguous | TubeMatch::Cancelled => Vec::new(),
+        };
+        let decision = decide::decide(context, found, observation, holds, &of_patient);
+        self.learn(db, &tube, (id, observation), &decision)?;
         if decision.state == ResultState::Released {
             self.release(db, &tube, id, observation, &decision)?;
-        } else if let TubeMatch::One(tube) = found {
+        } else if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&tube) {
             tube.remember(id, observation, &decision);
         }
         Ok((specimen, decision))
+    }
+
+    /// What a result of transfusion, now decided about, says of those before it.
+    fn learn(
+        &mut self,
+        db: &mut dyn Db,
+        tube: &str,
+        (id, observation): (i64, &Observation),
+        decision: &Decision,
+    ) -> Result<(), StoreError> {
+        let Some(TubeMatch::One(tube)) = self.tubes.get(tube) else {
+            return Ok(());
+        };
+        let site = self.context.site;
+        let asked = Asked {
+            id,
+            tube,
+            observation,
+            site,
+        };
+        for change in self.blood.learn(db, &asked, decision)? {
+            let (add, gone) = (change.add.as_ref(), change.gone);
+            let mut fresh = self
+                .new_rows
+                .iter_mut()
+                .filter(|row| row.id == change.result);
+            match fresh.next() {
+                Some(row) => row.amend(add, gone)?,
+                None => book::amend_holds(db, change.result, add, gone)?,
+            }
+        }
+        Ok(())
     }
 
     /// Looks up the tube of an observation; returns its key in `tubes`: the barcode, or barcode and
@@ -684,6 +762,8 @@ impl<'a> Session<'a> {
         let now = self.context.now;
         self.enqueue(db)?;
         rows::insert(db, self.new_rows)?;
+        book::learn_blood(db, &self.blood.into_learned())?;
+        self.readings.store(db)?;
         let tubes = self.tubes.values();
         let changed: Vec<(i64, OrderStatus)> = tubes
             .filter_map(|tube| match tube {

@@ -2,7 +2,9 @@
 
 mod leases;
 mod merges;
+mod racks;
 mod together;
+mod transfusion;
 
 use std::{
     fmt::Write as _,
@@ -19,7 +21,7 @@ use crate::{
     },
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, PatientSeen, Priority, Private,
-        QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime,
+        QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime, blood::BloodTest,
     },
     queue::{self, LeaseTerms, Pending, Render, Rendered},
     store::{Clock, Db, JournalEntry, Store, StoreError, StoreOptions, Turn},
@@ -63,8 +65,16 @@ impl SiteRules for Site {
     fn posts_unordered(&self, _: &str) -> Option<String> {
         self.unordered.then(|| "his".to_owned())
     }
-    fn is_transfusion(&self, line: &str, _: &str) -> bool {
-        self.transfusion && line == "xn-1"
+    fn is_transfusion(&self, line: &str, test: &str) -> bool {
+        (self.transfusion && line == "xn-1") || self.blood(test).is_some()
+    }
+    fn blood(&self, test: &str) -> Option<&BloodTest> {
+        transfusion::TESTS.get(test)
+    }
+    fn fits_tube(&self, test: &str, types: &[&str]) -> Option<bool> {
+        let wanted = if test == "GLU" { "SERUM" } else { "EDTA" };
+        let is_known = ["SERUM", "EDTA"].iter().any(|known| types.contains(known));
+        is_known.then(|| types.contains(&wanted))
     }
 }
 
@@ -268,6 +278,9 @@ struct Order {
     patient: &'static str,
     tests: &'static [&'static str],
     priority: Priority,
+    /// SPM-4.
+    tube_type: &'static str,
+    collected_at: Option<i64>,
 }
 
 const CBC: Order = Order {
@@ -277,6 +290,8 @@ const CBC: Order = Order {
     patient: "MRN1",
     tests: &["WBC", "HGB"],
     priority: Priority::Routine,
+    tube_type: "",
+    collected_at: None,
 };
 
 impl Order {
@@ -290,9 +305,11 @@ impl Order {
             birth: Private::new("19800312".to_owned()),
             sex: "F".to_owned(),
         };
+        let types = (!self.tube_type.is_empty()).then(|| (4, self.tube_type.to_owned()));
         let specimen = SpecimenEntry {
             barcode: self.barcode.to_owned(),
-            ..Default::default()
+            fields: types.into_iter().collect(),
+            collected_at: self.collected_at,
         };
         let entry = OrderEntry {
             action: self.action,
@@ -1267,7 +1284,7 @@ fn every_statement_of_the_domain_prepares() {
     let lab = Lab::new();
     lab.work(|db| {
         let all = [
-            super::ALL.to_vec(),
+            super::statements(),
             book::statements(),
             queue::statements(),
             crate::audit::ALL.to_vec(),
