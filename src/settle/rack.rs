@@ -209,7 +209,7 @@ impl Readings {
         let read = read.into_iter().flatten();
         let here: Vec<&TubeRead> = read.filter(|one| one.position == tube.position).collect();
         let is_own = |one: &&TubeRead| one.barcode == tube.id;
-        if here.iter().any(|one| is_own(one)) {
+        if here.iter().any(is_own) {
             return Ok(None);
         }
         let since = context.received_at.saturating_sub(TAKEN);
@@ -256,11 +256,14 @@ impl<'a> Stand<'a> {
     }
 }
 
+/// By rack and position, or by rack and tube: what stood where, and when it was measured.
+type Seen<'a> = BTreeMap<(&'a str, &'a str), Vec<(Option<i64>, Stand<'a>)>>;
+
 /// In one message a position has one tube, and a tube one position of its rack; the tubes and places
 /// where that is not so.
 fn miscounted(items: &[Item]) -> BTreeSet<Stand<'_>> {
-    let mut by_place: BTreeMap<(&str, &str), Vec<(Option<i64>, Stand<'_>)>> = BTreeMap::new();
-    let mut by_tube: BTreeMap<(&str, &str), Vec<(Option<i64>, Stand<'_>)>> = BTreeMap::new();
+    let mut by_place: Seen<'_> = BTreeMap::new();
+    let mut by_tube: Seen<'_> = BTreeMap::new();
     for item in items {
         let (Some(tube), Item::Observation(observation)) = (placed(item), item) else {
             continue;

@@ -4,7 +4,7 @@
 //! Each rule looks at all that is known when it is asked, and mends what was decided before: a later
 //! result may confirm an earlier one, or speak against it, and both must say so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
     book::{self, Determination},
@@ -221,11 +221,10 @@ impl Blood {
         db: &mut dyn Db,
         patient: i64,
     ) -> Result<&mut Vec<Determination>, StoreError> {
-        if !self.histories.contains_key(&patient) {
-            let stored = book::blood_history(db, patient)?;
-            self.histories.insert(patient, stored);
-        }
-        Ok(self.histories.entry(patient).or_default())
+        Ok(match self.histories.entry(patient) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(book::blood_history(db, patient)?),
+        })
     }
 
     /// What is to be stored, once the results are.
@@ -246,9 +245,12 @@ fn of_result(id: i64) -> String {
 fn determination(asked: &Asked<'_>, test: &BloodTest) -> Determination {
     let specimen = &asked.tube.specimen;
     let meaning = meaning(test, &asked.observation.value);
-    let group = match meaning {
-        Meaning::Group(group) if test.is_group() => group,
-        _ => Group::default(),
+    let group = if let Meaning::Group(group) = meaning
+        && test.is_group()
+    {
+        group
+    } else {
+        Group::default()
     };
     Determination {
         result: asked.id,
