@@ -15,4 +15,5 @@ mod load;
 mod orders;
 mod privacy;
 mod scripted;
+mod transfusion;
 mod wire_to_his;
