@@ -85,7 +85,7 @@ hold_reasons! {
 }
 
 impl HoldReason {
-    /// Whether the device's messages alone give this reason; the others come from orders, patients,
+    /// Whether the device's message alone gives this reason; the others come from orders, patients,
     /// the site and its people, and may be gone when these change.
     pub const fn is_of_message(self) -> bool {
         match self {
@@ -101,9 +101,6 @@ impl HoldReason {
             | Self::Incomplete
             | Self::Dilution
             | Self::ManualEdit
-            | Self::RackCount
-            | Self::RackIsSpecimen
-            | Self::PositionReused
             | Self::AmbiguousSender => true,
             Self::UnknownSpecimen
             | Self::AmbiguousSpecimen
@@ -120,9 +117,21 @@ impl HoldReason {
             | Self::GroupCorrected
             | Self::AntibodyHistory
             | Self::TubeType
+            | Self::RackCount
+            | Self::RackIsSpecimen
+            | Self::PositionReused
             | Self::Review
             | Self::ParserFault => false,
         }
+    }
+
+    /// Whether it was known, when the result came, of the place where its tube stood: no order and no
+    /// patient changes that later.
+    pub const fn is_of_place(self) -> bool {
+        matches!(
+            self,
+            Self::RackCount | Self::RackIsSpecimen | Self::PositionReused
+        )
     }
 }
 

@@ -12,6 +12,8 @@ mod name;
 mod panel;
 mod rack;
 mod rows;
+mod settled;
+mod site;
 mod transfusion;
 mod unordered;
 
@@ -21,7 +23,6 @@ use crate::{
     book,
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, OrderStatus, Priority, ResultState,
-        blood::BloodTest,
     },
     queue,
     store::{Db, StoreError},
@@ -40,35 +41,12 @@ pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
     told_before, versions_before,
 };
+pub use self::{settled::Settled, site::SiteRules};
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
     [rows::ALL, rack::ALL].concat()
-}
-
-/// What the site says about releasing.
-pub trait SiteRules: Send + Sync {
-    /// Whether results of this host are released without a person, where nothing holds them.
-    fn releases_automatically(&self, host: &str) -> bool;
-    /// Whether a test nobody ordered, on a tube that has an order, is posted to this host.
-    fn posts_extras(&self, host: &str) -> bool;
-    /// The host to which a result of this line is posted although nobody ordered on its tube;
-    /// `None` where such a result waits for its order.
-    fn posts_unordered(&self, _line: &str) -> Option<String> {
-        None
-    }
-    /// Whether the test, measured on this line, belongs to blood transfusion.
-    fn is_transfusion(&self, line: &str, test: &str) -> bool;
-    /// What the test is to the transfusion service, where the catalogue says so.
-    fn blood(&self, _test: &str) -> Option<&BloodTest> {
-        None
-    }
-    /// Whether a tube of one of these types, as ordered, will do for the test; `None` where that is
-    /// not known.
-    fn fits_tube(&self, _test: &str, _types: &[&str]) -> Option<bool> {
-        None
-    }
 }
 
 /// What holds for every result of one message.
@@ -96,52 +74,6 @@ impl std::fmt::Debug for SettleContext<'_> {
             .field("message", &self.message)
             .field("line", &self.line)
             .finish_non_exhaustive()
-    }
-}
-
-/// What became of a message's items, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Settled {
-    /// On their way to a host.
-    pub released: u32,
-    /// Waiting for a person.
-    pub held: u32,
-    /// Waiting for an order.
-    pub waiting: u32,
-    /// Nobody ordered them.
-    pub kept: u32,
-    /// Sent before.
-    pub repeats: u32,
-    /// Measured again with the same value.
-    pub confirmed: u32,
-    /// Controls and calibrations.
-    pub controls: u32,
-    /// Device events, unreadable parts.
-    pub events: u32,
-    /// Host queries.
-    pub queries: u32,
-}
-
-impl std::ops::Add for Settled {
-    type Output = Self;
-
-    fn add(mut self, other: Self) -> Self {
-        self += other;
-        self
-    }
-}
-
-impl std::ops::AddAssign for Settled {
-    fn add_assign(&mut self, other: Self) {
-        self.released += other.released;
-        self.held += other.held;
-        self.waiting += other.waiting;
-        self.kept += other.kept;
-        self.repeats += other.repeats;
-        self.confirmed += other.confirmed;
-        self.controls += other.controls;
-        self.events += other.events;
-        self.queries += other.queries;
     }
 }
 
@@ -451,7 +383,7 @@ impl<'a> Session<'a> {
         let of_message = stored
             .holds
             .iter()
-            .filter(|hold| hold.reason.is_of_message());
+            .filter(|hold| hold.reason.is_of_message() || hold.reason.is_of_place());
         let holds: Vec<Hold> = of_message.cloned().collect();
         let waited = Some((stored.line.as_str(), stored.received_at));
         let (specimen, decision) =

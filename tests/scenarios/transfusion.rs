@@ -62,10 +62,16 @@ tests = {{ "A1 Cells" = "RXA1", "B Cells" = "RXBC" }}
         }
     }
 
-    /// Orders the group on a tube of this type, for a patient.
+    /// Orders the group on a tube of this type, for a patient, drawn at 8:30.
     async fn order(&mut self, patient: &str, barcode: &str, tube_type: &str) {
+        self.order_drawn(patient, barcode, tube_type, "20260310083000")
+            .await;
+    }
+
+    async fn order_drawn(&mut self, patient: &str, barcode: &str, tube_type: &str, drawn: &str) {
         let mut form = request(Control::New, barcode, &["ABORH"]);
         form.patient.id = patient.to_owned();
+        form.collected = drawn.to_owned();
         let mut written = self.his.writer.request(&form, "20260310090000+0700");
         let text = String::from_utf8(written.bytes.to_vec()).expect("an order in UTF-8");
         assert!(text.contains("SER^Serum"), "the HIS says a tube type");
@@ -148,7 +154,7 @@ const O_POS: &[(&str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_group_waits_for_a_second_specimen_and_a_second_that_differs_holds_both() {
+async fn a_first_group_waits_for_a_second_draw_and_one_that_differs_holds_both() {
     let mut bank = Bank::open().await;
     bank.order("PN1", "26031000701", "EDTA").await;
     let first = bank.measure("26031000701", A_POS).await;
@@ -157,11 +163,17 @@ async fn a_first_group_waits_for_a_second_specimen_and_a_second_that_differs_hol
     bank.order("PN1", "26031000702", "EDTA").await;
     let second = bank.measure("26031000702", A_POS).await;
     assert_eq!(second, ["group-unconfirmed", "transfusion"]);
+    let later = "20260310091500";
+    bank.order_drawn("PN1", "26031000705", "EDTA", later).await;
+    let drawn_anew = bank.measure("26031000705", A_POS).await;
+    assert_eq!(drawn_anew, ["transfusion"]);
+    let first = bank.held("26031000701", "ABORH").await;
+    assert_eq!(first, ["transfusion"]);
     bank.order("PN1", "26031000703", "EDTA").await;
     let other = bank.measure("26031000703", O_POS).await;
     assert_eq!(other, ["group-differs", "group-unconfirmed", "transfusion"]);
     let first = bank.held("26031000701", "ABORH").await;
-    assert_eq!(first, ["group-unconfirmed", "transfusion", "group-differs"]);
+    assert_eq!(first, ["transfusion", "group-differs"]);
     // Another patient's group is nobody else's history.
     bank.order("PN2", "26031000704", "EDTA").await;
     let stranger = bank.measure("26031000704", O_POS).await;
