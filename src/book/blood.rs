@@ -274,7 +274,7 @@ pub(super) fn part(db: &mut dyn Db, groups: &[Determination], now: i64) -> Resul
                 }
                 db.exec(&HOLD_AGAIN, &[one.result.into()])?;
             }
-            (ResultState::Held | ResultState::Kept, _) => {}
+            (ResultState::Held, _) => {}
             _ => continue,
         }
         amend_holds(db, one.result, Some(&hold), None)?;

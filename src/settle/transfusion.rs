@@ -60,7 +60,8 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn blood(&self) -> Option<&'a BloodTest> {
-        self.site.blood(self.observation.test.as_deref()?)
+        let test = self.site.blood(self.observation.test.as_deref()?)?;
+        is_of_patient(test, self.observation.about.as_deref()).then_some(test)
     }
 
     /// What the wells and groups of its tube say, it among them.
@@ -77,11 +78,16 @@ impl<'a> Asked<'a> {
         });
         let stored = stored.filter_map(|row| {
             let test = self.site.blood(&row.test)?;
-            Some((test, meaning(test, &row.value)))
+            is_of_patient(test, row.about.as_deref()).then(|| (test, meaning(test, &row.value)))
         });
         let typing = stored.chain(own).filter(|(test, _)| test.is_typing());
         typing.collect()
     }
+}
+
+/// A group of a donor unit is not the patient's.
+const fn is_of_patient(test: &BloodTest, about: Option<&str>) -> bool {
+    about.is_none() || !test.is_typing()
 }
 
 /// The value as the catalogue has it: a text that nothing maps has no meaning but its words.
@@ -172,41 +178,54 @@ impl Blood {
             self.learned.push(said.clone());
         }
         let mut amended = of_tube(asked, &said);
-        amended.extend(self.of_history(patient, &said));
+        amended.extend(self.differing_before(patient, &said));
         for one in &amended {
             self.amend(patient, one);
         }
+        // Only now is it known which of them can be a second opinion.
+        let confirmed = self.confirmed_before(patient, said.result);
+        for one in &confirmed {
+            self.amend(patient, one);
+        }
+        amended.extend(confirmed);
         Ok(amended)
     }
 
-    /// What a sound group says of earlier ones: that they differ, or that they are confirmed.
-    fn of_history(&self, patient: i64, said: &Determination) -> Vec<Amendment> {
-        if said.group.is_empty() || !said.counts() {
-            return Vec::new();
-        }
+    /// Held results from which a sure group differs: both sides say so.
+    fn differing_before(&self, patient: i64, said: &Determination) -> Vec<Amendment> {
+        let known = self.histories.get(&patient).into_iter().flatten();
+        let against = known.filter(|other| {
+            other.result != said.result
+                && other.state == ResultState::Held
+                && other.counts()
+                && said.counts()
+                && other.group.differs(said.group)
+        });
+        let hold = || Hold::new(HoldReason::GroupDiffers, of_result(said.result));
+        against
+            .map(|other| Amendment::add(other.result, hold()))
+            .collect()
+    }
+
+    /// Held groups that have a second opinion now, or have it no more.
+    fn confirmed_before(&self, patient: i64, said: i64) -> Vec<Amendment> {
         let Some(history) = self.histories.get(&patient) else {
             return Vec::new();
         };
-        let before = history
-            .iter()
-            .filter(|other| other.result != said.result && is_held(other.state) && other.counts());
-        before
-            .filter_map(|other| {
-                if other.group.differs(said.group) {
-                    let hold = Hold::new(HoldReason::GroupDiffers, of_result(said.result));
-                    return Some(Amendment::add(other.result, hold));
-                }
-                let waits = other
-                    .holds
-                    .iter()
-                    .any(|hold| hold.reason == HoldReason::GroupUnconfirmed);
-                (waits && other.is_confirmed(history)).then_some(Amendment {
-                    result: other.result,
-                    add: None,
-                    gone: Some(HoldReason::GroupUnconfirmed),
-                })
+        let unconfirmed = HoldReason::GroupUnconfirmed;
+        let groups = history.iter().filter(|other| {
+            other.result != said && other.state == ResultState::Held && !other.group.is_empty()
+        });
+        let changed = groups.filter_map(|other| {
+            let waits = other.holds.iter().any(|hold| hold.reason == unconfirmed);
+            let is_confirmed = other.is_confirmed(history);
+            (waits == is_confirmed).then(|| Amendment {
+                result: other.result,
+                add: (!is_confirmed).then(|| Hold::new(unconfirmed, "")),
+                gone: is_confirmed.then_some(unconfirmed),
             })
-            .collect()
+        });
+        changed.collect()
     }
 
     fn amend(&mut self, patient: i64, one: &Amendment) {
@@ -231,10 +250,6 @@ impl Blood {
     pub(super) fn into_learned(self) -> Vec<Determination> {
         self.learned
     }
-}
-
-fn is_held(state: ResultState) -> bool {
-    matches!(state, ResultState::Held | ResultState::Kept)
 }
 
 /// Where to look: a row id, and no value.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use labwire::settle;
 use labwire_sims::{
     clock::Clock,
-    his::{Answering, Control},
+    his::{Answering, Control, Written},
     port::Port,
     runner::Wire,
 };
@@ -128,6 +128,27 @@ tests = {{ "A1 Cells" = "RXA1", "B Cells" = "RXBC" }}
         in_time.expect("the group is settled in time")
     }
 
+    /// The hospital says that two patients are one.
+    async fn merge(&mut self, survivor: &str, gone: &str) {
+        let control = format!("MRG{survivor}{gone}");
+        let text = format!(
+            "MSH|^~\\&|HIS|BV|LABWIRE|LAB|20260310100000+0700||ADT^A40^ADT_A39|{control}|P|2.5.1\r\
+             EVN|A40|20260310100000+0700\rPID|1||{survivor}^^^BV^PI||TRẦN^BÌNH^THỊ||19911105|F\r\
+             MRG|{gone}^^^BV^PI\r"
+        );
+        self.his.orders.push(Written {
+            control_id: control.clone(),
+            bytes: Bytes::from(text),
+        });
+        let orders = &self.his.orders;
+        let is_answered = || orders.answer(&control).is_some();
+        self.bridge
+            .until("the merge is answered", is_answered)
+            .await;
+        let answer = orders.answer(&control).expect("it was answered");
+        assert!(answer.is_accepted(), "{}", answer.text);
+    }
+
     /// Nothing of it went to the HIS.
     async fn close(self) {
         let posted = self.his.book.with_ledger(|ledger| ledger.messages().len());
@@ -173,7 +194,11 @@ async fn a_first_group_waits_for_a_second_draw_and_one_that_differs_holds_both()
     let other = bank.measure("26031000703", O_POS).await;
     assert_eq!(other, ["group-differs", "group-unconfirmed", "transfusion"]);
     let first = bank.held("26031000701", "ABORH").await;
-    assert_eq!(first, ["transfusion", "group-differs"]);
+    assert_eq!(
+        first,
+        ["transfusion", "group-differs", "group-unconfirmed"],
+        "what is contested confirms nothing"
+    );
     // Another patient's group is nobody else's history.
     bank.order("PN2", "26031000704", "EDTA").await;
     let stranger = bank.measure("26031000704", O_POS).await;
@@ -203,5 +228,34 @@ async fn a_group_whose_cells_and_plasma_disagree_and_one_from_a_wrong_tube_are_h
     bank.order("PN3", "26031000713", "SERUM").await;
     let wrong = bank.measure("26031000713", A_POS).await;
     assert_eq!(wrong, ["tube-type", "group-unconfirmed", "transfusion"]);
+    bank.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patients_of_different_groups_who_are_merged_are_one_and_their_groups_are_held() {
+    let mut bank = Bank::open().await;
+    bank.order("PN1", "26031000721", "EDTA").await;
+    bank.measure("26031000721", A_POS).await;
+    bank.order("PN2", "26031000722", "EDTA").await;
+    bank.measure("26031000722", O_POS).await;
+    bank.merge("PN2", "PN1").await;
+    for barcode in ["26031000721", "26031000722"] {
+        assert_eq!(
+            bank.held(barcode, "ABORH").await,
+            ["group-unconfirmed", "transfusion", "group-conflict"]
+        );
+    }
+    // An order under the old number is the survivor's, and nothing of its blood goes on.
+    bank.order("PN1", "26031000723", "EDTA").await;
+    let later = bank.measure("26031000723", A_POS).await;
+    assert_eq!(
+        later,
+        [
+            "group-differs",
+            "group-conflict",
+            "group-unconfirmed",
+            "transfusion"
+        ]
+    );
     bank.close().await;
 }

@@ -297,6 +297,62 @@ fn forward_and_reverse_must_agree_though_the_wells_are_not_ordered_and_come_apar
 }
 
 #[test]
+fn a_second_opinion_that_turns_out_doubtful_confirms_no_more() {
+    let mut lab = Lab::new();
+    lab.order(&tube("P1", "T1"));
+    lab.order(&tube("P2", "T2"));
+    lab.result(on("T1", "ABO", "A"));
+    lab.result(on("T2", "ABO", "A"));
+    check(&lab, "T1", &["A held v1 transfusion"]);
+    lab.result(on("T2", "RXA", "mf"));
+    check(&lab, "T1", &["A held v1 transfusion+group-unconfirmed"]);
+}
+
+#[test]
+fn the_group_of_a_donor_unit_is_not_the_patients() {
+    let mut lab = Lab::new();
+    lab.order(&tube("P1", "T1"));
+    lab.order(&tube("P2", "T2"));
+    lab.result(on("T1", "ABO", "A"));
+    lab.result(Observation {
+        about: Some("R02460".to_owned()),
+        ..on("T2", "ABO", "B")
+    });
+    check(&lab, "T1", &["A held v1 group-unconfirmed+transfusion"]);
+    check(&lab, "T2", &["B held v1 transfusion"]);
+}
+
+#[test]
+fn a_group_that_nobody_ordered_speaks_against_others_and_confirms_none() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.order(&tube("P2", "T2"));
+    lab.result(on("T1", "ABO", "A"));
+    check(&lab, "T1", &["A kept v1"]);
+    lab.result(on("T2", "ABO", "B"));
+    check(
+        &lab,
+        "T2",
+        &["B held v1 group-differs+group-unconfirmed+transfusion"],
+    );
+    lab.order(&tube("P3", "T3"));
+    lab.result(on("T3", "RHD", "POS"));
+    lab.result(on("T1", "RHD", "POS"));
+    check(&lab, "T3", &["POS held v1 group-unconfirmed+transfusion"]);
+    // Ordered after all, it is one like any other.
+    lab.order(&tube("P4", "T1"));
+    check(
+        &lab,
+        "T1",
+        &[
+            "A held v1 group-differs+group-unconfirmed+transfusion",
+            "POS held v1 transfusion",
+        ],
+    );
+    check(&lab, "T3", &["POS held v1 transfusion"]);
+}
+
+#[test]
 fn a_group_that_cannot_be_read_is_discrepant_and_is_no_group() {
     let mut lab = Lab::new();
     lab.order(&tube("P1", "T1"));
