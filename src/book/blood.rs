@@ -136,8 +136,8 @@ impl Determination {
         one != two && !is_same_moment
     }
 
-    /// Whether each part of its group was said by another draw of the patient as well (two
-    /// independent determinations; blood bank practice).
+    /// Whether each part of its group was said by another draw of the patient as well: until then it is
+    /// `group-unconfirmed` (AABB 5.14.5, 5.16.2: two determinations; BCSH: a second sample, drawn anew).
     pub fn is_confirmed(&self, history: &[Self]) -> bool {
         let by = |is_same: &dyn Fn(Group) -> bool| {
             history.iter().any(|other| {
@@ -150,8 +150,8 @@ impl Determination {
     }
 }
 
-/// The first result that says another group than one of another patient who was merged with this
-/// one: such groups were never one history.
+/// `group-conflict`: the first result that says another group than one of another patient who was merged
+/// with this one. Such groups were never one history, whatever HL7 v2.5.1 3.3.40 makes of the identity.
 pub fn conflict(history: &[Determination]) -> Option<i64> {
     let counting = || history.iter().filter(|one| one.counts());
     counting()

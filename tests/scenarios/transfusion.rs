@@ -133,8 +133,8 @@ tests = {{ "A1 Cells" = "RXA1", "B Cells" = "RXBC" }}
         let control = format!("MRG{survivor}{gone}");
         let text = format!(
             "MSH|^~\\&|HIS|BV|LABWIRE|LAB|20260310100000+0700||ADT^A40^ADT_A39|{control}|P|2.5.1\r\
-             EVN|A40|20260310100000+0700\rPID|1||{survivor}^^^BV^PI||TRẦN^BÌNH^THỊ||19911105|F\r\
-             MRG|{gone}^^^BV^PI\r"
+             EVN|A40|20260310100000+0700\rPID|1||{survivor}^^^BV01^PI||TRẦN^BÌNH^THỊ||19911105|F\r\
+             MRG|{gone}^^^BV01^PI\r"
         );
         self.his.orders.push(Written {
             control_id: control.clone(),
