@@ -1,7 +1,7 @@
 //! What results of blood transfusion said of each patient: groups and antibodies, over all tubes.
 //!
-//! A row keeps the patient of its time. Who was merged into whom is followed when a history is read,
-//! so that groups of two people who were said to be one can still be told apart.
+//! A row keeps the patient of its time. Who was merged into whom is followed when a history is
+//! read, so that groups of two people who were said to be one can still be told apart.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::{
 
 use super::change::{json, unjson};
 
-/// Those of a patient and of everyone who was merged into it: read by patient, never by result, for
-/// which SQLite needs to be told to begin with the patient (`CROSS JOIN`).
+/// Those of a patient and of everyone who was merged into it: read by patient, never by result,
+/// for which SQLite needs to be told to begin with the patient (`CROSS JOIN`).
 const HISTORY: Sql = Sql::same(
     "WITH RECURSIVE one(id) AS (SELECT id FROM patient WHERE id = $1 \
      UNION SELECT p.id FROM one JOIN patient p ON p.merged_into = one.id) \
@@ -126,8 +126,8 @@ impl Determination {
         }
     }
 
-    /// Whether its tube is known to be another draw: another tube, and not one that was drawn in the
-    /// same moment, which one mistake at the bedside labels as wrongly as the first.
+    /// Whether its tube is known to be another draw: another tube, and not one that was drawn in
+    /// the same moment, which one mistake at the bedside labels as wrongly as the first.
     fn is_other_draw(&self, other: &Self) -> bool {
         let (Some(one), Some(two)) = (self.specimen, other.specimen) else {
             return false;
@@ -136,8 +136,9 @@ impl Determination {
         one != two && !is_same_moment
     }
 
-    /// Whether each part of its group was said by another draw of the patient as well: until then it is
-    /// `group-unconfirmed` (AABB 5.14.5, 5.16.2: two determinations; BCSH: a second sample, drawn anew).
+    /// Whether each part of its group was said by another draw of the patient as well: until then
+    /// it is `group-unconfirmed` (AABB 5.14, 5.16: two determinations; BCSH: a second sample,
+    /// drawn anew).
     pub fn is_confirmed(&self, history: &[Self]) -> bool {
         let by = |is_same: &dyn Fn(Group) -> bool| {
             history.iter().any(|other| {
@@ -150,8 +151,9 @@ impl Determination {
     }
 }
 
-/// `group-conflict`: the first result that says another group than one of another patient who was merged
-/// with this one. Such groups were never one history, whatever HL7 v2.5.1 3.3.40 makes of the identity.
+/// `group-conflict`: the first result that says another group than one of another patient who was
+/// merged with this one. Such groups were never one history, whatever HL7 v2.5.1 3.3.40 makes of
+/// the identity.
 pub fn conflict(history: &[Determination]) -> Option<i64> {
     let counting = || history.iter().filter(|one| one.counts());
     counting()
@@ -258,8 +260,8 @@ pub(super) fn conflicting(
     Ok(conflict(&both).map_or_else(Vec::new, |_| both))
 }
 
-/// Holds every group of two merged patients whose groups differ. What their hosts were never told is
-/// not told; what they were told is not told again under the other's name.
+/// Holds every group of two merged patients whose groups differ. What their hosts were never told
+/// is not told; what they were told is not told again under the other's name.
 ///
 /// # Errors
 /// The store's.

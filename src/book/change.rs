@@ -539,10 +539,11 @@ pub fn update_patient(
 /// there because of who the patient was can be asked again.
 ///
 /// Blood groups are not merged where they differ. The identity follows all the same, as HL7 v2.5.1
-/// 3.3.40 requires: refused, every other result of the patient would go to a number that the hospital
-/// has given up, and orders under the new one would meet nobody. But each blood group of either is
-/// held (`group-conflict`), none of them is told under the other's name, and every later result of
-/// transfusion of the patient is held for the same reason until a person has set one side aside.
+/// 3.3.40 requires: refused, every other result of the patient would go to a number that the
+/// hospital has given up, and orders under the new one would meet nobody. But each blood group of
+/// either is held (`group-conflict`), none of them is told under the other's name, and every later
+/// result of transfusion of the patient is held for the same reason until a person has set one
+/// side aside.
 ///
 /// # Errors
 /// The store's.

@@ -142,6 +142,10 @@ impl SiteRules for Site {
         }
     }
 
+    fn asks_about_every_tube(&self, line: &str) -> bool {
+        self.lines.get(line).is_some_and(|line| !line.is_told)
+    }
+
     fn blood(&self, test: &str) -> Option<&BloodTest> {
         let catalogue = self.laboratory.catalogue.as_ref()?;
         catalogue.test(test)?.blood.as_ref()

@@ -1,7 +1,8 @@
 //! What a blood transfusion result says, in words that rules can compare.
 //!
-//! A catalogue says what each test is ([`BloodTest`]) and which word each of its codes means; nothing
-//! here knows a device. What has no word is no finding: it is looked at by a person, never guessed.
+//! A catalogue says what each test is ([`BloodTest`]) and which word each of its codes means;
+//! nothing here knows a device. What has no word is no finding: it is looked at by a person, never
+//! guessed.
 
 use std::fmt;
 
@@ -45,8 +46,8 @@ words! {
         O = "O", "Neither.";
     }
 
-    /// A Rh(D) type (LOINC 10331-7). Weak and partial D are types of their own: whether they count as
-    /// positive depends on who gives and who receives, which is no matter of a program.
+    /// A Rh(D) type (LOINC 10331-7). Weak and partial D are types of their own: whether they count
+    /// as positive depends on who gives and who receives, which is no matter of a program.
     RhD {
         Positive = "POS", "Antigen D.";
         Negative = "NEG", "No antigen D.";

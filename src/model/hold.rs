@@ -125,8 +125,8 @@ impl HoldReason {
         }
     }
 
-    /// Whether it was known, when the result came, of the place where its tube stood: no order and no
-    /// patient changes that later.
+    /// Whether it was known, when the result came, of the place where its tube stood: no order and
+    /// no patient changes that later.
     pub const fn is_of_place(self) -> bool {
         matches!(
             self,

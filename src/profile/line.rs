@@ -241,8 +241,8 @@ impl LineProfile {
         problems
     }
 
-    /// Whether the codes that the profile makes of a device's texts are words of their tests: a blood
-    /// group in other words would be held as one that nobody can read.
+    /// Whether the codes that the profile makes of a device's texts are words of their tests: a
+    /// blood group in other words would be held as one that nobody can read.
     pub fn check_codes(&self, catalogue: &dyn Catalogue) -> Problems {
         let mut problems = Problems::default();
         for rule in &self.profile.tests {

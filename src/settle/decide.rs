@@ -81,8 +81,8 @@ pub(super) fn is_correction(observation: &Observation) -> bool {
     observation.supersedes || observation.status == ResultStatus::Correction
 }
 
-/// `of_patient` is what other results of the tube and its patient say against this one; it holds where
-/// the result would be told.
+/// `of_patient` is what other results of the tube and its patient say against this one; it holds
+/// where the result would be told.
 pub(super) fn decide(
     context: &SettleContext<'_>,
     tube: &TubeMatch,
@@ -178,8 +178,9 @@ fn decide_on_tube(
 /// SPM-4, SPM-6: what a tube holds, and what was put into it before.
 const TUBE_TYPES: [u16; 2] = [4, 6];
 
-/// The type that was ordered is known, and the test needs another. Some hosts write the tube's additive
-/// into SPM-4, some into SPM-6 as the standard has it, and either in a local code behind the first.
+/// The type that was ordered is known, and the test needs another. Some hosts write the tube's
+/// additive into SPM-4, some into SPM-6 as the standard has it, and either in a local code behind
+/// the first.
 fn tube_type(context: &SettleContext<'_>, tube: &Tube, test: &str) -> Option<Hold> {
     let fields = TUBE_TYPES
         .iter()

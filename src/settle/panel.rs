@@ -6,8 +6,9 @@ use crate::model::blood::{Abo, BloodKind, BloodTest, Finding, Group, Meaning, Re
 pub(super) type Reading<'a> = (&'a BloodTest, Meaning);
 
 /// The first thing that does not agree, in words without a value: ABO groups are read twice, from
-/// cells and from plasma, and one without the other's agreement is no group (AABB Standards 5.14.1,
-/// BSH guideline on pre-transfusion compatibility procedures). `None`: nothing speaks against it.
+/// cells and from plasma, and one without the other's agreement is no group (AABB Standards
+/// 5.14, BCSH guideline on pre-transfusion compatibility procedures). `None`: nothing speaks
+/// against it.
 pub(super) fn discrepancy(readings: &[Reading<'_>]) -> Option<&'static str> {
     for (test, meaning) in readings {
         if let Some(what) = unread(test, *meaning) {

@@ -2,8 +2,8 @@
 //!
 //! What a line reads is told by its queries: a query that names rack or position is a tube read at
 //! that place. `tube_read` keeps it, for whoever else knows of readings to write to as well
-//! ([`note_readings`]). Where a line tells no place, or reads none, nothing is known and nothing is
-//! held.
+//! ([`note_readings`]). Where a line tells no place, or reads none, nothing is known and nothing
+//! is held.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,10 +40,11 @@ pub(super) const ALL: &[&Sql] = &[&READ_AT, &FORGET, &MEASURED];
 const MINUTE: i64 = 60 * 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// How long a position counts as taken by the tube that was read there. A rack that comes back later
-/// comes back for other tubes.
+/// How long a position counts as taken by the tube that was read there. A rack that comes back
+/// later comes back for other tubes.
 const TAKEN: i64 = 2 * HOUR;
-/// How long a tube's own reading speaks for it: the longest assays take some hours, and reruns more.
+/// How long a tube's own reading speaks for it: the longest assays take some hours, and reruns
+/// more.
 const OWN: i64 = 24 * HOUR;
 /// Readings are forgotten after this.
 const KEPT: i64 = 7 * 24 * HOUR;
@@ -209,7 +210,8 @@ impl Readings {
         let read = read.into_iter().flatten();
         let here: Vec<&TubeRead> = read.filter(|one| one.position == tube.position).collect();
         let is_own = |one: &&TubeRead| one.barcode == tube.id;
-        if here.iter().any(is_own) {
+        let is_known = context.site.asks_about_every_tube(context.line);
+        if !is_known || here.iter().any(is_own) {
             return Ok(None);
         }
         let since = context.received_at.saturating_sub(TAKEN);
@@ -259,8 +261,8 @@ impl<'a> Stand<'a> {
 /// By rack and position, or by rack and tube: what stood where, and when it was measured.
 type Seen<'a> = BTreeMap<(&'a str, &'a str), Vec<(Option<i64>, Stand<'a>)>>;
 
-/// In one message a position has one tube, and a tube one position of its rack; the tubes and places
-/// where that is not so.
+/// In one message a position has one tube, and a tube one position of its rack; the tubes and
+/// places where that is not so.
 fn miscounted(items: &[Item]) -> BTreeSet<Stand<'_>> {
     let mut by_place: Seen<'_> = BTreeMap::new();
     let mut by_tube: Seen<'_> = BTreeMap::new();

@@ -15,6 +15,11 @@ pub trait SiteRules: Send + Sync {
     }
     /// Whether the test, measured on this line, belongs to blood transfusion.
     fn is_transfusion(&self, line: &str, test: &str) -> bool;
+    /// Whether the line asks about every tube that it reads; one that is told its orders may ask only
+    /// about those that it was not told of.
+    fn asks_about_every_tube(&self, _line: &str) -> bool {
+        true
+    }
     /// What the test is to the transfusion service, where the catalogue says so.
     fn blood(&self, _test: &str) -> Option<&BloodTest> {
         None

@@ -53,6 +53,7 @@ struct Site {
     extras: bool,
     transfusion: bool,
     unordered: bool,
+    told: bool,
 }
 
 impl SiteRules for Site {
@@ -67,6 +68,9 @@ impl SiteRules for Site {
     }
     fn is_transfusion(&self, line: &str, test: &str) -> bool {
         (self.transfusion && line == "xn-1") || self.blood(test).is_some()
+    }
+    fn asks_about_every_tube(&self, _: &str) -> bool {
+        !self.told
     }
     fn blood(&self, test: &str) -> Option<&BloodTest> {
         transfusion::TESTS.get(test)
@@ -101,6 +105,7 @@ impl Lab {
             extras: false,
             transfusion: false,
             unordered: false,
+            told: false,
         };
         Self {
             store,
@@ -856,6 +861,7 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
         (
             Site {
                 unordered: false,
+                told: false,
                 auto: true,
                 extras: true,
                 transfusion: true,
@@ -865,6 +871,7 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
         (
             Site {
                 unordered: false,
+                told: false,
                 auto: false,
                 extras: false,
                 transfusion: false,
@@ -938,6 +945,7 @@ fn an_unordered_result_of_transfusion_or_of_a_reviewed_host_waits() {
         let mut lab = Lab::new();
         lab.site = Site {
             unordered: true,
+            told: false,
             auto,
             extras: false,
             transfusion,

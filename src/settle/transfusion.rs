@@ -1,11 +1,12 @@
 //! The rules of blood transfusion. None of them releases anything: the class alone holds every
 //! result (`transfusion`), and what is found here says why a person must look twice.
 //!
-//! Each rule looks at all that is known when it is asked, and mends what was decided before: a later
-//! result may confirm an earlier one, or speak against it, and both must say so.
+//! Each rule looks at all that is known when it is asked, and mends what was decided before: a
+//! later result may confirm an earlier one, or speak against it, and both must say so.
 //!
-//! Sources: AABB, Standards for Blood Banks and Transfusion Services, 5.14 and 5.16; BCSH, Guidelines
-//! for pre-transfusion compatibility procedures in blood transfusion laboratories (2012); HL7 v2.5.1.
+//! Sources: AABB, Standards for Blood Banks and Transfusion Services, 5.14 and 5.16; BCSH,
+//! Guidelines for pre-transfusion compatibility procedures in blood transfusion laboratories
+//! (2012); HL7 v2.5.1.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -104,8 +105,8 @@ fn meaning(test: &BloodTest, value: &Value) -> Meaning {
     }
 }
 
-/// Versions that count of each test of a tube: a preliminary value gives way to what came after it,
-/// and everything to what corrects it.
+/// Versions that count of each test of a tube: a preliminary value gives way to what came after
+/// it, and everything to what corrects it.
 fn latest(current: &[Current]) -> impl Iterator<Item = &Current> {
     current.iter().enumerate().filter_map(move |(at, row)| {
         let mut later = current
@@ -282,7 +283,8 @@ fn determination(asked: &Asked<'_>, test: &BloodTest) -> Determination {
     }
 }
 
-/// What a screen or an identification says of antibodies, where it does not say that there are none.
+/// What a screen or an identification says of antibodies, where it does not say that there are
+/// none.
 fn antibody(test: &BloodTest, meaning: Meaning, observation: &Observation) -> Option<Finding> {
     if observation.status != ResultStatus::Final && !is_correction(observation) {
         return None;
@@ -298,9 +300,9 @@ fn antibody(test: &BloodTest, meaning: Meaning, observation: &Observation) -> Op
     }
 }
 
-/// `group-differs`: another group than an earlier one of the patient, of any tube, in ABO or in D. The
-/// patient's record is compared before anything is issued (AABB 5.14.5, BCSH: historical records); blood
-/// of somebody else in the tube shows in nothing else.
+/// `group-differs`: another group than an earlier one of the patient, of any tube, in ABO or in D.
+/// The patient's record is compared before anything is issued (AABB 5.14, BCSH: historical
+/// records); blood of somebody else in the tube shows in nothing else.
 fn differing(said: &Determination, others: &[Determination]) -> Option<i64> {
     let mut against = others
         .iter()
@@ -309,7 +311,7 @@ fn differing(said: &Determination, others: &[Determination]) -> Option<i64> {
 }
 
 /// `group-discrepant`: what cannot be read as a group, or does not agree with the rest of its tube
-/// (AABB 5.14.1; BCSH: anomalous groups are no groups until they are resolved).
+/// (AABB 5.14; BCSH: anomalous groups are no groups until they are resolved).
 fn discrepant(asked: &Asked<'_>, test: &BloodTest) -> Option<&'static str> {
     if !test.is_typing() {
         return None;
@@ -317,8 +319,8 @@ fn discrepant(asked: &Asked<'_>, test: &BloodTest) -> Option<&'static str> {
     panel::discrepancy(&asked.readings())
 }
 
-/// `group-corrected`: the host has a group that the device now corrects. It goes out as a correction (C in
-/// HL7 tables 0085 and 0123), after somebody has called the ward.
+/// `group-corrected`: the host has a group that the device now corrects. It goes out as a
+/// correction (C in HL7 tables 0085 and 0123), after somebody has called the ward.
 fn corrected(asked: &Asked<'_>, test: &BloodTest) -> Option<i64> {
     let observation = asked.observation;
     if !test.is_group() || !is_correction(observation) {
@@ -332,8 +334,9 @@ fn corrected(asked: &Asked<'_>, test: &BloodTest) -> Option<i64> {
     released.next_back().map(|row| row.id)
 }
 
-/// `antibody-history`: antibodies, found at any time or not ruled out on this tube, allow no crossmatch but
-/// the full one (AABB 5.16.1, 5.16.2; BCSH: electronic issue). What technique a test is, its catalogue entry says; unsaid, it is not taken for full.
+/// `antibody-history`: antibodies, found at any time or not ruled out on this tube, allow no
+/// crossmatch but the full one (AABB 5.16; BCSH: electronic issue). What technique a
+/// test is, its catalogue entry says; unsaid, it is not taken for full.
 fn antibodies(asked: &Asked<'_>, test: &BloodTest, others: &[Determination]) -> Option<i64> {
     if test.kind != BloodKind::Crossmatch || test.technique == Some(Technique::Iat) {
         return None;

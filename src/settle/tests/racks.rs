@@ -120,6 +120,15 @@ fn another_tube_than_was_read_there_does_not_count_up() {
 }
 
 #[test]
+fn a_line_that_is_told_its_orders_need_not_have_read_a_tube() {
+    let mut lab = lab();
+    lab.site.told = true;
+    lab.read(vec![at("R1", "1", "T1")]);
+    lab.result(result_at("R1 1 T2"));
+    assert_eq!(lab.shown("T2"), "6.4 released v1\n");
+}
+
+#[test]
 fn a_position_used_again_is_held_unless_the_tube_was_read_or_the_rack_came_back_later() {
     let run = |is_read: bool, after: i64| {
         let mut lab = lab();
