@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry, entry::Content, lookup,
-    patient, told,
+    Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry, blood, entry::Content,
+    lookup, patient, told,
 };
 
 const FIND_ITEM: Sql = Sql::same(
@@ -539,6 +539,13 @@ pub fn update_patient(
 /// with the surviving patient. Returns the barcodes in use of the surviving patient: what was held
 /// there because of who the patient was can be asked again.
 ///
+/// Blood groups are not merged where they differ. The identity follows all the same, as HL7 v2.5.1
+/// 3.3.40 requires: refused, every other result of the patient would go to a number that the
+/// hospital has given up, and orders under the new one would meet nobody. But each blood group of
+/// either is held (`group-conflict`), none of them is told under the other's name, and every later
+/// result of transfusion of the patient is held for the same reason until a person has set one
+/// side aside.
+///
 /// # Errors
 /// The store's.
 pub fn merge(
@@ -546,7 +553,8 @@ pub fn merge(
     context: &BookContext<'_>,
     survivor: &PatientEntry,
     gone: &[Identifier],
-) -> Result<Vec<String>, StoreError> {
+) -> Result<Merged, StoreError> {
+    let mut has_conflict = false;
     let kept = patient::upsert(db, context.host, survivor, context.now)?;
     for identifier in gone {
         let old = patient::find(db, context.host, identifier)?;
@@ -554,13 +562,28 @@ pub fn merge(
         let Some(old) = old.filter(|old| *old != kept) else {
             continue;
         };
+        let groups = blood::conflicting(db, kept, old)?;
+        has_conflict |= !groups.is_empty();
         for row in db.rows(&SPECIMENS_OF, &[old.into()])? {
             queue::follow_tried(db, row.int(0)?, "patient merged", context.now)?;
         }
         db.exec(&MOVE_SPECIMENS, &[old.into(), kept.into()])?;
         patient::absorb(db, old, kept)?;
+        blood::part(db, &groups, context.now)?;
     }
-    unify_tubes(db, context, kept)
+    Ok(Merged {
+        barcodes: unify_tubes(db, context, kept)?,
+        has_conflict,
+    })
+}
+
+/// What a merge left to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// Barcodes in use of the surviving patient.
+    pub barcodes: Vec<String>,
+    /// Their blood groups differ: a person must look.
+    pub has_conflict: bool,
 }
 
 /// Of a patient who was two, a barcode in use for both is one tube: everything moves to its newest

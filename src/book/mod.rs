@@ -3,6 +3,7 @@
 //! Everything here runs inside one transaction of the store and is committed before the host gets
 //! its reply, so that a query read after the reply sees the order.
 
+mod blood;
 mod change;
 mod entry;
 mod lookup;
@@ -15,9 +16,10 @@ pub(crate) use self::{
 };
 
 pub use self::{
+    blood::{Determination, amend, amend_holds, blood_history, conflict, learn_blood},
     change::{
-        AnsweredMessage, Applied, BookContext, Outcome, apply, find_answered, keep_answer, merge,
-        set_statuses, unordered_specimen, update_patient,
+        AnsweredMessage, Applied, BookContext, Merged, Outcome, apply, find_answered, keep_answer,
+        merge, set_statuses, unordered_specimen, update_patient,
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{
@@ -35,5 +37,12 @@ use crate::store::Sql;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static Sql> {
-    [change::ALL, lookup::ALL, patient::ALL, told::ALL].concat()
+    [
+        blood::ALL,
+        change::ALL,
+        lookup::ALL,
+        patient::ALL,
+        told::ALL,
+    ]
+    .concat()
 }

@@ -11,6 +11,7 @@ use crate::{
         is_transfusion_section,
     },
     host::{HostSite, Laboratory},
+    model::blood::BloodTest,
     profile::{Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
 };
@@ -139,6 +140,20 @@ impl SiteRules for Site {
             (Some(only), None) => Some(only.id.clone()),
             _ => None,
         }
+    }
+
+    fn asks_about_every_tube(&self, line: &str) -> bool {
+        self.lines.get(line).is_some_and(|line| !line.is_told)
+    }
+
+    fn blood(&self, test: &str) -> Option<&BloodTest> {
+        let catalogue = self.laboratory.catalogue.as_ref()?;
+        catalogue.test(test)?.blood.as_ref()
+    }
+
+    fn fits_tube(&self, test: &str, types: &[&str]) -> Option<bool> {
+        let catalogue = self.laboratory.catalogue.as_ref()?;
+        catalogue.fits_tube(test, types)
     }
 
     fn is_transfusion(&self, line: &str, test: &str) -> bool {

@@ -119,7 +119,9 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
                 );
             }
         }
-        for problem in line.check_units(&loaded.catalogue).iter() {
+        let units = line.check_units(&loaded.catalogue);
+        let codes = line.check_codes(&loaded.catalogue);
+        for problem in units.iter().chain(codes.iter()) {
             // Two lines with one profile have one problem.
             if told.insert(problem.message.clone()) {
                 files.problems.push(problem.clone());

@@ -63,5 +63,7 @@ fn every_test_of_the_library_is_in_its_catalogue_in_a_unit_that_passes() {
         let line = profile.for_line(LineSettings::default());
         let problems = line.check_units(&*catalogue);
         assert!(problems.is_empty(), "{}", render(&problems, false));
+        let problems = line.check_codes(&*catalogue);
+        assert!(problems.is_empty(), "{}", render(&problems, false));
     }
 }

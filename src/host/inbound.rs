@@ -401,8 +401,9 @@ impl<'a> Hearing<'a> {
             match (kind, &one.merge) {
                 (AdtEvent::Merge | AdtEvent::ChangeIdentifier, Some(merge)) => {
                     let gone: Vec<_> = merge.ids.iter().map(convert::identifier).collect();
-                    merged.extend(book::merge(db, &self.context, &entry, &gone)?);
-                    self.audit(db, "patients merged")?;
+                    let done = book::merge(db, &self.context, &entry, &gone)?;
+                    self.audit(db, merge_words(&done))?;
+                    merged.extend(done.barcodes);
                 }
                 (AdtEvent::Demographics, _) => {
                     book::update_patient(db, &self.context, &entry)?;
@@ -493,6 +494,16 @@ impl<'a> Hearing<'a> {
         let text = text.map_err(|error| StoreError::value(error.to_string()))?;
         let (bytes, _) = self.charset.encode_or_transliterate(&text);
         Ok(bytes)
+    }
+}
+
+/// What the audit says of a merge.
+pub(super) fn merge_words(merged: &book::Merged) -> &'static str {
+    if merged.has_conflict {
+        tracing::warn!("patients with different blood groups were merged: their groups are held");
+        "patients merged, whose blood groups differ and are held"
+    } else {
+        "patients merged"
     }
 }
 

@@ -340,8 +340,14 @@ fn apply(
                 let refused = Answer::refused(id, "no patient to merge is named");
                 return Ok((refused, Touched::Nothing));
             }
-            let barcodes = book::merge(db, context, patient, &gone)?;
-            return Ok((Answer::done(id), Touched::Merged(barcodes)));
+            let done = book::merge(db, context, patient, &gone)?;
+            let (actor, subject) = (
+                format!("host:{}", site.id),
+                format!("message:{}", context.message),
+            );
+            let what = inbound::merge_words(&done);
+            audit::write(db, context.now, &actor, "heard", &subject, what)?;
+            return Ok((Answer::done(id), Touched::Merged(done.barcodes)));
         }
     };
     if pulled.placer.is_empty() {

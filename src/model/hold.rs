@@ -68,6 +68,17 @@ hold_reasons! {
     Dilution = "dilution", "Diluted, and the profile does not say whether the value is already multiplied.";
     ClockYear = "clock-year", "The device's clock is in another year.";
     Transfusion = "transfusion", "Blood transfusion is never released by itself.";
+    GroupDiffers = "group-differs", "The blood group is another than an earlier one of this patient.";
+    GroupDiscrepant = "group-discrepant", "Cells and plasma, wells and group do not agree, or a well cannot be read.";
+    GroupUnconfirmed = "group-unconfirmed", "No second specimen of this patient has said the same blood group yet.";
+    GroupConflict = "group-conflict", "Two patients with different blood groups were merged.";
+    GroupCorrected = "group-corrected", "The device corrects a blood group that its host already has.";
+    AntibodyHistory = "antibody-history", "The patient has or had antibodies: only a full crossmatch counts.";
+    ManualEdit = "manual-edit", "Somebody changed the reading by hand: a second person looks.";
+    TubeType = "tube-type", "The tube that was ordered on is of a type that does not fit the test.";
+    RackCount = "rack-count", "Tubes and positions of a rack do not count up.";
+    RackIsSpecimen = "rack-is-specimen", "The specimen id is the id of a rack.";
+    PositionReused = "position-reused", "The position was another tube's, and no tube was read there since.";
     Review = "review", "The site reviews every result of this host.";
     AmbiguousSender = "ambiguous-sender", "The message names another device than this line's.";
     ParserFault = "parser-fault", "Reading this message failed twice; the bytes are kept.";
@@ -89,6 +100,7 @@ impl HoldReason {
             | Self::Replicate
             | Self::Incomplete
             | Self::Dilution
+            | Self::ManualEdit
             | Self::AmbiguousSender => true,
             Self::UnknownSpecimen
             | Self::AmbiguousSpecimen
@@ -98,9 +110,28 @@ impl HoldReason {
             | Self::SecondResult
             | Self::ClockYear
             | Self::Transfusion
+            | Self::GroupDiffers
+            | Self::GroupDiscrepant
+            | Self::GroupUnconfirmed
+            | Self::GroupConflict
+            | Self::GroupCorrected
+            | Self::AntibodyHistory
+            | Self::TubeType
+            | Self::RackCount
+            | Self::RackIsSpecimen
+            | Self::PositionReused
             | Self::Review
             | Self::ParserFault => false,
         }
+    }
+
+    /// Whether it was known, when the result came, of the place where its tube stood: no order and
+    /// no patient changes that later.
+    pub const fn is_of_place(self) -> bool {
+        matches!(
+            self,
+            Self::RackCount | Self::RackIsSpecimen | Self::PositionReused
+        )
     }
 }
 

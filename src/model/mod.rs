@@ -1,5 +1,6 @@
 //! The canonical model: the words of the field, singular, and nothing that knows a wire or a table.
 
+pub mod blood;
 mod hold;
 mod observation;
 mod order;

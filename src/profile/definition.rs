@@ -92,6 +92,8 @@ pub struct Profile {
     pub normal_flags: BTreeSet<String>,
     /// Flags that hold although other devices mean nothing by them.
     pub suspect_flags: BTreeSet<String>,
+    /// Flags that say that somebody changed the reading by hand.
+    pub edited_flags: BTreeSet<String>,
     /// Texts in the flag field that are no flags.
     pub ignored_flags: BTreeSet<String>,
     /// Comments that make every result of their order suspect; any of the rules.
@@ -400,6 +402,8 @@ pub struct CommentRule {
     pub coded: BTreeMap<String, String>,
     /// When it makes the results of its order suspect.
     pub holds_when: Vec<Condition>,
+    /// When it says that a reading of its order was changed by hand.
+    pub edited_when: Vec<Condition>,
 }
 
 impl CommentRule {

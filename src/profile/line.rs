@@ -16,6 +16,7 @@ use crate::config::{
     read::At,
     units::{UnitProof, prove_catalogue},
 };
+use crate::model::blood::Meaning;
 
 /// What `lab.toml` says of one line, beyond naming its profile.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,10 @@ pub trait Catalogue {
     fn unit(&self, test: &str) -> Option<&str>;
     /// The code that a result text stands for.
     fn coded(&self, test: &str, text: &str) -> Option<String>;
+    /// Whether a code says something that the test can mean, where that is laid down.
+    fn says(&self, _test: &str, _code: &str) -> bool {
+        true
+    }
 }
 
 impl LineSettings {
@@ -87,6 +92,11 @@ impl Catalogue for catalogue::Catalogue {
 
     fn coded(&self, test: &str, text: &str) -> Option<String> {
         self.test(test)?.coded(text).map(str::to_owned)
+    }
+
+    fn says(&self, test: &str, code: &str) -> bool {
+        let blood = self.test(test).and_then(|test| test.blood.as_ref());
+        blood.is_none_or(|blood| blood.meaning(Some(code)) != Meaning::Unreadable)
     }
 }
 
@@ -257,6 +267,32 @@ impl LineProfile {
                 help: "set the device to the catalogue's unit, or the catalogue to the device's; \
                        Labwire converts no value"
                     .to_owned(),
+                source: Some(Arc::clone(&self.profile.file)),
+                span: Some(rule.span.clone()),
+                is_warning: false,
+            });
+        }
+        problems
+    }
+
+    /// Whether the codes that the profile makes of a device's texts are words of their tests: a
+    /// blood group in other words would be held as one that nobody can read.
+    pub fn check_codes(&self, catalogue: &dyn Catalogue) -> Problems {
+        let mut problems = Problems::default();
+        for rule in &self.profile.tests {
+            let test = self.test(&rule.code, Some(rule)).unwrap_or_default();
+            let mut codes = rule.coded.values();
+            let Some(code) = codes.find(|code| !catalogue.says(&test, code)) else {
+                continue;
+            };
+            problems.push(Problem {
+                code: "PROF-0212",
+                message: format!(
+                    "{}: `{}` is told as `{code}`, which says nothing that {test} could mean",
+                    self.profile.name, rule.code
+                ),
+                label: "mapped here".to_owned(),
+                help: "write the catalogue's word, or explain the code there in `means`".to_owned(),
                 source: Some(Arc::clone(&self.profile.file)),
                 span: Some(rule.span.clone()),
                 is_warning: false,

@@ -165,6 +165,7 @@ impl Loader {
             units: self.units(file.units),
             normal_flags: file.flags.normal.into_iter().collect(),
             suspect_flags: file.flags.suspect.into_iter().collect(),
+            edited_flags: file.flags.edited.into_iter().collect(),
             ignored_flags: file.flags.ignore.into_iter().collect(),
             suspect_comments: self.conditions(&file.comments.holds_when),
             qc: self.controls(file.qc),

@@ -223,6 +223,7 @@ pub(super) struct Flags {
     pub(super) normal: Vec<String>,
     pub(super) suspect: Vec<String>,
     pub(super) ignore: Vec<String>,
+    pub(super) edited: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -262,6 +263,7 @@ pub(super) struct Comment {
     pub(super) text: Paths,
     pub(super) coded: BTreeMap<String, String>,
     pub(super) holds_when: Vec<Text>,
+    pub(super) edited_when: Vec<Text>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -381,6 +381,7 @@ impl Loader {
             text: self.paths(raw.text),
             coded: raw.coded,
             holds_when: self.conditions(&raw.holds_when),
+            edited_when: self.conditions(&raw.edited_when),
         };
         let is_one = rule.text.iter().all(|path| path.record == rule.record());
         if is_one && !rule.text.is_empty() {

@@ -76,11 +76,19 @@ pub(super) fn is_incomplete(holds: &[Hold]) -> bool {
         .any(|hold| hold.reason == HoldReason::Incomplete)
 }
 
+/// Whether it takes the place of what came before it.
+pub(super) fn is_correction(observation: &Observation) -> bool {
+    observation.supersedes || observation.status == ResultStatus::Correction
+}
+
+/// `of_patient` is what other results of the tube and its patient say against this one; it holds
+/// where the result would be told.
 pub(super) fn decide(
     context: &SettleContext<'_>,
     tube: &TubeMatch,
     observation: &Observation,
     holds: &[Hold],
+    of_patient: &[Hold],
 ) -> Decision {
     match tube {
         TubeMatch::Unknown => {
@@ -96,7 +104,7 @@ pub(super) fn decide(
         TubeMatch::Cancelled => {
             Held::with(holds, Hold::new(HoldReason::OrderCancelled, "")).decision()
         }
-        TubeMatch::One(tube) => decide_on_tube(context, tube, observation, holds),
+        TubeMatch::One(tube) => decide_on_tube(context, tube, observation, (holds, of_patient)),
     }
 }
 
@@ -104,7 +112,7 @@ fn decide_on_tube(
     context: &SettleContext<'_>,
     tube: &Tube,
     observation: &Observation,
-    holds: &[Hold],
+    (holds, of_patient): (&[Hold], &[Hold]),
 ) -> Decision {
     let mut holds = holds.to_vec();
     let host = &tube.specimen.host;
@@ -153,6 +161,8 @@ fn decide_on_tube(
             };
         }
     }
+    holds.extend(tube_type(context, tube, test));
+    holds.extend_from_slice(of_patient);
     if context.site.is_transfusion(context.line, test) {
         holds.push(Hold::new(HoldReason::Transfusion, ""));
     } else if !context.site.releases_automatically(host) {
@@ -164,6 +174,28 @@ fn decide_on_tube(
         ..versions.decide(observation, holds)
     }
 }
+
+/// SPM-4, SPM-6: what a tube holds, and what was put into it before.
+const TUBE_TYPES: [u16; 2] = [4, 6];
+
+/// The type that was ordered is known, and the test needs another. Some hosts write the tube's
+/// additive into SPM-4, some into SPM-6 as the standard has it, and either in a local code behind
+/// the first.
+fn tube_type(context: &SettleContext<'_>, tube: &Tube, test: &str) -> Option<Hold> {
+    let fields = TUBE_TYPES
+        .iter()
+        .filter_map(|n| tube.specimen.fields.get(n));
+    let repeats = fields.flat_map(|field| field.split('~'));
+    let types: Vec<&str> = repeats
+        .flat_map(|repeat| repeat.split('^').step_by(TRIPLET).take(2))
+        .filter(|code| !code.is_empty())
+        .collect();
+    let fits = context.site.fits_tube(test, &types)?;
+    (!fits).then(|| Hold::new(HoldReason::TubeType, types.join(" ")))
+}
+
+/// Code, text and system: CWE.1 to CWE.3, and CWE.4 to CWE.6 for the alternate.
+const TRIPLET: usize = 3;
 
 /// What is there already for this test on this tube, about the same thing.
 struct Versions<'a> {
@@ -183,7 +215,7 @@ impl<'a> Versions<'a> {
             held: of_test()
                 .filter(|row| row.state == ResultState::Held)
                 .collect(),
-            is_named: observation.supersedes || observation.status == ResultStatus::Correction,
+            is_named: is_correction(observation),
         }
     }
 

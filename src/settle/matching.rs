@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     book::{self, BookItem, BookPatient, BookSpecimen},
-    model::{Observation, OrderStatus, PatientSeen, Priority, ResultState},
+    model::{
+        Hold, Observation, OrderStatus, PatientSeen, Priority, ResultState, ResultStatus, Value,
+    },
     store::{Db, StoreError},
 };
 
@@ -42,7 +44,8 @@ pub(super) struct Tube {
     pub(super) specimen: BookSpecimen,
     pub(super) patient: BookPatient,
     pub(super) items: Vec<BookItem>,
-    /// Result versions of this tube that count: released or held.
+    /// Result versions of this tube that count, released or held; and of transfusion what nobody
+    /// ordered and is kept: the wells that a group is read from are seldom ordered.
     pub(super) current: Vec<Current>,
     /// Nobody ordered on it, and the site posts its results all the same.
     pub(super) is_unordered: bool,
@@ -62,6 +65,36 @@ pub(super) struct Current {
     /// No value of its own that could be final: preliminary, absent, cannot be done.
     pub(super) is_weak: bool,
     pub(super) is_incomplete: bool,
+    /// The typed value, for tests whose values are compared with those of others.
+    pub(super) value: Value,
+    /// Not final by the device's word.
+    pub(super) is_preliminary: bool,
+    /// It takes the place of what came before it.
+    pub(super) is_correction: bool,
+}
+
+impl Current {
+    /// From id, test, state and version of a row, and what it says.
+    pub(super) fn new(
+        (id, test, state, version): (i64, String, ResultState, i64),
+        observation: &Observation,
+        holds: &[Hold],
+    ) -> Self {
+        Self {
+            id,
+            test,
+            about: observation.about.clone(),
+            state,
+            version,
+            text: observation.text.clone(),
+            unit: observation.unit.clone(),
+            is_weak: super::decide::is_weak(holds),
+            is_incomplete: super::decide::is_incomplete(holds),
+            value: observation.value.clone(),
+            is_preliminary: observation.status == ResultStatus::NotFinal,
+            is_correction: super::decide::is_correction(observation),
+        }
+    }
 }
 
 /// What some barcodes mean, and what has been stored under them.
@@ -95,7 +128,8 @@ pub(super) fn find(
     // A result may have come before its order, and waited as long as an order is matched.
     let ordered = items.values().flatten().map(|item| item.created_at).min();
     let oldest = ordered.map_or(repeats_since, |at| at.saturating_sub(age));
-    let stored = rows::of_barcodes(db, &list, repeats_since.min(oldest))?;
+    let is_read = |test: &str| context.site.blood(test).is_some();
+    let stored = rows::of_barcodes(db, &list, repeats_since.min(oldest), &is_read)?;
     let mut of_barcode: BTreeMap<String, Vec<(BookSpecimen, Vec<BookItem>)>> = BTreeMap::new();
     for specimen in specimens {
         let own = items.remove(&specimen.id).unwrap_or_default();
@@ -222,23 +256,17 @@ impl Tube {
     pub(super) fn remember(&mut self, id: i64, observation: &Observation, decision: &Decision) {
         self.current
             .retain(|row| row.id != id && !decision.replaces.contains(&row.id));
-        if !matches!(decision.state, ResultState::Released | ResultState::Held) {
+        let counts = matches!(decision.state, ResultState::Released | ResultState::Held);
+        let is_kept = decision.state == ResultState::Kept;
+        if !counts && !is_kept {
             return;
         }
         let Some(test) = observation.test.clone() else {
             return;
         };
-        self.current.push(Current {
-            id,
-            test,
-            about: observation.about.clone(),
-            state: decision.state,
-            version: decision.version,
-            text: observation.text.clone(),
-            unit: observation.unit.clone(),
-            is_weak: super::decide::is_weak(&decision.holds),
-            is_incomplete: super::decide::is_incomplete(&decision.holds),
-        });
+        let (state, version) = (decision.state, decision.version);
+        let row = Current::new((id, test, state, version), observation, &decision.holds);
+        self.current.push(row);
     }
 
     /// What speaks against this being the order's patient: a detail without patient data.

@@ -9,7 +9,12 @@ mod decide;
 mod key;
 mod matching;
 mod name;
+mod panel;
+mod rack;
 mod rows;
+mod settled;
+mod site;
+mod transfusion;
 mod unordered;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,31 +31,22 @@ use crate::{
 use self::{
     decide::{Decision, Held},
     matching::{Tube, TubeMatch},
+    rack::Readings,
     rows::{Known, NewResult, Sighting},
+    transfusion::{Asked, Blood},
 };
 
+pub use self::rack::{TubeRead, note_readings};
 pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
     told_before, versions_before,
 };
+pub use self::{settled::Settled, site::SiteRules};
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const ALL: &[&crate::store::Sql] = rows::ALL;
-
-/// What the site says about releasing.
-pub trait SiteRules: Send + Sync {
-    /// Whether results of this host are released without a person, where nothing holds them.
-    fn releases_automatically(&self, host: &str) -> bool;
-    /// Whether a test nobody ordered, on a tube that has an order, is posted to this host.
-    fn posts_extras(&self, host: &str) -> bool;
-    /// The host to which a result of this line is posted although nobody ordered on its tube;
-    /// `None` where such a result waits for its order.
-    fn posts_unordered(&self, _line: &str) -> Option<String> {
-        None
-    }
-    /// Whether the test, measured on this line, belongs to blood transfusion.
-    fn is_transfusion(&self, line: &str, test: &str) -> bool;
+pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
+    [rows::ALL, rack::ALL].concat()
 }
 
 /// What holds for every result of one message.
@@ -78,52 +74,6 @@ impl std::fmt::Debug for SettleContext<'_> {
             .field("message", &self.message)
             .field("line", &self.line)
             .finish_non_exhaustive()
-    }
-}
-
-/// What became of a message's items, in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Settled {
-    /// On their way to a host.
-    pub released: u32,
-    /// Waiting for a person.
-    pub held: u32,
-    /// Waiting for an order.
-    pub waiting: u32,
-    /// Nobody ordered them.
-    pub kept: u32,
-    /// Sent before.
-    pub repeats: u32,
-    /// Measured again with the same value.
-    pub confirmed: u32,
-    /// Controls and calibrations.
-    pub controls: u32,
-    /// Device events, unreadable parts.
-    pub events: u32,
-    /// Host queries.
-    pub queries: u32,
-}
-
-impl std::ops::Add for Settled {
-    type Output = Self;
-
-    fn add(mut self, other: Self) -> Self {
-        self += other;
-        self
-    }
-}
-
-impl std::ops::AddAssign for Settled {
-    fn add_assign(&mut self, other: Self) {
-        self.released += other.released;
-        self.held += other.held;
-        self.waiting += other.waiting;
-        self.kept += other.kept;
-        self.repeats += other.repeats;
-        self.confirmed += other.confirmed;
-        self.controls += other.controls;
-        self.events += other.events;
-        self.queries += other.queries;
     }
 }
 
@@ -269,6 +219,10 @@ struct Session<'a> {
     /// Versions released here, each with the one before it.
     versions: BTreeMap<i64, i64>,
     to_queue: BTreeMap<Bundle, (Priority, Vec<i64>)>,
+    /// What was said of the blood of the patients.
+    blood: Blood,
+    /// Which tubes lines read, and where.
+    readings: Readings,
     next_id: i64,
     settled: Settled,
 }
@@ -283,6 +237,8 @@ impl<'a> Session<'a> {
             new_rows: Vec::new(),
             versions: BTreeMap::new(),
             to_queue: BTreeMap::new(),
+            blood: Blood::default(),
+            readings: Readings::default(),
             next_id: 1,
             settled: Settled::default(),
         }
@@ -299,16 +255,22 @@ impl<'a> Session<'a> {
         let found = matching::find(db, &barcodes, &self.context, repeats_since)?;
         self.tubes = found.tubes;
         self.known = found.known;
-        Ok(())
+        self.readings.look_up(db, messages)
     }
 
     fn message(&mut self, db: &mut dyn Db, message: &Message<'a>) -> Result<Settled, StoreError> {
         self.context = message.context;
         self.settled = Settled::default();
         let keys = self.keys_of_all(db, message.items)?;
-        for (item, keys) in message.items.iter().zip(keys) {
+        for item in message.items {
+            self.readings.note(&message.context, item);
+        }
+        let places = self.readings.against(db, &message.context, message.items)?;
+        for ((item, keys), of_place) in message.items.iter().zip(keys).zip(places) {
             match item {
-                Item::Observation(observation) => self.observe(db, observation, keys)?,
+                Item::Observation(observation) => {
+                    self.observe(db, observation, keys, of_place)?;
+                }
                 Item::Query(_) => self.settled.queries += 1,
                 Item::Device(event) => {
                     let specimen = event.specimen.as_deref();
@@ -332,11 +294,12 @@ impl<'a> Session<'a> {
         db: &mut dyn Db,
         observation: &Observation,
         keys: Option<Keys>,
+        of_place: Vec<Hold>,
     ) -> Result<(), StoreError> {
         let id = self.next_id;
         self.next_id += 1;
         let (specimen, decision, key) = if observation.kind == ObservationKind::Patient {
-            self.place_new(db, id, observation, keys)?
+            self.place_new(db, id, observation, (keys, of_place))?
         } else {
             (None, Decision::plain(ResultState::Control), None)
         };
@@ -358,15 +321,16 @@ impl<'a> Session<'a> {
         db: &mut dyn Db,
         id: i64,
         observation: &Observation,
-        keys: Option<Keys>,
+        (keys, of_place): (Option<Keys>, Vec<Hold>),
     ) -> Result<(Option<i64>, Decision, Option<String>), StoreError> {
+        let holds = [observation.holds.as_slice(), &of_place].concat();
         if let (Some(keys), Some(barcode)) = (&keys, barcode_of(observation))
             && let Some(first) = self.seen_before(keys, self.specimen_of(barcode))
         {
-            let specimen = self.tube_of(db, observation, &observation.holds)?;
+            let specimen = self.tube_of(db, observation, &holds)?;
             return Ok((specimen, Decision::repeat_of(first), None));
         }
-        let (specimen, decision) = self.place(db, id, observation, None, &observation.holds)?;
+        let (specimen, decision) = self.place(db, id, observation, None, &holds)?;
         Ok((specimen, decision, keys.map(|keys| keys.own)))
     }
 
@@ -419,7 +383,7 @@ impl<'a> Session<'a> {
         let of_message = stored
             .holds
             .iter()
-            .filter(|hold| hold.reason.is_of_message());
+            .filter(|hold| hold.reason.is_of_message() || hold.reason.is_of_place());
         let holds: Vec<Hold> = of_message.cloned().collect();
         let waited = Some((stored.line.as_str(), stored.received_at));
         let (specimen, decision) =
@@ -466,13 +430,59 @@ impl<'a> Session<'a> {
         let Some(found) = self.tubes.get_mut(&tube) else {
             return Err(StoreError::value("a tube was looked up and is gone"));
         };
-        let decision = decide::decide(context, found, observation, holds);
+        let of_patient = match found {
+            TubeMatch::One(tube) => {
+                let site = context.site;
+                let asked = Asked {
+                    id,
+                    tube,
+                    observation,
+                    site,
+                };
+                self.blood.against(db, &asked)?
+            }
+            TubeMatch::Unknown | TubeMatch::Ambiguous | TubeMatch::Cancelled => Vec::new(),
+        };
+        let decision = decide::decide(context, found, observation, holds, &of_patient);
+        self.learn(db, &tube, (id, observation), &decision)?;
         if decision.state == ResultState::Released {
             self.release(db, &tube, id, observation, &decision)?;
-        } else if let TubeMatch::One(tube) = found {
+        } else if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&tube) {
             tube.remember(id, observation, &decision);
         }
         Ok((specimen, decision))
+    }
+
+    /// What a result of transfusion, now decided about, says of those before it.
+    fn learn(
+        &mut self,
+        db: &mut dyn Db,
+        tube: &str,
+        (id, observation): (i64, &Observation),
+        decision: &Decision,
+    ) -> Result<(), StoreError> {
+        let Some(TubeMatch::One(tube)) = self.tubes.get(tube) else {
+            return Ok(());
+        };
+        let site = self.context.site;
+        let asked = Asked {
+            id,
+            tube,
+            observation,
+            site,
+        };
+        for change in self.blood.learn(db, &asked, decision)? {
+            let (add, gone) = (change.add.as_ref(), change.gone);
+            let mut fresh = self
+                .new_rows
+                .iter_mut()
+                .filter(|row| row.id == change.result);
+            match fresh.next() {
+                Some(row) => row.amend(add, gone)?,
+                None => book::amend_holds(db, change.result, add, gone)?,
+            }
+        }
+        Ok(())
     }
 
     /// Looks up the tube of an observation; returns its key in `tubes`: the barcode, or barcode and
@@ -684,6 +694,8 @@ impl<'a> Session<'a> {
         let now = self.context.now;
         self.enqueue(db)?;
         rows::insert(db, self.new_rows)?;
+        book::learn_blood(db, &self.blood.into_learned())?;
+        self.readings.store(db)?;
         let tubes = self.tubes.values();
         let changed: Vec<(i64, OrderStatus)> = tubes
             .filter_map(|tube| match tube {

@@ -3,16 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    book::{json, unjson},
-    model::{Hold, Observation, ObservationKind, ResultState},
+    book::{self, json, unjson},
+    model::{Hold, HoldReason, Observation, ObservationKind, ResultState},
     store::{Db, Insert, Param, Row, Sql, StoreError},
 };
 
-use super::{
-    SettleContext,
-    decide::{Decision, is_incomplete, is_weak},
-    matching::Current,
-};
+use super::{SettleContext, decide::Decision, matching::Current};
 
 const NEXT_ID: Sql = Sql::same("SELECT coalesce(max(id), 0) + 1 FROM result");
 const INSERT: Insert = Insert {
@@ -127,11 +123,14 @@ pub(super) const REPEAT_WINDOW: i64 = 72 * 3_600 * 1_000_000;
 pub(super) struct NewResult {
     pub(super) id: i64,
     state: ResultState,
+    holds: Vec<Hold>,
     params: Vec<Param>,
 }
 
 /// Where the state stands among the parameters of [`INSERT`].
 const STATE_COLUMN: usize = 7;
+/// Where the holds stand among them.
+const HOLDS_COLUMN: usize = 10;
 /// Where the queue row stands among them.
 const QUEUE_COLUMN: usize = 13;
 
@@ -183,6 +182,7 @@ impl NewResult {
         Ok(Self {
             id,
             state: decision.state,
+            holds: decision.holds,
             params,
         })
     }
@@ -192,6 +192,19 @@ impl NewResult {
         if let Some(column) = self.params.get_mut(QUEUE_COLUMN) {
             *column = queue.into();
         }
+    }
+
+    /// A later result gives it a reason more, or one less, before it was stored.
+    pub(super) fn amend(
+        &mut self,
+        add: Option<&Hold>,
+        gone: Option<HoldReason>,
+    ) -> Result<(), StoreError> {
+        book::amend(&mut self.holds, add, gone);
+        if let Some(holds) = self.params.get_mut(HOLDS_COLUMN) {
+            *holds = json(&self.holds)?.into();
+        }
+        Ok(())
     }
 
     /// A later result took its place before it was stored.
@@ -422,17 +435,9 @@ pub(super) fn current_of(db: &mut dyn Db, specimen: i64) -> Result<Vec<Current>,
 fn current(row: &Row) -> Result<Current, StoreError> {
     let holds: Vec<Hold> = unjson(row.text(5)?)?;
     let observation: Observation = unjson(row.text(6)?)?;
-    Ok(Current {
-        id: row.int(0)?,
-        test: row.text(2)?.to_owned(),
-        state: state(row.text(3)?)?,
-        version: row.int(4)?,
-        about: observation.about,
-        text: observation.text,
-        unit: observation.unit,
-        is_weak: is_weak(&holds),
-        is_incomplete: is_incomplete(&holds),
-    })
+    let test = row.text(2)?.to_owned();
+    let row = (row.int(0)?, test, state(row.text(3)?)?, row.int(4)?);
+    Ok(Current::new(row, &observation, &holds))
 }
 
 /// What is stored under some barcodes.
@@ -444,11 +449,13 @@ pub(super) struct OnBarcodes {
     pub(super) known: Known,
 }
 
-/// What came under these barcodes since `since`, by one statement.
+/// What came under these barcodes since `since`, by one statement. Of what is kept only tests that
+/// `is_read` knows are read.
 pub(super) fn of_barcodes(
     db: &mut dyn Db,
     barcodes: &[&str],
     since: i64,
+    is_read: &dyn Fn(&str) -> bool,
 ) -> Result<OnBarcodes, StoreError> {
     let mut found = OnBarcodes::default();
     for row in db.rows(&OF_BARCODES, &[json(&barcodes)?.into(), since.into()])? {
@@ -458,12 +465,11 @@ pub(super) fn of_barcodes(
             let sighting = Sighting { id, specimen, at };
             found.known.add(key.to_owned(), sighting);
         }
-        let counts = matches!(
-            state(row.text(3)?)?,
-            ResultState::Released | ResultState::Held
-        );
-        if let Some(specimen) = specimen.filter(|_| counts)
-            && row.opt_text(2)?.is_some()
+        let state = state(row.text(3)?)?;
+        let counts = matches!(state, ResultState::Released | ResultState::Held);
+        if let Some(specimen) = specimen
+            && let Some(test) = row.opt_text(2)?
+            && (counts || (state == ResultState::Kept && is_read(test)))
         {
             let of_tube = found.current.entry(specimen).or_default();
             of_tube.push(current(&row)?);

@@ -2,7 +2,9 @@
 
 mod leases;
 mod merges;
+mod racks;
 mod together;
+mod transfusion;
 
 use std::{
     fmt::Write as _,
@@ -19,7 +21,7 @@ use crate::{
     },
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, PatientSeen, Priority, Private,
-        QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime,
+        QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime, blood::BloodTest,
     },
     queue::{self, LeaseTerms, Pending, Render, Rendered},
     store::{
@@ -54,6 +56,7 @@ struct Site {
     extras: bool,
     transfusion: bool,
     unordered: bool,
+    told: bool,
 }
 
 impl SiteRules for Site {
@@ -66,8 +69,19 @@ impl SiteRules for Site {
     fn posts_unordered(&self, _: &str) -> Option<String> {
         self.unordered.then(|| "his".to_owned())
     }
-    fn is_transfusion(&self, line: &str, _: &str) -> bool {
-        self.transfusion && line == "xn-1"
+    fn is_transfusion(&self, line: &str, test: &str) -> bool {
+        (self.transfusion && line == "xn-1") || self.blood(test).is_some()
+    }
+    fn asks_about_every_tube(&self, _: &str) -> bool {
+        !self.told
+    }
+    fn blood(&self, test: &str) -> Option<&BloodTest> {
+        transfusion::TESTS.get(test)
+    }
+    fn fits_tube(&self, test: &str, types: &[&str]) -> Option<bool> {
+        let wanted = if test == "GLU" { "SERUM" } else { "EDTA" };
+        let is_known = ["SERUM", "EDTA"].iter().any(|known| types.contains(known));
+        is_known.then(|| types.contains(&wanted))
     }
 }
 
@@ -88,6 +102,7 @@ impl Lab {
             extras: false,
             transfusion: false,
             unordered: false,
+            told: false,
         };
         Self {
             store,
@@ -265,6 +280,9 @@ struct Order {
     patient: &'static str,
     tests: &'static [&'static str],
     priority: Priority,
+    /// SPM-4.
+    tube_type: &'static str,
+    collected_at: Option<i64>,
 }
 
 const CBC: Order = Order {
@@ -274,6 +292,8 @@ const CBC: Order = Order {
     patient: "MRN1",
     tests: &["WBC", "HGB"],
     priority: Priority::Routine,
+    tube_type: "",
+    collected_at: None,
 };
 
 impl Order {
@@ -287,9 +307,11 @@ impl Order {
             birth: Private::new("19800312".to_owned()),
             sex: "F".to_owned(),
         };
+        let types = (!self.tube_type.is_empty()).then(|| (4, self.tube_type.to_owned()));
         let specimen = SpecimenEntry {
             barcode: self.barcode.to_owned(),
-            ..Default::default()
+            fields: types.into_iter().collect(),
+            collected_at: self.collected_at,
         };
         let entry = OrderEntry {
             action: self.action,
@@ -836,6 +858,7 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
         (
             Site {
                 unordered: false,
+                told: false,
                 auto: true,
                 extras: true,
                 transfusion: true,
@@ -845,6 +868,7 @@ fn transfusion_and_reviewed_hosts_are_never_released_by_themselves() {
         (
             Site {
                 unordered: false,
+                told: false,
                 auto: false,
                 extras: false,
                 transfusion: false,
@@ -918,6 +942,7 @@ fn an_unordered_result_of_transfusion_or_of_a_reviewed_host_waits() {
         let mut lab = Lab::new();
         lab.site = Site {
             unordered: true,
+            told: false,
             auto,
             extras: false,
             transfusion,
@@ -1264,7 +1289,7 @@ fn every_statement_of_the_domain_prepares() {
     let lab = Lab::new();
     lab.work(|db| {
         let all = [
-            super::ALL.to_vec(),
+            super::statements(),
             book::statements(),
             queue::statements(),
             crate::audit::ALL.to_vec(),

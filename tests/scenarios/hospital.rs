@@ -179,6 +179,11 @@ impl Site {
         std::fs::write(file, text).expect("the folder is writable");
     }
 
+    /// Lays a file beside `lab.toml`.
+    pub fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("the folder is writable");
+    }
+
     pub fn lab(&self) -> PathBuf {
         self.folder.path().join("lab.toml")
     }

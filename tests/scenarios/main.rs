@@ -19,5 +19,6 @@ mod orders;
 mod postgres;
 mod privacy;
 mod scripted;
+mod transfusion;
 mod vendor_wires;
 mod wire_to_his;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use super::{Catalogue, HisCode, Service, Test, is_loinc};
+use super::{Catalogue, HisCode, Service, Test, is_loinc, transfusion};
 use crate::config::{
     read::{At, File},
     suggest::did_you_mean,
@@ -73,6 +73,7 @@ pub(super) fn tests(catalogue: &Catalogue, file: &File) {
         check_unit(test, file);
         check_loinc(test.loinc.as_ref(), file);
         check_ranges(test, file);
+        transfusion::check(test, file);
     }
     for panel in &catalogue.panels {
         check_loinc(panel.loinc.as_ref(), file);

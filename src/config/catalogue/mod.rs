@@ -4,6 +4,7 @@ mod check;
 mod loinc;
 mod range;
 mod read;
+mod transfusion;
 
 pub use self::{
     loinc::is_loinc,
@@ -16,7 +17,7 @@ use miette::NamedSource;
 use rust_decimal::Decimal;
 
 use super::{choice::Class, problem::Problems, read::At};
-use crate::text::Language;
+use crate::{model::blood::BloodTest, text::Language};
 
 /// The tests and panels of a laboratory, with the ways to find them.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +100,8 @@ pub struct Test {
     pub delta: Option<Delta>,
     /// Texts that a device sends and the code that each means.
     pub coded: Vec<(At<String>, At<String>)>,
+    /// What it is to the transfusion service, and what its codes say there.
+    pub blood: Option<BloodTest>,
 }
 
 /// A lower and an upper limit, each optional and inclusive of normal.
@@ -216,6 +219,22 @@ impl Catalogue {
     pub fn is_transfusion(&self, id: &str) -> bool {
         self.test(id)
             .is_some_and(|test| test.class == Class::Transfusion)
+    }
+
+    /// Whether a tube of one of these types (as ordered) will do for a test: `None` where the test
+    /// names no type, and where no test of the catalogue knows any of the tube's.
+    pub fn fits_tube(&self, test: &str, types: &[&str]) -> Option<bool> {
+        let wanted = &self.test(test)?.specimen;
+        let is_one = |known: &String| types.iter().any(|one| known.eq_ignore_ascii_case(one));
+        if wanted.iter().any(is_one) {
+            return Some(true);
+        }
+        let is_known = self
+            .tests
+            .iter()
+            .flat_map(|test| &test.specimen)
+            .any(is_one);
+        (is_known && !wanted.is_empty()).then_some(false)
     }
 
     /// The panel of that id.

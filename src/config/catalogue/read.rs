@@ -6,7 +6,7 @@ use miette::NamedSource;
 
 use super::{
     Age, Catalogue, Delta, HisCode, Limits, Name, Panel, ReferenceRange, Test, check,
-    range::RangeSex,
+    range::RangeSex, transfusion,
 };
 use crate::config::{
     problem::Problems,
@@ -52,6 +52,7 @@ fn test(table: &Table<'_>) -> Option<Test> {
             .unwrap_or_default(),
         delta: table.table("delta").map(|table| delta(&table)),
         coded: table.pairs("coded"),
+        blood: transfusion::read(table),
     };
     id.map(|_| test)
 }

@@ -180,6 +180,94 @@ fn each_mistake_of_a_catalogue_is_told() {
 }
 
 #[test]
+fn what_a_test_of_transfusion_says_must_be_words_that_rules_compare() {
+    let check = |more: &str, expected: &[&str]| {
+        let text = format!("[[test]]\nid = \"T\"\nclass = \"transfusion\"\n{more}\n");
+        assert_eq!(read(&text).1, expected, "{text}");
+    };
+    check(
+        "transfusion = \"abo\"\ncoded = { \"0\" = \"O\", \"?\" = \"INDETERMINATE\" }",
+        &[],
+    );
+    check(
+        "transfusion = \"abo\"\ncoded = { \"0\" = \"0\" }",
+        &["CONF-0312"],
+    );
+    check(
+        "transfusion = \"rhd\"\ncoded = { \"w\" = \"WEAK\", \"+\" = \"+\" }",
+        &["CONF-0312"],
+    );
+    check(
+        "transfusion = \"abo-rhd\"\ncoded = { \"AP\" = \"A POS\" }",
+        &[],
+    );
+    check(
+        "transfusion = \"abo-rhd\"\ncoded = { \"A\" = \"A\" }",
+        &["CONF-0312"],
+    );
+    check("transfusion = \"forward\"\ncoded = { \"A\" = \"A\" }", &[]);
+    let well = "transfusion = \"forward\"\nreagent = \"anti-A\"\n";
+    check(
+        &format!("{well}coded = {{ \"40\" = \"4+\", \"M\" = \"mf\" }}"),
+        &[],
+    );
+    check(
+        &format!("{well}coded = {{ \"A\" = \"A\" }}"),
+        &["CONF-0312"],
+    );
+    check(
+        &format!("{well}means = {{ \"260405006\" = \"5+\" }}"),
+        &["CONF-0312"],
+    );
+    let abo = "transfusion = \"abo\"\ncoded = { \"A\" = \"112144000\" }\n";
+    check(abo, &["CONF-0312"]);
+    check(&format!("{abo}means = {{ \"112144000\" = \"A\" }}"), &[]);
+    check(
+        &format!("{abo}means = {{ \"112144000\" = \"a\" }}"),
+        &["CONF-0312"],
+    );
+    check("transfusion = \"ABO\"", &["CONF-0105"]);
+    check(
+        "transfusion = \"forward\"\nreagent = \"anti-C\"",
+        &["CONF-0105"],
+    );
+    check(
+        "transfusion = \"abo\"\nreagent = \"anti-A\"",
+        &["CONF-0310"],
+    );
+    check("transfusion = \"dat\"\ntechnique = \"iat\"", &["CONF-0310"]);
+    check("transfusion = \"crossmatch\"\ntechnique = \"iat\"", &[]);
+    check("means = { \"1\" = \"A\" }", &["CONF-0310"]);
+    let (_, codes) = read("[[test]]\nid = \"T\"\ntransfusion = \"abo\"");
+    assert_eq!(codes, ["CONF-0311"]);
+}
+
+#[test]
+fn a_tube_fits_a_test_or_does_not_where_the_catalogue_knows_its_type() {
+    let (catalogue, _) = read(
+        "[[test]]\nid = \"WBC\"\nspecimen = [\"EDTA\"]\n\
+         [[test]]\nid = \"GLU\"\nspecimen = [\"SERUM\", \"FLUORIDE\"]\n[[test]]\nid = \"X\"",
+    );
+    let check = |test: &str, types: &[&str], expected| {
+        assert_eq!(
+            catalogue.fits_tube(test, types),
+            expected,
+            "{test} {types:?}"
+        );
+    };
+    check("WBC", &["EDTA"], Some(true));
+    check("WBC", &["edta"], Some(true));
+    check("WBC", &["SERUM"], Some(false));
+    check("GLU", &["FLUORIDE"], Some(true));
+    check("GLU", &["WB", "EDTA"], Some(false));
+    check("WBC", &["WB", "EDTA"], Some(true));
+    check("WBC", &["WB"], None);
+    check("WBC", &[], None);
+    check("X", &["SERUM"], None);
+    check("NONE", &["SERUM"], None);
+}
+
+#[test]
 fn a_circle_of_panels_still_ends() {
     let (catalogue, _) = read(
         "[[test]]\nid = \"A\"\n[[panel]]\nid = \"P\"\ntests = [\"A\", \"Q\"]\n\

@@ -27,9 +27,13 @@ impl Decoder<'_> {
         };
         let said = self.said(rule);
         let is_tainted = self.context.any(&rule.holds_when);
+        let is_edited = self.context.any(&rule.edited_when);
         if let Some(entry) = self.entries.get_mut(at) {
             if let Item::Observation(observation) = &mut entry.item {
                 observation.comments.extend(said.clone());
+            }
+            if is_edited {
+                entry.edits = said.clone().or(entry.edits.take());
             }
             if is_tainted {
                 entry.taints = said.or(entry.taints.take());
@@ -47,6 +51,13 @@ impl Decoder<'_> {
     pub(super) fn own_taint(&self, row: &Row<'_>) -> Option<String> {
         let mut own = self.own_rules(row);
         let rule = own.find(|rule| self.context.any(&rule.holds_when))?;
+        self.said(rule)
+    }
+
+    /// What of it says that somebody changed a reading.
+    pub(super) fn own_edit(&self, row: &Row<'_>) -> Option<String> {
+        let mut own = self.own_rules(row);
+        let rule = own.find(|rule| self.context.any(&rule.edited_when))?;
         self.said(rule)
     }
 

@@ -41,6 +41,10 @@ pub(super) fn finish(
         .iter()
         .filter_map(|entry| Some((entry.group, entry.taints.clone()?)))
         .collect();
+    let edits: BTreeMap<usize, String> = entries
+        .iter()
+        .filter_map(|entry| Some((entry.group, entry.edits.clone()?)))
+        .collect();
     entries
         .into_iter()
         .enumerate()
@@ -66,6 +70,9 @@ pub(super) fn finish(
                     holds.extend(
                         tainted.map(|code| Hold::new(HoldReason::SuspectFlag, code.as_str())),
                     );
+                    let edit = edits.get(&entry.group);
+                    let edit = edit.filter(|_| !is_edited(&holds));
+                    holds.extend(edit.map(|what| Hold::new(HoldReason::ManualEdit, what.as_str())));
                     if replicates.binary_search(&index).is_ok() {
                         holds.push(Hold::new(HoldReason::Replicate, observation.code.as_str()));
                     }
@@ -76,6 +83,12 @@ pub(super) fn finish(
             item
         })
         .collect()
+}
+
+fn is_edited(holds: &[Hold]) -> bool {
+    holds
+        .iter()
+        .any(|hold| hold.reason == HoldReason::ManualEdit)
 }
 
 /// Everything about the value itself and the tube.
@@ -103,8 +116,14 @@ fn of_value(line: &LineProfile, observation: &Observation) -> Vec<Hold> {
         let is_usual = NORMAL_FLAGS.contains(&flag.as_str()) && !suspect.contains(flag.as_str());
         is_usual || normal.contains(flag.as_str())
     };
-    if let Some(flag) = observation.flags.iter().find(|flag| !is_normal(flag)) {
+    let edited = &line.profile.edited_flags;
+    let is_edit = |flag: &&String| edited.contains(flag.as_str());
+    let mut flags = observation.flags.iter().filter(|flag| !is_edit(flag));
+    if let Some(flag) = flags.find(|flag| !is_normal(flag)) {
         hold(HoldReason::SuspectFlag, flag);
+    }
+    if let Some(flag) = observation.flags.iter().find(is_edit) {
+        hold(HoldReason::ManualEdit, flag);
     }
     if let Some(dilution) = &observation.dilution
         && !line.profile.result.is_multiplied

@@ -128,6 +128,8 @@ struct Entry<'a> {
     group: usize,
     /// A flag row of this order makes its results suspect.
     taints: Option<String>,
+    /// A reading of this order was changed by hand.
+    edits: Option<String>,
     /// The profile's entry for the code of an observation.
     rule: Option<&'a TestRule>,
     /// The unit of its test in the catalogue.
@@ -454,6 +456,7 @@ impl Decoder<'_> {
             taints: None,
             rule: None,
             unit: None,
+            edits: None,
         });
     }
 
@@ -492,6 +495,7 @@ const HOLD_ORDER: &[HoldReason] = &[
     HoldReason::StatusNotFinal,
     HoldReason::AbsentValue,
     HoldReason::SuspectFlag,
+    HoldReason::ManualEdit,
     HoldReason::UnitDiffers,
     HoldReason::UnitMissing,
     HoldReason::Dilution,

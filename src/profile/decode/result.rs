@@ -31,6 +31,7 @@ impl<'a> Decoder<'a> {
             Some(rule) => self.ignored(rule, &code, row),
             None => Entry {
                 taints: self.own_taint(row),
+                edits: self.own_edit(row),
                 ..self.observation(code, row, None)
             },
         };
@@ -56,6 +57,7 @@ impl<'a> Decoder<'a> {
                 let own = self.observation(code, row, Some(&part.value));
                 self.entries.push(Entry {
                     taints: None,
+                    edits: None,
                     ..own
                 });
             }
@@ -123,6 +125,7 @@ impl<'a> Decoder<'a> {
             taints: self.context.any(&rule.holds_when).then(|| code.to_owned()),
             rule: None,
             unit: None,
+            edits: None,
         }
     }
 
@@ -191,6 +194,7 @@ impl<'a> Decoder<'a> {
             item: Item::Observation(Box::new(observation)),
             group: self.group.number,
             taints: None,
+            edits: None,
             rule,
             unit: own_unit,
         }

@@ -3,7 +3,10 @@
 
 use super::{decode_text, line_of, observations};
 use crate::{
-    config::problem::render,
+    config::{
+        Catalogue,
+        problem::{Problems, render, source},
+    },
     model::{Item, Value},
     profile::{Decoded, load},
 };
@@ -230,4 +233,48 @@ fn a_rule_without_a_place_is_told() {
             "{wrong}: {problems}"
         );
     }
+}
+
+#[test]
+fn a_code_that_the_catalogue_cannot_read_as_a_group_is_told() {
+    let told = |more: &str| {
+        let text = format!(
+            "[[test]]\nid = \"ABO\"\nclass = \"transfusion\"\ntransfusion = \"abo\"\n{more}\n\
+             [[test]]\nid = \"RHD\"\n"
+        );
+        let mut problems = Problems::default();
+        let catalogue = Catalogue::read(&source("catalogue.toml", &text), &mut problems);
+        assert!(problems.is_empty(), "{}", render(&problems, false));
+        let rules = RULES.replace("\"A\" = \"A\"", "\"A\" = \"GRP-A\"");
+        let problems = line_of(&rules).check_codes(&catalogue);
+        let codes = problems.iter().map(|problem| problem.code);
+        codes.collect::<Vec<_>>()
+    };
+    assert_eq!(told(""), ["PROF-0212"]);
+    assert_eq!(told("means = { \"GRP-A\" = \"A\" }"), [""; 0]);
+}
+
+#[test]
+fn a_reading_that_was_changed_by_hand_is_held_for_a_second_person_and_no_other_flag_is_taken_for_it()
+ {
+    let rules = RULES
+        .replace("suspect = [\"N\"]", "suspect = [\"N\"]\nedited = [\"M\"]")
+        .replace(
+            "holds_when = [\"M.4.1 starts-with -\"]",
+            "edited_when = [\"M.4.2 = M\"]",
+        );
+    let check = |records: &str, expected: &[&str]| {
+        let text = format!("H|\\^&\rP|1\rO|1|25\r{records}L|1|N\r");
+        let decoded = decode_text(&line_of(&rules), &text);
+        let holds: Vec<&str> = observations(&decoded)
+            .iter()
+            .flat_map(|one| one.holds.iter().map(|hold| hold.reason.code()))
+            .filter(|code| *code != "unknown-test")
+            .collect();
+        assert_eq!(holds, expected, "{records}");
+    };
+    check("R|1|^^^A|30|||M||F\r", &["manual-edit"]);
+    check("R|1|^^^A|30|||N||F\r", &["suspect-flag"]);
+    check("R|1|^^^A|30|||||F\rM|1|A|30^A\r", &[]);
+    check("R|1|^^^A|30|||||F\rM|1|A|30^M\r", &["manual-edit"]);
 }

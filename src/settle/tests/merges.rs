@@ -14,7 +14,7 @@ fn order_of(lab: &mut Lab, placer: &'static str, barcode: &'static str, id: &'st
 }
 
 /// MRN1 becomes MRN2.
-fn merge(lab: &Lab) -> Vec<String> {
+pub(super) fn merge(lab: &Lab) -> Vec<String> {
     let now = lab.now;
     lab.work(move |db| {
         let context = BookContext {
@@ -26,11 +26,11 @@ fn merge(lab: &Lab) -> Vec<String> {
         let (mut survivor, _) = CBC.entries();
         survivor.identifiers = vec![identifier("MRN2")];
         survivor.fields = Private::new(Fields::from([(3, "MRN2".to_owned())]));
-        book::merge(db, &context, &survivor, &[identifier("MRN1")])
+        Ok(book::merge(db, &context, &survivor, &[identifier("MRN1")])?.barcodes)
     })
 }
 
-fn resume_all(lab: &Lab, barcodes: Vec<String>) -> Settled {
+pub(super) fn resume_all(lab: &Lab, barcodes: Vec<String>) -> Settled {
     let (site, now) = (lab.site, lab.now);
     lab.work(move |db| {
         let context = SettleContext {

@@ -97,6 +97,27 @@ CREATE INDEX result_barcode ON result(barcode, received_at);
 CREATE INDEX result_queue ON result(queue) WHERE queue IS NOT NULL;
 CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
 
+-- What results of blood transfusion said of their patients. The patient is the one of its time: merges
+-- are followed when it is read, so that groups of two who became one can be told apart.
+CREATE TABLE blood_group (
+  result   INTEGER PRIMARY KEY REFERENCES result(id),
+  patient  INTEGER NOT NULL REFERENCES patient(id),
+  abo      TEXT NOT NULL,                 -- A, B, AB, O or empty
+  rhd      TEXT NOT NULL,                 -- POS, NEG, WEAK, PARTIAL or empty
+  antibody TEXT NOT NULL                  -- POS, INDETERMINATE or empty
+);
+CREATE INDEX blood_group_patient ON blood_group(patient);
+
+-- Where lines read tubes, for a week: what stands at a position is the tube that was read there.
+CREATE TABLE tube_read (
+  line     TEXT NOT NULL,
+  rack     TEXT NOT NULL,
+  position TEXT NOT NULL,
+  at       INTEGER NOT NULL,
+  barcode  TEXT NOT NULL,
+  PRIMARY KEY (line, rack, position, at, barcode)
+) WITHOUT ROWID;
+
 CREATE TABLE device_event (
   id       INTEGER PRIMARY KEY,
   message  INTEGER NOT NULL,
