@@ -611,6 +611,7 @@ const ON_BOTH: &[&str] = &[
     "src/settle/tests.rs",
     "src/settle/tests/leases.rs",
     "src/settle/tests/merges.rs",
+    "src/settle/tests/racks.rs",
     "src/settle/tests/together.rs",
 ];
 

@@ -193,3 +193,16 @@ fn a_tube_of_a_type_that_the_test_does_not_take_is_held() {
     check("", "released v1");
     check("WB^Whole blood^HL70487", "released v1");
 }
+
+crate::on_postgres_too! {
+    in_one_message_a_position_has_one_tube_and_a_tube_one_position
+    two_loads_of_one_rack_in_one_message_count_up
+    a_specimen_id_that_is_the_id_of_a_rack_is_held
+    another_tube_than_was_read_there_does_not_count_up
+    a_line_that_is_told_its_orders_need_not_have_read_a_tube
+    a_position_used_again_is_held_unless_the_tube_was_read_or_the_rack_came_back_later
+    a_late_result_of_a_tube_that_was_read_before_the_next_one_is_released
+    what_was_known_of_the_place_still_holds_when_the_order_comes
+    readings_are_forgotten_after_a_week
+    a_tube_of_a_type_that_the_test_does_not_take_is_held
+}

@@ -719,3 +719,23 @@ proptest! {
         prop_assert_eq!(run(true), run(false));
     }
 }
+
+crate::on_postgres_too! {
+    a_group_is_unconfirmed_until_a_second_tube_says_the_same
+    two_tubes_of_one_draw_or_a_doubtful_one_confirm_nothing
+    another_group_than_before_is_held_on_both_tubes_whatever_part_differs
+    a_released_group_of_another_year_still_speaks_and_one_of_another_patient_does_not
+    a_group_without_a_sure_value_or_patient_speaks_against_none
+    forward_and_reverse_must_agree_though_the_wells_are_not_ordered_and_come_apart
+    a_second_opinion_that_turns_out_doubtful_confirms_no_more
+    the_group_of_a_donor_unit_is_not_the_patients
+    a_group_that_nobody_ordered_speaks_against_others_and_confirms_none
+    a_group_that_cannot_be_read_is_discrepant_and_is_no_group
+    a_preliminary_well_gives_way_to_the_final_one
+    antibodies_of_any_time_leave_no_crossmatch_but_the_full_one
+    a_screen_that_tells_nothing_speaks_for_its_own_tube_alone
+    a_corrected_group_that_the_host_has_is_held_and_said_so
+    merged_patients_of_different_groups_keep_their_groups_apart_and_every_one_is_held
+    a_group_that_was_told_before_a_conflicting_merge_is_not_told_under_the_other_name
+    merged_patients_of_one_group_confirm_each_other_later_and_conflict_in_nothing
+}
