@@ -7,6 +7,7 @@ mod change;
 mod entry;
 mod lookup;
 mod patient;
+mod step;
 mod told;
 
 pub(crate) use self::{
@@ -26,6 +27,7 @@ pub use self::{
         specimens_with_barcodes, tests_of, waiting_for_device,
     },
     patient::resolve,
+    step::{StepState, TubeSteps, WorkStep, note_step, step_of_number},
     told::{ItemTests, forget_told, note_taken_back, note_told, told_tests},
 };
 
@@ -35,5 +37,5 @@ use crate::store::Sql;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static Sql> {
-    [change::ALL, lookup::ALL, patient::ALL, told::ALL].concat()
+    [change::ALL, lookup::ALL, patient::ALL, step::ALL, told::ALL].concat()
 }

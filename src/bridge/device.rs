@@ -14,19 +14,20 @@ use labwire_drivers::{CommitFailure, CommitResult, Connection, LineEvent, LineHa
 use labwire_protocols::{
     hl7::{self, ack::Outcome},
     mllp,
-    wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, Received},
+    wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, Received, SendFailure, SendOutcome},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     host,
     profile::Protocol,
-    store::{JournalEntry, Journalled, Store},
+    store::{Db, JournalEntry, Journalled, Store},
 };
 
 use super::{
     backlog::Reply,
-    courier::Finished,
+    courier::{Finished, why},
+    law,
     orders::Answered,
     parser::{Job, Parser},
     site::{LineSite, Site},
@@ -105,7 +106,16 @@ fn base36(mut number: u64) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     handles: Mutex<BTreeMap<String, LineHandle>>,
-    pending: Mutex<BTreeMap<String, Vec<OutId>>>,
+    pending: Mutex<BTreeMap<String, Vec<Sending>>>,
+}
+
+/// A message of an answer under way.
+#[derive(Clone, Debug)]
+struct Sending {
+    id: OutId,
+    payload: Bytes,
+    /// How often it was sent.
+    sends: u32,
 }
 
 impl Answers {
@@ -132,17 +142,21 @@ impl Answers {
         }
         let mut pending = lock(&self.pending);
         let own = pending.entry(line.id.clone()).or_default();
-        let old = std::mem::take(own);
+        let profile = line.profile.profile();
+        // An analyzer of LAW has several queries under way, one for each tube.
+        let old = if profile.device.is_law {
+            Vec::new()
+        } else {
+            std::mem::take(own)
+        };
         for payload in payloads {
-            let id = ids.out();
-            let outgoing = Outgoing {
+            let sending = Sending {
+                id: ids.out(),
                 payload: payload.into(),
-                kind: OutgoingKind::Answer,
-                expires_after: line.profile.profile().link.answer_within(),
+                sends: 1,
             };
-            match handle.try_send(id, outgoing) {
-                Ok(()) => own.push(id),
-                Err(error) => tracing::warn!(line = line.id, %error, "an answer was not sent"),
+            if sending.is_sent(&handle, line) {
+                own.push(sending);
             }
         }
         drop(pending);
@@ -150,8 +164,8 @@ impl Answers {
             return;
         }
         tokio::spawn(async move {
-            for id in old {
-                if handle.withdraw(id).await.is_err() {
+            for sending in old {
+                if handle.withdraw(sending.id).await.is_err() {
                     // The line was stopped: there is nothing left to take back.
                     return;
                 }
@@ -159,14 +173,49 @@ impl Answers {
         });
     }
 
-    fn forget(&self, line: &str, id: OutId) -> bool {
+    /// The message of an answer that has this number; it is under way no more.
+    fn take(&self, line: &str, id: OutId) -> Option<Sending> {
         let mut pending = lock(&self.pending);
-        let Some(own) = pending.get_mut(line) else {
+        let own = pending.get_mut(line)?;
+        let at = own.iter().position(|sending| sending.id == id)?;
+        Some(own.remove(at))
+    }
+
+    /// Sends the same bytes once more, where the profile says so. False: that was the last time.
+    fn send_again(&self, line: &LineSite, old: &Sending, ids: &Ids) -> bool {
+        let sends_max = line.profile.profile().link.sends_max.unwrap_or(1);
+        let Some(handle) = lock(&self.handles).get(&line.id).cloned() else {
             return false;
         };
-        let before = own.len();
-        own.retain(|one| *one != id);
-        own.len() < before
+        let sending = Sending {
+            id: ids.out(),
+            sends: old.sends + 1,
+            ..old.clone()
+        };
+        if old.sends >= sends_max {
+            return false;
+        }
+        let mut pending = lock(&self.pending);
+        let is_sent = sending.is_sent(&handle, line);
+        if is_sent {
+            pending.entry(line.id.clone()).or_default().push(sending);
+        }
+        is_sent
+    }
+}
+
+impl Sending {
+    fn is_sent(&self, handle: &LineHandle, line: &LineSite) -> bool {
+        let outgoing = Outgoing {
+            payload: self.payload.clone(),
+            kind: OutgoingKind::Answer,
+            expires_after: line.profile.profile().link.answer_within(),
+        };
+        let sent = handle.try_send(self.id, outgoing);
+        if let Err(error) = &sent {
+            tracing::warn!(line = line.id, %error, "an answer was not sent");
+        }
+        sent.is_ok()
     }
 }
 
@@ -224,13 +273,52 @@ impl Upstream for DeviceLine {
     )]
     fn on_event(&self, event: LineEvent) {
         let news = match event {
-            LineEvent::Finished(id, _) if self.answers.forget(&self.line.id, id) => return,
-            LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),
+            LineEvent::Finished(id, outcome) => match self.answers.take(&self.line.id, id) {
+                Some(sending) => return self.on_answered(&sending, outcome),
+                None => Finished::Sent(id, outcome),
+            },
             LineEvent::Connected(_) => Finished::Connected,
             _ => return,
         };
         // The courier ends after its lines; then nothing is left to be told.
         drop(self.finished.send(news));
+    }
+}
+
+impl DeviceLine {
+    /// The last word about the answer to a query. An analyzer of LAW says of each step whether it
+    /// will do it; others only that they have heard.
+    fn on_answered(&self, sending: &Sending, outcome: SendOutcome) {
+        if !self.line.profile.profile().device.is_law {
+            return;
+        }
+        let failure = match outcome {
+            SendOutcome::Answered(answer) => match law::said(&sending.payload, &answer) {
+                Some(said) => {
+                    let note = move |db: &mut dyn Db, line: &LineSite, now| {
+                        law::note_answer(db, line, said, now)
+                    };
+                    return law::write(&self.store, &self.line, self.clock.utc_micros(), note);
+                }
+                None => "its answer cannot be read",
+            },
+            SendOutcome::Sent | SendOutcome::Failed(SendFailure::Withdrawn) => return,
+            SendOutcome::Failed(SendFailure::TimedOut)
+                if self.answers.send_again(&self.line, sending, &self.ids) =>
+            {
+                return;
+            }
+            SendOutcome::Failed(failure) => why(failure),
+        };
+        tracing::warn!(
+            line = self.line.id,
+            failure,
+            "the device did not take what it asked for"
+        );
+        let note = move |db: &mut dyn Db, line: &LineSite, now| {
+            law::note_unanswered(db, line, failure, now)
+        };
+        law::write(&self.store, &self.line, self.clock.utc_micros(), note);
     }
 }
 
@@ -299,13 +387,32 @@ impl Work {
             self.answers
                 .send(&self.line, self.connection, rest, &self.ids);
         }
-        first.or_else(|| self.acknowledge(&received.bytes, outcome))
+        let Some(first) = first else {
+            return self.acknowledge(&received.bytes, outcome);
+        };
+        let (id, time) = (self.ids.reply(), self.time());
+        let is_law = self.line.profile.profile().device.is_law;
+        let commit = is_law
+            .then(|| law::commit(&received.bytes, &id, &time))
+            .flatten();
+        match commit {
+            Some(commit) => Some(mllp::join_replies(&[commit, first.to_vec()])),
+            None => Some(first),
+        }
     }
 
     fn acknowledge(&self, raw: &[u8], outcome: Outcome) -> Option<Bytes> {
-        let time = self.site.laboratory.hl7_time(self.received_at);
-        let replies = host::device_ack(raw, outcome, &self.ids.reply(), &time);
+        let (id, time) = (self.ids.reply(), self.time());
+        let is_law = self.line.profile.profile().device.is_law;
+        let own = is_law
+            .then(|| law::acknowledge(raw, outcome, &id, &time))
+            .flatten();
+        let replies = own.unwrap_or_else(|| host::device_ack(raw, outcome, &id, &time));
         (!replies.is_empty()).then(|| mllp::join_replies(&replies))
+    }
+
+    fn time(&self) -> String {
+        self.site.laboratory.hl7_time(self.received_at)
     }
 
     fn not_stored(&self) -> Option<Bytes> {

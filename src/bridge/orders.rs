@@ -1,11 +1,13 @@
 //! What a device is told: open orders of a tube, in its own codes.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use labwire_protocols::hl7::{Separators, escape};
 
 use crate::{
     audit,
-    book::{self, BookItem, BookPatient, BookSpecimen, ItemTests, OpenTubes},
+    book::{self, BookItem, BookPatient, BookSpecimen, ItemTests, OpenTubes, TubeSteps, WorkStep},
     model::{OrderStatus, Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{self, AnswerError, OrderAction, OrderForDevice, Stamp},
     queue::{self, DownloadKind, Pending, Render, Rendered},
@@ -80,9 +82,10 @@ pub(super) fn answer_queries(
         }
         let stamp = Stamp {
             now: wall(asked.line, asked.now),
+            offset: offset(asked.line, asked.now),
             control_id: format!("{}Q{}-{index}", asked.run, asked.message),
         };
-        let found = asked.for_query(db, query)?;
+        let found = asked.for_query(db, query, &stamp.control_id)?;
         match asked.written(db, query, found, &stamp)? {
             Ok((payloads, items)) => {
                 book::note_told(db, &asked.line.id, &items, asked.now)?;
@@ -96,6 +99,7 @@ pub(super) fn answer_queries(
                     | AnswerError::Unencodable { .. }
                     | AnswerError::NoTest
                     | AnswerError::NoCancel { .. }
+                    | AnswerError::NoNumber
                     | AnswerError::Unwritable
                     | AnswerError::Delimiters { .. } => Answered::Failed,
                 };
@@ -116,7 +120,12 @@ type Written = (Vec<Vec<u8>>, ItemTests);
 
 impl Asked<'_> {
     /// The orders that answer a query.
-    fn for_query(&self, db: &mut dyn Db, query: &Query) -> Result<Vec<TubeOrder>, StoreError> {
+    fn for_query(
+        &self,
+        db: &mut dyn Db,
+        query: &Query,
+        control_id: &str,
+    ) -> Result<Vec<TubeOrder>, StoreError> {
         let tubes: Vec<SpecimenRead> = match &query.subject {
             QuerySubject::Specimens(specimens) => specimens.clone(),
             QuerySubject::All => self.open_tubes(db, None)?,
@@ -125,7 +134,7 @@ impl Asked<'_> {
         let line = self.line;
         let measures = |test: &str| !line.profile.codes_of(test).is_empty();
         let mut orders = Vec::new();
-        for tube in tubes {
+        for tube in tubes.into_iter().filter(|tube| !tube.id.is_empty()) {
             let found = book::waiting_for_device(db, &tube.id, self.since, &measures)?;
             let Some((specimen, open)) = found else {
                 continue;
@@ -136,6 +145,15 @@ impl Asked<'_> {
             order.position = tube.position;
             if !query.codes.is_empty() {
                 order.tests.retain(|code| query.codes.contains(code));
+            }
+            if line.profile.profile().device.is_law {
+                let steps = Steps::new(line, &specimen, &open);
+                if query.action == QueryAction::AskMore {
+                    let known = steps.tube.known(db)?;
+                    order.tests.retain(|code| !known.contains(code));
+                }
+                let prefix = format!("{control_id}-{}", orders.len() + 1);
+                order.numbers = steps.numbers(db, &order.tests, &prefix, self.now)?;
             }
             let items = open
                 .into_iter()
@@ -230,6 +248,72 @@ fn read(id: String) -> SpecimenRead {
     }
 }
 
+/// The work order steps of a tube on a device that speaks IHE LAW.
+struct Steps<'a> {
+    tube: TubeSteps<'a>,
+    /// What each code measures.
+    tests: BTreeMap<String, Vec<String>>,
+}
+
+impl<'a> Steps<'a> {
+    fn new(line: &'a LineSite, specimen: &'a BookSpecimen, items: &[BookItem]) -> Self {
+        let mut tests: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for test in items.iter().flat_map(|item| &item.tests) {
+            if let Some(code) = code(line, test) {
+                tests.entry(code).or_default().push(test.clone());
+            }
+        }
+        let tube = TubeSteps {
+            line: &line.id,
+            specimen,
+        };
+        Self { tube, tests }
+    }
+
+    /// A number for each code: that of the step which the device has, else a new one.
+    fn numbers(
+        &self,
+        db: &mut dyn Db,
+        codes: &[String],
+        prefix: &str,
+        now: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        let open = self.tube.open(db, &self.tests)?;
+        let mut new = Vec::new();
+        let mut numbers = Vec::with_capacity(codes.len());
+        for (index, code) in codes.iter().enumerate() {
+            let number = match open.get(code) {
+                Some(number) => number.clone(),
+                None => {
+                    let number = format!("{prefix}-{}", index + 1);
+                    new.push((code.clone(), number.clone()));
+                    number
+                }
+            };
+            numbers.push(number);
+        }
+        self.tube.note(db, &new, now)?;
+        Ok(numbers)
+    }
+}
+
+/// The open items that want what a step measures, with the tests that do.
+pub(super) fn items_of_code(
+    db: &mut dyn Db,
+    line: &LineSite,
+    step: &WorkStep,
+) -> Result<ItemTests, StoreError> {
+    let mut items = ItemTests::new();
+    for item in book::open_items(db, step.specimen)? {
+        let is_own = |test: &String| code(line, test).is_some_and(|code| code == step.code);
+        let tests: Vec<String> = item.tests.into_iter().filter(is_own).collect();
+        if !tests.is_empty() {
+            items.insert(item.id, tests);
+        }
+    }
+    Ok(items)
+}
+
 /// What a test is ordered by.
 fn code(line: &LineSite, test: &str) -> Option<String> {
     line.profile.codes_of(test).into_iter().next()
@@ -287,6 +371,7 @@ fn order(
         rack: String::new(),
         position: String::new(),
         action,
+        numbers: Vec::new(),
     }
 }
 
@@ -297,6 +382,14 @@ fn wall(line: &LineSite, micros: i64) -> String {
             .to_zoned(line.zone.clone())
             .strftime("%Y%m%d%H%M%S")
             .to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// How far the line's zone is from UTC then, `+0700`.
+fn offset(line: &LineSite, micros: i64) -> String {
+    match Timestamp::from_microsecond(micros) {
+        Ok(at) => at.to_zoned(line.zone.clone()).strftime("%z").to_string(),
         Err(_) => String::new(),
     }
 }
@@ -337,14 +430,19 @@ impl DownloadRenderer<'_> {
             had.extend(tests_of(&items));
             (items, self.order_action(db, &specimen, &on_tube)?)
         };
-        let order = order(self.line, &specimen, &patient, &items, action);
+        let mut order = order(self.line, &specimen, &patient, &items, action);
+        let control_id = format!("{}-{}", self.run, pending.id);
+        if self.line.profile.profile().device.is_law {
+            let steps = Steps::new(self.line, &specimen, &items);
+            self.number(db, &steps, &mut order, &control_id)?;
+        }
         if order.tests.is_empty() {
             self.note(db, &gone, &had)?;
             return Ok(Rendered::Nothing);
         }
-        let control_id = format!("{}-{}", self.run, pending.id);
         let stamp = Stamp {
             now: wall(self.line, self.now),
+            offset: offset(self.line, self.now),
             control_id: control_id.clone(),
         };
         let written = if is_cancel {
@@ -365,6 +463,28 @@ impl DownloadRenderer<'_> {
                 "{error}: tell the device by hand, then discard this"
             ))),
         }
+    }
+
+    /// Numbers for what is to be done; of what is to be left, only what the device has.
+    fn number(
+        &self,
+        db: &mut dyn Db,
+        steps: &Steps<'_>,
+        order: &mut OrderForDevice,
+        control_id: &str,
+    ) -> Result<(), StoreError> {
+        if order.action == OrderAction::Cancel {
+            let open = steps.tube.open(db, &steps.tests)?;
+            order.tests.retain(|code| open.contains_key(code));
+            let numbers = order
+                .tests
+                .iter()
+                .filter_map(|code| open.get(code).cloned());
+            order.numbers = numbers.collect();
+        } else {
+            order.numbers = steps.numbers(db, &order.tests, control_id, self.now)?;
+        }
+        Ok(())
     }
 
     /// What the device has no more, and what it has, whoever it was told for at first.

@@ -9,7 +9,9 @@ use toml::{
     de::{DeArray, DeTable, DeValue, Deserializer},
 };
 
-use super::{Condition, FieldPath, PatientRules, Profile, Protocol, Template, Transport, schema};
+use super::{
+    Condition, Device, FieldPath, PatientRules, Profile, Protocol, Template, Transport, schema,
+};
 use crate::config::problem::{Problem, Problems, source};
 
 /// Reads the profile `name` (`vendor/model`) from the text of its file. The profile is there only
@@ -123,6 +125,7 @@ impl Loader {
     fn profile(&mut self, name: &str, file: schema::File) -> Option<Profile> {
         let device = self.device(&file.device)?;
         self.require(name, &file);
+        self.require_law(&device, &file.answer);
         let text = self.text(file.text);
         Some(Profile {
             name: name.to_owned(),
@@ -212,6 +215,25 @@ impl Loader {
                     },
                 );
             }
+        }
+    }
+
+    /// Orders of LAW go to devices that answer as LAW says.
+    fn require_law(&mut self, device: &Device, answer: &schema::Answer) {
+        let law = |form: &&schema::Text| form.get_ref() == "law";
+        let Some(form) = answer.form.as_ref().filter(law) else {
+            return;
+        };
+        if !device.is_law {
+            self.problem(
+                "PROF-0203",
+                Some(form.span()),
+                Words {
+                    message: "`form = \"law\"` is for devices that speak IHE LAW",
+                    label: "of another protocol",
+                    help: "write `[device] protocol = \"law\"`",
+                },
+            );
         }
     }
 

@@ -33,11 +33,12 @@ mod tests;
 pub use self::{
     answer::{AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download},
     condition::{Condition, Pattern, Test},
-    decode::{Decoded, decode},
+    decode::{Decoded, STEP_CANCELLED, decode},
     definition::{
         AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example,
         IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, PatientRules,
-        Profile, Protocol, QueryRules, ResultRules, SpecimenRules, TestRule, TextRules, Transport,
+        Profile, Protocol, QueryKind, QueryRules, ResultRules, SpecimenRules, TestRule, TextRules,
+        Transport,
     },
     digest::digest_input,
     example::run_examples,

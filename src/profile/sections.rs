@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::{
     AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example, FieldPath,
     IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern, Protocol,
-    QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule, TextRules,
+    QueryKind, QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule, TextRules,
     answer::OrderForDevice,
     defaults,
     load::{Loader, Words},
@@ -33,10 +33,14 @@ impl Loader {
             );
             return None;
         };
-        self.protocol = self.word(
-            protocol,
-            &[("astm", Protocol::Astm), ("hl7", Protocol::Hl7)],
-        )?;
+        // LAW is HL7 with work order steps.
+        let words = [
+            ("astm", (Protocol::Astm, false)),
+            ("hl7", (Protocol::Hl7, false)),
+            ("law", (Protocol::Hl7, true)),
+        ];
+        let is_law;
+        (self.protocol, is_law) = self.word(protocol, &words)?;
         let sure = ["standard", "specification", "trace", "inferred", "assumed"];
         if let Some(confidence) = &raw.confidence {
             self.word(confidence, &sure.map(|word| (word, ())));
@@ -50,6 +54,7 @@ impl Loader {
             vendor: text(&raw.vendor),
             models: raw.models.clone(),
             protocol: self.protocol,
+            is_law,
             source: text(&raw.source),
             confidence: text(&raw.confidence),
             sender: raw
@@ -374,7 +379,20 @@ impl Loader {
                     .map(|path| (name, path)),
             );
         }
+        let kinds = [
+            ("container", QueryKind::Container),
+            ("additional", QueryKind::Additional),
+            ("all", QueryKind::All),
+            ("place", QueryKind::Place),
+            ("isolate", QueryKind::Isolate),
+            ("sequence", QueryKind::Sequence),
+        ];
+        let mut names = BTreeMap::new();
+        for (name, kind) in raw.names {
+            names.extend(self.word(&kind, &kinds).map(|kind| (name, kind)));
+        }
         QueryRules {
+            names,
             messages: raw.messages,
             id: self.paths(raw.id),
             range_end: self.paths(raw.range_end),
@@ -397,6 +415,7 @@ impl Loader {
             ("records", AnswerForm::Records),
             ("orr-o02", AnswerForm::OrrO02),
             ("qck-dsr", AnswerForm::QckDsr),
+            ("law", AnswerForm::Law),
         ];
         let form = self.word(&raw.form?, &forms)?;
         let styles = [
@@ -430,6 +449,8 @@ impl Loader {
             patient: self.fields(raw.p),
             order: self.fields(raw.o),
             msh: self.fields(raw.msh),
+            spm: self.fields(raw.spm),
+            sac: self.fields(raw.sac),
             test: raw
                 .test
                 .and_then(|t| self.test_template(&t))
@@ -603,6 +624,7 @@ fn example_order(raw: schema::ExampleOrder) -> OrderForDevice {
         priority: Priority::from_code(&raw.priority),
         collected: raw.collected,
         specimen_type: raw.specimen_type,
+        numbers: raw.numbers,
         ..OrderForDevice::default()
     }
 }

@@ -2,6 +2,7 @@
 
 mod astm;
 mod hl7;
+mod law;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,9 @@ pub struct OrderForDevice {
     pub position: String,
     /// What is wanted of these tests.
     pub action: OrderAction,
+    /// IHE LAW: the number of each test's work order step, in the order of the tests; where there
+    /// is none, a new one is made of the control id.
+    pub numbers: Vec<String>,
 }
 
 /// What is wanted of the tests of an order.
@@ -65,6 +69,8 @@ pub enum OrderAction {
 pub struct Stamp {
     /// `YYYYMMDDHHMMSS` in the line's zone.
     pub now: String,
+    /// How far that zone is from UTC, `+0700`.
+    pub offset: String,
     /// A message control id that was never used on this line.
     pub control_id: String,
 }
@@ -111,6 +117,9 @@ pub enum AnswerError {
     /// The message would not be valid.
     #[error("PROF-0308 write an order: the message would not be valid")]
     Unwritable,
+    /// A step that the device was not told of has no number to take it back by.
+    #[error("PROF-0309 write a cancel: the device was given no number for a test of it")]
+    NoNumber,
     /// Our own delimiters cannot be used.
     #[error("PROF-0306 write an order: delimiters of profile {profile} are unusable")]
     Delimiters {
@@ -139,6 +148,7 @@ pub fn answer(
     match rules.form {
         AnswerForm::Records => astm::answer(line, rules, query, orders, stamp),
         AnswerForm::OrrO02 | AnswerForm::QckDsr => hl7::answer(line, rules, query, orders, stamp),
+        AnswerForm::Law => law::answer(line, rules, query, orders, stamp),
     }
 }
 
@@ -152,11 +162,10 @@ pub fn download(
     stamp: &Stamp,
 ) -> Result<Vec<Vec<u8>>, AnswerError> {
     let rules = rules(line)?;
-    if !rules.download.broadcast || rules.form != AnswerForm::Records {
+    if !rules.download.broadcast {
         return Err(no_form(line));
     }
-    check_ids(rules, orders)?;
-    astm::download(line, rules, orders, stamp)
+    tell(line, rules, orders, stamp)
 }
 
 /// Takes orders back.
@@ -169,17 +178,30 @@ pub fn cancel(
     stamp: &Stamp,
 ) -> Result<Vec<Vec<u8>>, AnswerError> {
     let rules = rules(line)?;
-    if rules.download.cancel.is_none() || rules.form != AnswerForm::Records {
+    if rules.download.cancel.is_none() {
         return Err(AnswerError::NoCancel {
             profile: line.profile.name.clone(),
         });
     }
-    check_ids(rules, orders)?;
     let cancels = orders.iter().cloned().map(|order| OrderForDevice {
         action: OrderAction::Cancel,
         ..order
     });
-    astm::download(line, rules, &cancels.collect::<Vec<_>>(), stamp)
+    tell(line, rules, &cancels.collect::<Vec<_>>(), stamp)
+}
+
+fn tell(
+    line: &LineProfile,
+    rules: &AnswerRules,
+    orders: &[OrderForDevice],
+    stamp: &Stamp,
+) -> Result<Vec<Vec<u8>>, AnswerError> {
+    check_ids(rules, orders)?;
+    match rules.form {
+        AnswerForm::Records => astm::download(line, rules, orders, stamp),
+        AnswerForm::Law => law::download(line, rules, orders, stamp),
+        AnswerForm::OrrO02 | AnswerForm::QckDsr => Err(no_form(line)),
+    }
 }
 
 fn rules(line: &LineProfile) -> Result<&AnswerRules, AnswerError> {

@@ -57,6 +57,12 @@ impl<'r> Context<'r> {
             .retain(|old| rows.get(*old).is_some_and(|old| !old.is(name)));
     }
 
+    /// Which row of that letter or name is in force.
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        let is_own = |index: &&usize| self.rows.get(**index).is_some_and(|row| row.is(name));
+        self.current.iter().rev().find(is_own).copied()
+    }
+
     /// The row in force of that letter or name.
     pub(super) fn row(&self, name: &str) -> Option<&'r Row<'r>> {
         self.current

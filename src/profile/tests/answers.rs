@@ -14,6 +14,7 @@ use crate::{
 fn stamp() -> Stamp {
     Stamp {
         now: "20250115101501".to_owned(),
+        offset: "+0700".to_owned(),
         control_id: "LW1".to_owned(),
     }
 }

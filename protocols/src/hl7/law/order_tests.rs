@@ -27,6 +27,8 @@ const FROM_MANAGER: Envelope<'_> = Envelope {
     time: "20250115101501+0700",
     control_id: "B0002",
     profile: "",
+    acks: None,
+    charset: "",
 };
 const OWN: Own<'_> = Own {
     application: "AN1",
@@ -69,6 +71,8 @@ fn serum<'a>(container: ContainerDraft, steps: &'a [StepWork<'a>]) -> SpecimenWo
         role: SpecimenRole::Patient,
         collected: "",
         container,
+        spm: &[],
+        sac: &[],
         steps,
     }
 }

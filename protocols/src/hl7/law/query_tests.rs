@@ -22,6 +22,8 @@ const FROM_ANALYZER: Envelope<'_> = Envelope {
     time: "20250115101500+0700",
     control_id: "Q0001",
     profile: "",
+    acks: None,
+    charset: "",
 };
 const OWN: Own<'_> = Own {
     application: "BRIDGE",
