@@ -303,6 +303,8 @@ pub struct KindRule {
     pub when: Vec<Condition>,
     /// Lot, level, name of the control.
     pub control: Vec<FieldPath>,
+    /// The lot of its material, where that is no part of its name: told as a comment.
+    pub lot: Vec<FieldPath>,
 }
 
 /// Results that are a device's own news.

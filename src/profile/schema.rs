@@ -171,6 +171,7 @@ pub(super) struct Comments {
 pub(super) struct When {
     pub(super) when: Vec<Text>,
     pub(super) control: Paths,
+    pub(super) lot: Paths,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

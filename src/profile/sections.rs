@@ -298,6 +298,7 @@ impl Loader {
         KindRule {
             when: self.conditions(&raw.when),
             control: self.paths(raw.control),
+            lot: self.paths(raw.lot),
         }
     }
 

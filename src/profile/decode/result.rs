@@ -15,7 +15,7 @@ use crate::{
         ResultStatus, Sex, SpecimenRead, Value, WallTime,
     },
     profile::{
-        FieldPath, IgnoreRule, TestRule, defaults,
+        FieldPath, IgnoreRule, KindRule, TestRule, defaults,
         definition::ASPECT_MARK,
         rows::{Row, is_undecodable, shorten, show},
         value::{self, Reading},
@@ -89,8 +89,8 @@ impl Decoder<'_> {
         let is_cut = rules.piece(&text, rules.code_piece).is_some();
         let pieces = rules.dilution_pieces.iter().filter(|_| is_cut);
         let pieces = pieces.filter_map(|number| rules.piece(&text, *number).map(str::to_owned));
-        self.some(&rules.dilution)
-            .into_iter()
+        let own = rules.dilution.iter();
+        own.filter_map(|path| self.some(std::slice::from_ref(path)))
             .chain(pieces)
             .find(|text| !text.is_empty() && !self.is_no_dilution(text))
     }
@@ -167,6 +167,7 @@ impl Decoder<'_> {
                 .iter()
                 .map(|(text, _)| text.clone())
                 .chain(self.own_comments(row))
+                .chain(self.lot(kind))
                 .collect(),
             control: self.control(kind),
             supersedes: self.context.any(&rules.supersedes),
@@ -195,12 +196,20 @@ impl Decoder<'_> {
     }
 
     fn control(&self, kind: ObservationKind) -> Option<String> {
-        let paths = match kind {
-            ObservationKind::Patient => return None,
-            ObservationKind::Control => &self.line.profile.qc.control,
-            ObservationKind::Calibration => &self.line.profile.calibration.control,
-        };
-        self.some(paths)
+        self.some(&self.kind_rule(kind)?.control)
+    }
+
+    fn lot(&self, kind: ObservationKind) -> Option<String> {
+        let lot = self.some(&self.kind_rule(kind)?.lot)?;
+        Some(shorten(&format!("lot {lot}")))
+    }
+
+    fn kind_rule(&self, kind: ObservationKind) -> Option<&KindRule> {
+        match kind {
+            ObservationKind::Patient => None,
+            ObservationKind::Control => Some(&self.line.profile.qc),
+            ObservationKind::Calibration => Some(&self.line.profile.calibration),
+        }
     }
 
     fn some(&self, paths: &[FieldPath]) -> Option<String> {
