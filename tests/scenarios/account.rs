@@ -9,6 +9,7 @@ use labwire::{
     book::{self, BookItem},
     ledger::Ledger,
     model::{OrderStatus, ResultState},
+    queue::QueueRow,
     settle::{self, StoredResult},
     store::{Beside, Db, Sql, StoreError},
 };
@@ -607,6 +608,14 @@ pub fn states(url: &str, barcode: &str) -> Vec<String> {
         format!("{test} {} {}", row.state.code(), holds.join(" "))
     });
     shown.collect()
+}
+
+/// Rows of the queue, as the store says them now.
+pub fn queue(
+    url: &str,
+    read: impl FnOnce(&mut dyn Db) -> Result<Vec<QueueRow>, StoreError> + Send,
+) -> Vec<QueueRow> {
+    look(url, read).expect("the store reads")
 }
 
 const DELIVERED: Sql =
