@@ -34,6 +34,7 @@ use super::{
 };
 
 /// The owner of one device line.
+#[derive(Clone)]
 pub(super) struct DeviceLine {
     pub(super) line: Arc<LineSite>,
     pub(super) site: Arc<Site>,
@@ -44,6 +45,8 @@ pub(super) struct DeviceLine {
     /// Last words about downloads go to the line's courier.
     pub(super) finished: mpsc::UnboundedSender<Finished>,
     pub(super) answers: Arc<Answers>,
+    /// The line has orders alone; another one has the rest.
+    pub(super) is_of_orders: bool,
 }
 
 /// Numbers that are used once: connections in the journal, replies, things to send.
@@ -84,10 +87,18 @@ impl Ids {
         self.epoch.wrapping_add(number)
     }
 
+    /// The same of a device's second line, which counts its connections by itself.
+    const fn orders_connection(&self, number: u64) -> u64 {
+        self.connection(number).wrapping_add(ORDERS_CONNECTIONS)
+    }
+
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
+
+/// Far above the microseconds since 1970 that connections are counted from, for a thousand years.
+const ORDERS_CONNECTIONS: u64 = 1 << 55;
 
 fn base36(mut number: u64) -> String {
     const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -106,6 +117,8 @@ fn base36(mut number: u64) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     handles: Mutex<BTreeMap<String, LineHandle>>,
+    /// Of devices that take orders on a connection of their own.
+    orders: Mutex<BTreeMap<String, LineHandle>>,
     pending: Mutex<BTreeMap<String, Vec<Sending>>>,
 }
 
@@ -121,6 +134,16 @@ struct Sending {
 impl Answers {
     pub(super) fn add_line(&self, id: &str, handle: LineHandle) {
         lock(&self.handles).insert(id.to_owned(), handle);
+    }
+
+    pub(super) fn add_orders_line(&self, id: &str, handle: LineHandle) {
+        lock(&self.orders).insert(id.to_owned(), handle);
+    }
+
+    /// Where orders go.
+    fn orders_of(&self, line: &str) -> Option<LineHandle> {
+        let own = lock(&self.orders).get(line).cloned();
+        own.or_else(|| lock(&self.handles).get(line).cloned())
     }
 
     /// Sends the answer to a query in the session that asked; an older one is taken back.
@@ -140,11 +163,13 @@ impl Answers {
             );
             return;
         }
+        let is_law = line.profile.profile().device.is_law;
+        let of_orders = self.orders_of(&line.id).filter(|_| is_law);
+        let handle = of_orders.unwrap_or(handle);
         let mut pending = lock(&self.pending);
         let own = pending.entry(line.id.clone()).or_default();
-        let profile = line.profile.profile();
         // An analyzer of LAW has several queries under way, one for each tube.
-        let old = if profile.device.is_law {
+        let old = if is_law {
             Vec::new()
         } else {
             std::mem::take(own)
@@ -184,7 +209,7 @@ impl Answers {
     /// Sends the same bytes once more, where the profile says so. False: that was the last time.
     fn send_again(&self, line: &LineSite, old: &Sending, ids: &Ids) -> bool {
         let sends_max = line.profile.profile().link.sends_max.unwrap_or(1);
-        let Some(handle) = lock(&self.handles).get(&line.id).cloned() else {
+        let Some(handle) = self.orders_of(&line.id) else {
             return false;
         };
         let sending = Sending {
@@ -231,7 +256,11 @@ impl Upstream for DeviceLine {
         _id: CommitId,
         commit: Commit,
     ) -> BoxFuture<'static, CommitResult> {
-        let connection = self.ids.connection(connection.number);
+        let connection = if self.is_of_orders {
+            self.ids.orders_connection(connection.number)
+        } else {
+            self.ids.connection(connection.number)
+        };
         let entry = JournalEntry {
             line: self.line.id.clone(),
             connection,

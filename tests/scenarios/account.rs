@@ -618,6 +618,22 @@ pub fn queue(
     look(url, read).expect("the store reads")
 }
 
+const STEPS: Sql = Sql::same("SELECT count(*) FROM work_step WHERE state = $1");
+
+/// How many work order steps of LAW analyzers stand so.
+pub fn steps(url: &str, state: &str) -> i64 {
+    let state = state.to_owned();
+    look(url, move |db| db.row(&STEPS, &[state.into()])?.int(0)).expect("the store reads")
+}
+
+const AUDITED: Sql = Sql::same("SELECT count(*) FROM audit WHERE action = $1");
+
+/// How often this was written into the audit trail.
+pub fn audited(url: &str, action: &str) -> i64 {
+    let action = action.to_owned();
+    look(url, move |db| db.row(&AUDITED, &[action.into()])?.int(0)).expect("the store reads")
+}
+
 const DELIVERED: Sql =
     Sql::same("SELECT count(*) FROM queue WHERE state = 'delivered' AND kind = 'result'");
 const ATTEMPTS_MAX: Sql = Sql::same("SELECT max(attempts) FROM queue WHERE kind = 'result'");

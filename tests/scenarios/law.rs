@@ -3,6 +3,7 @@
 
 use labwire::{
     model::QueueState,
+    profile::BUILT_IN,
     queue::{self, QueueRow},
 };
 use labwire_protocols::hl7::{
@@ -203,10 +204,12 @@ struct Ward {
 }
 
 impl Ward {
-    async fn open(line: &str) -> Self {
+    /// `reply_ms` is how long an answer of the analyzer may take.
+    async fn open(line: &str, reply_ms: u64) -> Self {
         let his = His::open(Answering::good()).await;
         let site = Site::new(&format!(
-            r#"
+            r#"profiles = "profiles"
+
 [[host]]
 id = "his"
 orders = "mllp-listen://127.0.0.1:0"
@@ -214,7 +217,7 @@ results = "{}"
 
 [[instrument]]
 id = "an-1"
-profile = "generic/law"
+profile = "site/law"
 port = "mllp-listen://127.0.0.1:0"
 tests = {{ TSH = "TSH", FT4 = "FT4", PSA = "PSA" }}
 {line}
@@ -227,6 +230,14 @@ tests = {{ GLU = "GLU" }}
 "#,
             his.results
         ));
+        let law = BUILT_IN.iter().find(|(name, _)| *name == "generic/law");
+        let law = law.expect("built in").1;
+        let hasty = law.replace(
+            "reply_timeout_ms = 30000",
+            &format!("reply_timeout_ms = {reply_ms}"),
+        );
+        assert_ne!(hasty, law);
+        site.profile("site/law.toml", &hasty);
         let bridge = site.start().await;
         let ward = Self { his, site, bridge };
         let orders = ward.bridge.address("host:his").await.expect("it listens");
@@ -257,6 +268,14 @@ tests = {{ GLU = "GLU" }}
         rows()
     }
 
+    /// Waits until so many steps stand so.
+    async fn steps(&self, state: &str, count: i64) {
+        let url = self.site.store();
+        self.bridge
+            .until(state, || account::steps(&url, state) == count)
+            .await;
+    }
+
     async fn close(self) {
         let findings = account::findings(&self.site.store());
         assert!(findings.is_empty(), "{findings:#?}");
@@ -266,7 +285,7 @@ tests = {{ GLU = "GLU" }}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_law_analyzer_gets_exactly_the_ordered_tests_and_its_values_reach_the_his() {
-    let mut ward = Ward::open("orders = \"query\"").await;
+    let mut ward = Ward::open("orders = \"query\"", 60_000).await;
     let mut analyzer = Analyzer::connect(&ward.bridge, "an-1").await;
     ward.his.order("T1", &["TSH", "FT4", "GLU"]);
     let url = ward.site.store();
@@ -314,7 +333,7 @@ async fn a_law_analyzer_gets_exactly_the_ordered_tests_and_its_values_reach_the_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_step_that_the_analyzer_refuses_is_set_aside_with_its_reason_and_asked_again_is_a_new_one()
  {
-    let mut ward = Ward::open("orders = \"query\"").await;
+    let mut ward = Ward::open("orders = \"query\"", 60_000).await;
     let mut analyzer = Analyzer::connect(&ward.bridge, "an-1").await;
     ward.places(Control::New, "T2", &["TSH", "FT4"]).await;
     analyzer.asks("T2").await;
@@ -354,13 +373,14 @@ async fn a_step_that_the_analyzer_refuses_is_set_aside_with_its_reason_and_asked
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_law_analyzer_is_told_of_orders_additions_and_cancels_under_their_numbers() {
-    let mut ward = Ward::open("orders = \"both\"").await;
+    let mut ward = Ward::open("orders = \"both\"", 60_000).await;
     let mut analyzer = Analyzer::connect(&ward.bridge, "an-1").await;
     ward.places(Control::New, "T3", &["TSH", "FT4"]).await;
     let told = analyzer.is_told(&[OK, OK]).await;
     ward.places(Control::New, "T3", &["PSA"]).await;
     let added = analyzer.is_told(&[OK]).await;
     assert_eq!(added[0][..2], ["NW", "PSA"]);
+    ward.steps("accepted", 3).await;
     // Told before it asks, it gets the same steps under the same numbers.
     analyzer.asks("T3").await;
     let mut all = [told.clone(), added].concat();
@@ -371,6 +391,7 @@ async fn a_law_analyzer_is_told_of_orders_additions_and_cancels_under_their_numb
     ward.places(Control::Cancel, "T3", &["FT4"]).await;
     let cancelled = analyzer.is_told(&[("CR", OrderStatus::Cancelled)]).await;
     assert_eq!(cancelled, [["CA", "FT4", told[1][2].as_str()]]);
+    ward.steps("cancelled", 1).await;
     ward.set_aside(0).await;
     // What it measures already it cannot leave.
     ward.places(Control::Cancel, "T3", &["TSH"]).await;
@@ -392,5 +413,43 @@ async fn a_law_analyzer_is_told_of_orders_additions_and_cancels_under_their_numb
         "{}",
         aside[1].reason
     );
+    ward.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_nobody_answers_is_sent_again_on_the_connection_of_orders_and_then_told_of() {
+    let mut ward = Ward::open(
+        "orders = \"query\"\norders_port = \"mllp-listen://127.0.0.1:0\"",
+        300,
+    )
+    .await;
+    let mut asking = Analyzer::connect(&ward.bridge, "an-1").await;
+    let mut told = Analyzer::connect(&ward.bridge, "an-1:orders").await;
+    let line = &ward.bridge.lines["an-1:orders"];
+    ward.bridge
+        .until("it is connected", || !line.status().connections.is_empty())
+        .await;
+    ward.places(Control::New, "T5", &["TSH"]).await;
+    asking.asks("T5").await;
+    let first = told.hears().await;
+    assert!(first.contains("|OML^O33^OML_O33|"), "{first}");
+    // `sends_max` of the profile, to the byte.
+    assert_eq!(told.hears().await, first);
+    assert_eq!(told.hears().await, first);
+    let url = ward.site.store();
+    ward.bridge
+        .until("it is told of", || {
+            account::audited(&url, "order-not-taken") == 1
+        })
+        .await;
+    ward.steps("told", 1).await;
+    // Asked again, it is the same step: the device may have it.
+    asking.asks("T5").await;
+    let [[_, _, number]] = told.is_told(&[OK]).await.try_into().expect("one step");
+    assert!(
+        first.contains(&format!("\rOBR||{number}||TSH^")),
+        "{number}"
+    );
+    ward.steps("accepted", 1).await;
     ward.close().await;
 }
