@@ -89,7 +89,13 @@ impl Decoder<'_> {
             OrderStatus::InProcess => IN_PROCESS,
             OrderStatus::Completed => COMPLETED,
             OrderStatus::Cancelled => CANCELLED,
-            _ => return None,
+            OrderStatus::SomeResults
+            | OrderStatus::Discontinued
+            | OrderStatus::Error
+            | OrderStatus::Held
+            | OrderStatus::Replaced
+            | OrderStatus::Scheduled
+            | OrderStatus::Other(_) => return None,
         };
         let first = |field| show(field).split('^').next().unwrap_or_default().to_owned();
         let text = format!("{} {}", first(obr.field(4)), first(obr.field(2)));
