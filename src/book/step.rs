@@ -123,16 +123,6 @@ impl TubeSteps<'_> {
         Ok(open)
     }
 
-    /// The codes that the device was told of and did not refuse, done or not.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn known(&self, db: &mut dyn Db) -> Result<Vec<String>, StoreError> {
-        let last = self.last(db)?.into_iter();
-        let known = last.filter(|(_, (step, _))| step.state.is_there());
-        Ok(known.map(|(code, _)| code).collect())
-    }
-
     /// Remembers that the device is told of these: code and number.
     ///
     /// # Errors

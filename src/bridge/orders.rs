@@ -149,8 +149,8 @@ impl Asked<'_> {
             if line.profile.profile().device.is_law {
                 let steps = Steps::new(line, &specimen, &open);
                 if query.action == QueryAction::AskMore {
-                    let known = steps.tube.known(db)?;
-                    order.tests.retain(|code| !known.contains(code));
+                    let fresh = self.fresh_codes(db, &open)?;
+                    order.tests.retain(|code| fresh.contains(code));
                 }
                 let prefix = format!("{control_id}-{}", orders.len() + 1);
                 order.numbers = steps.numbers(db, &order.tests, &prefix, self.now)?;
@@ -168,6 +168,22 @@ impl Asked<'_> {
             orders.push(TubeOrder { order, items });
         }
         Ok(orders)
+    }
+
+    /// The codes of what was ordered since the device was told of these items.
+    fn fresh_codes(
+        &self,
+        db: &mut dyn Db,
+        items: &[BookItem],
+    ) -> Result<Vec<String>, StoreError> {
+        let told = book::told_tests(db, &self.line.id, items)?;
+        let mut fresh = Vec::new();
+        for item in items {
+            let told = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+            let new = item.tests.iter().filter(|test| !told.contains(test));
+            fresh.extend(new.filter_map(|test| code(self.line, test)));
+        }
+        Ok(fresh)
     }
 
     /// Open tubes with a test of this device; more than fit into one answer are noted.

@@ -77,6 +77,10 @@ impl Analyzer {
 
     /// Asks for the work of a tube, and hears that it was understood.
     async fn asks(&mut self, barcode: &str) {
+        self.asks_by(QueryName::Container, barcode).await;
+    }
+
+    async fn asks_by(&mut self, name: QueryName<'_>, barcode: &str) {
         let id = self.id();
         let draft = QueryDraft {
             tag: &format!("T-{id}"),
@@ -84,7 +88,7 @@ impl Analyzer {
             carrier: ["S54", "14"],
             ..QueryDraft::default()
         };
-        let query = build_query(&envelope(&id), QueryName::Container, &draft).expect("written");
+        let query = build_query(&envelope(&id), name, &draft).expect("written");
         self.says(&query).await;
         let heard = self.hears().await;
         let (message, _) = Message::parse(&heard).expect("HL7");
@@ -113,7 +117,9 @@ impl Analyzer {
             .map(|(_, step)| {
                 let number = match step.number() {
                     StepNumber::Given(number) => number.id.into_owned(),
-                    _ => String::new(),
+                    StepNumber::Null | StepNumber::Missing | StepNumber::Conflict { .. } => {
+                        String::new()
+                    }
                 };
                 let code = step.obr.map(|obr| obr.field(4).component(1).raw());
                 let code = code.unwrap_or_default().to_owned();
@@ -368,6 +374,14 @@ async fn a_step_that_the_analyzer_refuses_is_set_aside_with_its_reason_and_asked
         })
         .await;
     assert_eq!(ward.set_aside(1).await, aside);
+    // What was ordered since, for a rerun or a reflex.
+    ward.places(Control::New, "T2", &["PSA"]).await;
+    analyzer.asks_by(QueryName::Additional, "T2").await;
+    let more = analyzer.is_told(&[OK]).await;
+    let more: Vec<_> = more.iter().map(|[_, code, _]| code.as_str()).collect();
+    assert_eq!(more, ["PSA"]);
+    analyzer.asks_by(QueryName::Additional, "T2").await;
+    assert_eq!(analyzer.is_told(&[]).await, [["DC", "", ""]]);
     ward.close().await;
 }
 
