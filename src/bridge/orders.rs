@@ -171,11 +171,7 @@ impl Asked<'_> {
     }
 
     /// The codes of what was ordered since the device was told of these items.
-    fn fresh_codes(
-        &self,
-        db: &mut dyn Db,
-        items: &[BookItem],
-    ) -> Result<Vec<String>, StoreError> {
+    fn fresh_codes(&self, db: &mut dyn Db, items: &[BookItem]) -> Result<Vec<String>, StoreError> {
         let told = book::told_tests(db, &self.line.id, items)?;
         let mut fresh = Vec::new();
         for item in items {

@@ -626,6 +626,19 @@ pub fn steps(url: &str, state: &str) -> i64 {
     look(url, move |db| db.row(&STEPS, &[state.into()])?.int(0)).expect("the store reads")
 }
 
+const EVENTS: Sql =
+    Sql::same("SELECT code || ' ' || specimen || ' ' || text FROM device_event ORDER BY id");
+
+/// News of devices: code, tube and text.
+pub fn events(url: &str) -> Vec<String> {
+    let read = look(url, |db| {
+        let rows = db.rows(&EVENTS, &[])?;
+        let texts = rows.iter().map(|row| row.text(0).map(str::to_owned));
+        texts.collect()
+    });
+    read.expect("the store reads")
+}
+
 const AUDITED: Sql = Sql::same("SELECT count(*) FROM audit WHERE action = $1");
 
 /// How often this was written into the audit trail.

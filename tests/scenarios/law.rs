@@ -146,25 +146,45 @@ impl Analyzer {
     }
 
     /// Sends a value of one step.
-    async fn measures(&mut self, barcode: &str, [_, code, number]: &[String; 3], value: &str) {
+    async fn measures(&mut self, barcode: &str, step: &[String; 3], value: &str) {
+        self.says_of(barcode, step, OrderStatus::Completed, &[(value, "N")])
+            .await;
+    }
+
+    /// Sends the status of one step, and values with a flag each.
+    async fn says_of(
+        &mut self,
+        barcode: &str,
+        [_, code, number]: &[String; 3],
+        status: OrderStatus<'_>,
+        values: &[(&str, &str)],
+    ) {
         let id = self.id();
-        let observation = ObservationDraft {
-            value_type: "NM",
-            code: &[code, code, "99LAB"],
-            run: &["1"],
-            value: &[value],
-            unit: &["mmol/L", "", "UCUM"],
-            flags: &["N"],
-            status: ResultStatus::Final,
-            devices: &[["AN1", "VENDOR"]],
-            analysed_at: "20260310091500",
-            reagents: &[["R-1", "LOT1"]],
-        };
-        let observations = [observation];
+        let code = code.as_str();
+        let parts = [code, code, "99LAB"];
+        let fields: Vec<_> = values
+            .iter()
+            .map(|(value, flag)| ([*value], [*flag]))
+            .collect();
+        let observations: Vec<ObservationDraft<'_>> = fields
+            .iter()
+            .map(|(value, flags)| ObservationDraft {
+                value_type: "NM",
+                code: &parts,
+                run: &["1"],
+                value,
+                unit: &["mmol/L", "", "UCUM"],
+                flags,
+                status: ResultStatus::Final,
+                devices: &[["AN1", "VENDOR"]],
+                analysed_at: "20260310091500",
+                reagents: &[["R-1", "LOT1"]],
+            })
+            .collect();
         let steps = [StepStatus {
             number: Some(number),
             service: [code, code, "99LAB"],
-            status: OrderStatus::Completed,
+            status,
             parents: &[],
             observations: &observations,
         }];
@@ -465,5 +485,47 @@ async fn work_that_nobody_answers_is_sent_again_on_the_connection_of_orders_and_
         "{number}"
     );
     ward.steps("accepted", 1).await;
+    ward.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_was_measured_or_given_up_is_ordered_again_under_a_new_number_only() {
+    let mut ward = Ward::open("orders = \"query\"", 60_000).await;
+    let mut analyzer = Analyzer::connect(&ward.bridge, "an-1").await;
+    ward.places(Control::New, "T6", &["TSH", "FT4", "PSA"])
+        .await;
+    analyzer.asks("T6").await;
+    let first = analyzer.is_told(&[OK, OK, OK]).await;
+    ward.steps("accepted", 3).await;
+    analyzer
+        .says_of("T6", &first[0], OrderStatus::InProcess, &[])
+        .await;
+    analyzer
+        .says_of("T6", &first[1], OrderStatus::Cancelled, &[])
+        .await;
+    // Held for its flag: the tube may be put on again.
+    analyzer
+        .says_of("T6", &first[2], OrderStatus::Completed, &[("4.1", "ERR7")])
+        .await;
+    ward.steps("cancelled", 1).await;
+    let url = ward.site.store();
+    ward.bridge
+        .until("it is held", || {
+            account::states(&url, "T6") == ["PSA held suspect-flag"]
+        })
+        .await;
+    analyzer.asks("T6").await;
+    let second = analyzer.is_told(&[UNABLE, OK, OK]).await;
+    assert_eq!(second[0], first[0], "under way");
+    assert_ne!(second[1][2], first[1][2], "given up");
+    assert_ne!(second[2][2], first[2][2], "measured");
+    assert_eq!(
+        account::events(&url),
+        [
+            format!("step-in-process T6 TSH {}", first[0][2]),
+            format!("step-cancelled T6 FT4 {}", first[1][2]),
+        ]
+    );
+    ward.set_aside(0).await;
     ward.close().await;
 }
