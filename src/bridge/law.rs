@@ -361,17 +361,23 @@ pub(super) fn acknowledge(
         application: "LABWIRE",
         time,
         control_id,
+        charset: message.header().charsets().next().unwrap_or_default(),
         ..Own::default()
+    };
+    // The device's own names go back in the bytes that they came in.
+    let bytes = |reply: String| match std::str::from_utf8(raw) {
+        Ok(_) => Some(reply.into_bytes()),
+        Err(_) => Charset::Latin1.encode(&reply).ok(),
     };
     let errors: Vec<ErrSegment> = error(outcome).into_iter().collect();
     if let Ok((query, _)) = Query::read(&message) {
         let reply = query::build_reply(&query, outcome, &errors, &own).ok()?;
-        return Some(vec![reply.into_bytes()]);
+        return Some(bytes(reply).into_iter().collect());
     }
     let (change, _) = StatusChange::read(&message).ok()?;
     let codes = host::ack_codes(AckMode::of(&message.header()), outcome).into_iter();
     let replies = codes.filter_map(|code| result::build_ack(&change, code, &errors, &own).ok());
-    Some(replies.map(String::into_bytes).collect())
+    Some(replies.filter_map(bytes).collect())
 }
 
 /// The commit acknowledgement that goes before the answer to a query, where MSH-15 asks for one.

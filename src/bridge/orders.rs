@@ -19,6 +19,9 @@ use super::site::LineSite;
 /// A device that asks for everything gets at most so many tubes at once: an answer that takes a
 /// minute on a serial line. It gets the others when it asks again.
 const TUBES_MAX: usize = 500;
+/// The same of IHE LAW, where each tube is a message of its own: half of what a line keeps ready to be
+/// sent.
+const LAW_TUBES_MAX: usize = 32;
 
 /// A message that asks.
 pub(super) struct Asked<'a> {
@@ -189,17 +192,22 @@ impl Asked<'_> {
         range: Option<(&str, &str)>,
     ) -> Result<Vec<SpecimenRead>, StoreError> {
         let tests = self.line.profile.measured_tests();
+        let tubes_max = if self.line.profile.profile().device.is_law {
+            LAW_TUBES_MAX
+        } else {
+            TUBES_MAX
+        };
         let wanted = OpenTubes {
             line: &self.line.id,
             since: self.since,
             tests: tests.as_ref(),
             range,
-            count_max: i64::try_from(TUBES_MAX + 1).unwrap_or(i64::MAX),
+            count_max: i64::try_from(tubes_max + 1).unwrap_or(i64::MAX),
         };
         let mut barcodes = book::open_barcodes(db, &wanted)?;
-        if barcodes.len() > TUBES_MAX {
-            barcodes.truncate(TUBES_MAX);
-            let detail = format!("{TUBES_MAX} tubes are told, more wait for the next query");
+        if barcodes.len() > tubes_max {
+            barcodes.truncate(tubes_max);
+            let detail = format!("{tubes_max} tubes are told, more wait for the next query");
             self.audit(db, "answer-cut", &detail)?;
             tracing::warn!(line = self.line.id, "{detail}");
         }

@@ -170,3 +170,12 @@ fn a_query_without_an_answer_is_refused_as_a_query() {
     let plain = query.replace("|||AL|AL|", "|||NE|AL|");
     assert_eq!(super::commit(plain.as_bytes(), "R1", ""), None);
 }
+
+#[test]
+fn the_names_of_an_analyzer_go_back_in_its_own_bytes() {
+    let change =
+        b"MSH|^~\\&|cobas\xae pro||host||1||OUL^R22^OUL_R22|A7|P|2.5.1|||NE|AL||8859/1\rSPM|1|T1\r";
+    let replies = acknowledge(change, Outcome::Accepted, "R1", "2").expect("a status change");
+    let start = b"MSH|^~\\&|host||cobas\xae pro||2||ACK^R22^ACK|R1|P|2.5.1||||||8859/1|||";
+    assert!(replies[0].starts_with(start), "{:?}", replies[0]);
+}

@@ -156,6 +156,9 @@ impl<'a> Writer<'a> {
         if !rules.msh.contains_key(&3) {
             own[0] = APPLICATION.to_owned();
         }
+        if !rules.msh.contains_key(&18) {
+            own[4] = charset_name(writer.charset()).to_owned();
+        }
         writer.own = own;
         if rules.msh.contains_key(&15) || rules.msh.contains_key(&16) {
             writer.acks = Some([writer.msh(15)?, writer.msh(16)?]);
@@ -364,6 +367,16 @@ impl<'a> Writer<'a> {
             what: "order".to_owned(),
             charset: self.charset().label(),
         }
+    }
+}
+
+/// MSH-18 of what the device is sent; the profile's own if empty.
+fn charset_name(charset: Charset) -> &'static str {
+    match charset {
+        Charset::Utf8 => "",
+        Charset::Latin1 => "8859/1",
+        Charset::Ascii => "ASCII",
+        other => other.label(),
     }
 }
 
