@@ -372,12 +372,13 @@ impl<'a> Writer<'a> {
 
 /// MSH-18 of what the device is sent; the profile's own if empty.
 fn charset_name(charset: Charset) -> &'static str {
-    match charset {
-        Charset::Utf8 => "",
-        Charset::Latin1 => "8859/1",
-        Charset::Ascii => "ASCII",
-        other => other.label(),
-    }
+    let names = [
+        (Charset::Utf8, ""),
+        (Charset::Latin1, "8859/1"),
+        (Charset::Ascii, "ASCII"),
+    ];
+    let known = names.into_iter().find(|(own, _)| *own == charset);
+    known.map_or_else(|| charset.label(), |(_, name)| name)
 }
 
 fn borrowed(fields: &[(usize, String)]) -> Vec<(usize, &str)> {
