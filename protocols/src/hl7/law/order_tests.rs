@@ -110,6 +110,34 @@ fn a_cancel_names_the_steps_that_are_to_be_left() {
 }
 
 #[test]
+fn a_vendor_gets_its_own_fields_acknowledgements_and_character_set() {
+    let envelope = Envelope {
+        acks: Some(["AL", "NE"]),
+        charset: "8859/1",
+        profile: "LAB-28R^ROCHE",
+        ..FROM_MANAGER
+    };
+    let steps = [TSH];
+    let specimen = SpecimenWork {
+        spm: &[(2, "25011500021&BARCODE"), (27, "SC^^99ROC")],
+        sac: &[(3, "25011500021^BARCODE")],
+        ..serum(barcode(), &steps)
+    };
+    let written = build(&envelope, None, &[specimen]).unwrap();
+    let rows: Vec<_> = written.split('\r').take(3).collect();
+    assert_eq!(
+        rows,
+        [
+            "MSH|^~\\&|BRIDGE|LAB|AN1|LAB|20250115101501+0700||OML^O33^OML_O33|B0002|P|2.5.1|||AL|NE\
+             ||8859/1|||LAB-28R^ROCHE",
+            "SPM|1|25011500021&BARCODE||SER^Serum^HL70487|||||||P^Patient^HL70369\
+             ||||||||||||||||SC^^99ROC",
+            "SAC|||25011500021^BARCODE",
+        ]
+    );
+}
+
+#[test]
 fn priority_dilution_reflex_and_volume_stand_in_their_places() {
     let step = StepWork {
         group: "REQ778",
