@@ -151,14 +151,27 @@ impl Analyzer {
             .await;
     }
 
-    /// Sends the status of one step, and values with a flag each.
+    /// Sends the status of one step, and values with a flag each, and hears that it was taken.
     async fn says_of(
+        &mut self,
+        barcode: &str,
+        step: &[String; 3],
+        status: OrderStatus<'_>,
+        values: &[(&str, &str)],
+    ) {
+        let (id, message) = self.status(barcode, step, status, values);
+        self.says(&message).await;
+        self.is_acknowledged(&id).await;
+    }
+
+    /// A status change, and its control id.
+    fn status(
         &mut self,
         barcode: &str,
         [_, code, number]: &[String; 3],
         status: OrderStatus<'_>,
         values: &[(&str, &str)],
-    ) {
+    ) -> (String, String) {
         let id = self.id();
         let code = code.as_str();
         let parts = [code, code, "99LAB"];
@@ -197,7 +210,10 @@ impl Analyzer {
             steps: &steps,
         };
         let message = build_status_change(&envelope(&id), None, &[specimen]).expect("written");
-        self.says(&message).await;
+        (id, message)
+    }
+
+    async fn is_acknowledged(&mut self, id: &str) {
         let heard = self.hears().await;
         assert!(heard.contains("|ACK^R22^ACK|"), "{heard}");
         assert!(heard.contains("|||LAB-29^IHE\r"), "{heard}");
@@ -328,9 +344,18 @@ async fn a_law_analyzer_gets_exactly_the_ordered_tests_and_its_values_reach_the_
         [("NW", "TSH"), ("NW", "FT4")],
         "glucose is not its test"
     );
-    // Two results without waiting for what the HIS says of the first.
-    analyzer.measures("T1", &steps[0], "2.31").await;
-    analyzer.measures("T1", &steps[1], "15.40").await;
+    // Several messages before the first is acknowledged; each has its own answer, in their order.
+    let messages = [
+        analyzer.status("T1", &steps[1], OrderStatus::InProcess, &[]),
+        analyzer.status("T1", &steps[0], OrderStatus::Completed, &[("2.31", "N")]),
+        analyzer.status("T1", &steps[1], OrderStatus::Completed, &[("15.40", "N")]),
+    ];
+    for (_, message) in &messages {
+        analyzer.says(message).await;
+    }
+    for (id, _) in &messages {
+        analyzer.is_acknowledged(id).await;
+    }
     let observed = |his: &His| {
         his.book.with_ledger(|ledger| {
             let seen = ledger.observations().iter();
