@@ -8,6 +8,7 @@ mod change;
 mod entry;
 mod lookup;
 mod patient;
+mod step;
 mod told;
 
 pub(crate) use self::{
@@ -28,6 +29,7 @@ pub use self::{
         specimens_with_barcodes, tests_of, waiting_for_device,
     },
     patient::resolve,
+    step::{StepState, TubeSteps, WorkStep, note_step, step_of_number},
     told::{ItemTests, forget_told, note_taken_back, note_told, told_tests},
 };
 
@@ -42,6 +44,7 @@ pub(crate) fn statements() -> Vec<&'static Sql> {
         change::ALL,
         lookup::ALL,
         patient::ALL,
+        step::ALL,
         told::ALL,
     ]
     .concat()

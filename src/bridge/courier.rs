@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use labwire_drivers::{CommitResult, Connection};
 use labwire_drivers::{LineEvent, LineHandle, Upstream};
@@ -27,6 +28,7 @@ use crate::{
 use super::{
     desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN},
     host_line::HostLine,
+    law,
     site::LineSite,
 };
 
@@ -56,6 +58,7 @@ struct Trip {
     row: i64,
     attempt: i64,
     line: usize,
+    body: Bytes,
 }
 
 /// What a courier has in hand.
@@ -287,8 +290,9 @@ impl Courier {
                 return;
             };
             let id = self.desk.ids.out();
+            let body = Bytes::from(row.body);
             let outgoing = Outgoing {
-                payload: row.body.into(),
+                payload: body.clone(),
                 kind: OutgoingKind::Download,
                 expires_after: None,
             };
@@ -297,6 +301,7 @@ impl Courier {
                     row: row.id,
                     attempt: row.attempt,
                     line: index,
+                    body,
                 };
                 load.trips.insert(id, trip);
             } else {
@@ -313,7 +318,7 @@ impl Courier {
         let Some(trip) = load.trips.remove(&id) else {
             return;
         };
-        let verdict = self.verdict(outcome, trip.attempt);
+        let verdict = self.verdict(outcome, &trip);
         if !matches!(verdict, Verdict::Accepted { .. }) {
             // The reason may hold the peer's own words, so it is stored and shown, not logged.
             tracing::warn!(
@@ -326,12 +331,12 @@ impl Courier {
         load.ended.push((trip.row, verdict));
     }
 
-    fn verdict(&self, outcome: SendOutcome, attempt: i64) -> Verdict {
+    fn verdict(&self, outcome: SendOutcome, trip: &Trip) -> Verdict {
         match outcome {
             SendOutcome::Sent => Verdict::Accepted {
                 answer: "every frame acknowledged".into(),
             },
-            SendOutcome::Answered(bytes) => self.answered(&bytes, attempt),
+            SendOutcome::Answered(bytes) => self.answered(&bytes, trip),
             SendOutcome::Failed(SendFailure::Unsendable) => Verdict::Refused {
                 reason: "the message breaks a limit of the line".into(),
                 answer: String::new(),
@@ -340,21 +345,39 @@ impl Courier {
         }
     }
 
-    fn answered(&self, bytes: &[u8], attempt: i64) -> Verdict {
+    fn answered(&self, bytes: &[u8], trip: &Trip) -> Verdict {
         let site = match &self.desk.destination {
             Destination::Host(site) => site,
-            Destination::Device(line) => return told(line, bytes),
-            Destination::Http(_) => {
-                return Verdict::Accepted {
-                    answer: "answered".into(),
-                };
-            }
+            Destination::Device(line) => return self.told(line, bytes, trip),
+            Destination::Http(_) => return taken(),
         };
         let Some(answer) = read_answer(site, bytes) else {
             return deferred("the answer cannot be read", "");
         };
         let verdict = site.permanence.verdict(&answer);
-        shown_after(verdict, attempt, self.refusals_shown)
+        shown_after(verdict, trip.attempt, self.refusals_shown)
+    }
+
+    /// What a device says of orders. An analyzer of LAW says it of each work order step.
+    fn told(&self, line: &Arc<LineSite>, answer: &[u8], trip: &Trip) -> Verdict {
+        if !line.profile.profile().device.is_law {
+            return told(line, answer);
+        }
+        let Some(said) = law::said(&trip.body, answer) else {
+            return deferred("the answer cannot be read", "");
+        };
+        let verdict = said.verdict();
+        let now = self.desk.clock.utc_micros();
+        law::write(&self.desk.store, line, now, move |db, line, now| {
+            law::note_steps(db, line, &said, now)
+        });
+        verdict
+    }
+}
+
+fn taken() -> Verdict {
+    Verdict::Accepted {
+        answer: "answered".into(),
     }
 }
 
@@ -408,7 +431,7 @@ pub(super) fn deferred(reason: &str, answer: &str) -> Verdict {
     }
 }
 
-const fn why(failure: SendFailure) -> &'static str {
+pub(super) const fn why(failure: SendFailure) -> &'static str {
     match failure {
         SendFailure::Busy => "the receiver is busy",
         SendFailure::Refused => "a frame was refused six times",

@@ -14,25 +14,27 @@ use labwire_drivers::{CommitFailure, CommitResult, Connection, LineEvent, LineHa
 use labwire_protocols::{
     hl7::{self, ack::Outcome},
     mllp,
-    wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, Received, SendOutcome},
+    wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, Received, SendFailure, SendOutcome},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     host,
     profile::{Protocol, refusal_of},
-    store::{JournalEntry, Journalled, Store},
+    store::{Db, JournalEntry, Journalled, Store},
 };
 
 use super::{
     backlog::Reply,
-    courier::Finished,
+    courier::{Finished, why},
+    law,
     orders::Answered,
     parser::{Job, Parser},
     site::{LineSite, Site},
 };
 
 /// The owner of one device line.
+#[derive(Clone)]
 pub(super) struct DeviceLine {
     pub(super) line: Arc<LineSite>,
     pub(super) site: Arc<Site>,
@@ -43,6 +45,8 @@ pub(super) struct DeviceLine {
     /// Last words about downloads go to the line's courier.
     pub(super) finished: mpsc::UnboundedSender<Finished>,
     pub(super) answers: Arc<Answers>,
+    /// The line has orders alone; another one has the rest.
+    pub(super) is_of_orders: bool,
 }
 
 /// Numbers that are used once: connections in the journal, replies, things to send.
@@ -83,10 +87,18 @@ impl Ids {
         self.epoch.wrapping_add(number)
     }
 
+    /// The same of a device's second line, which counts its connections by itself.
+    const fn orders_connection(&self, number: u64) -> u64 {
+        self.connection(number).wrapping_add(ORDERS_CONNECTIONS)
+    }
+
     fn next(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
+
+/// Far above the microseconds since 1970 that connections are counted from, for a thousand years.
+const ORDERS_CONNECTIONS: u64 = 1 << 55;
 
 fn base36(mut number: u64) -> String {
     const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -105,12 +117,33 @@ fn base36(mut number: u64) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     handles: Mutex<BTreeMap<String, LineHandle>>,
-    pending: Mutex<BTreeMap<String, Vec<OutId>>>,
+    /// Of devices that take orders on a connection of their own.
+    orders: Mutex<BTreeMap<String, LineHandle>>,
+    pending: Mutex<BTreeMap<String, Vec<Sending>>>,
+}
+
+/// A message of an answer under way.
+#[derive(Clone, Debug)]
+struct Sending {
+    id: OutId,
+    payload: Bytes,
+    /// How often it was sent.
+    sends: u32,
 }
 
 impl Answers {
     pub(super) fn add_line(&self, id: &str, handle: LineHandle) {
         lock(&self.handles).insert(id.to_owned(), handle);
+    }
+
+    pub(super) fn add_orders_line(&self, id: &str, handle: LineHandle) {
+        lock(&self.orders).insert(id.to_owned(), handle);
+    }
+
+    /// Where orders go.
+    fn orders_of(&self, line: &str) -> Option<LineHandle> {
+        let own = lock(&self.orders).get(line).cloned();
+        own.or_else(|| lock(&self.handles).get(line).cloned())
     }
 
     /// Sends the answer to a query in the session that asked; an older one is taken back.
@@ -130,19 +163,25 @@ impl Answers {
             );
             return;
         }
+        let is_law = line.profile.profile().device.is_law;
+        let of_orders = self.orders_of(&line.id).filter(|_| is_law);
+        let handle = of_orders.unwrap_or(handle);
         let mut pending = lock(&self.pending);
         let own = pending.entry(line.id.clone()).or_default();
-        let old = std::mem::take(own);
+        // An analyzer of LAW has several queries under way, one for each tube.
+        let old = if is_law {
+            Vec::new()
+        } else {
+            std::mem::take(own)
+        };
         for payload in payloads {
-            let id = ids.out();
-            let outgoing = Outgoing {
+            let sending = Sending {
+                id: ids.out(),
                 payload: payload.into(),
-                kind: OutgoingKind::Answer,
-                expires_after: line.profile.profile().link.answer_within(),
+                sends: 1,
             };
-            match handle.try_send(id, outgoing) {
-                Ok(()) => own.push(id),
-                Err(error) => tracing::warn!(line = line.id, %error, "an answer was not sent"),
+            if sending.is_sent(&handle, line) {
+                own.push(sending);
             }
         }
         drop(pending);
@@ -150,8 +189,8 @@ impl Answers {
             return;
         }
         tokio::spawn(async move {
-            for id in old {
-                if handle.withdraw(id).await.is_err() {
+            for sending in old {
+                if handle.withdraw(sending.id).await.is_err() {
                     // The line was stopped: there is nothing left to take back.
                     return;
                 }
@@ -159,14 +198,49 @@ impl Answers {
         });
     }
 
-    fn forget(&self, line: &str, id: OutId) -> bool {
+    /// The message of an answer that has this number; it is under way no more.
+    fn take(&self, line: &str, id: OutId) -> Option<Sending> {
         let mut pending = lock(&self.pending);
-        let Some(own) = pending.get_mut(line) else {
+        let own = pending.get_mut(line)?;
+        let at = own.iter().position(|sending| sending.id == id)?;
+        Some(own.remove(at))
+    }
+
+    /// Sends the same bytes once more, where the profile says so. False: that was the last time.
+    fn send_again(&self, line: &LineSite, old: &Sending, ids: &Ids) -> bool {
+        let sends_max = line.profile.profile().link.sends_max.unwrap_or(1);
+        let Some(handle) = self.orders_of(&line.id) else {
             return false;
         };
-        let before = own.len();
-        own.retain(|one| *one != id);
-        own.len() < before
+        let sending = Sending {
+            id: ids.out(),
+            sends: old.sends + 1,
+            ..old.clone()
+        };
+        if old.sends >= sends_max {
+            return false;
+        }
+        let mut pending = lock(&self.pending);
+        let is_sent = sending.is_sent(&handle, line);
+        if is_sent {
+            pending.entry(line.id.clone()).or_default().push(sending);
+        }
+        is_sent
+    }
+}
+
+impl Sending {
+    fn is_sent(&self, handle: &LineHandle, line: &LineSite) -> bool {
+        let outgoing = Outgoing {
+            payload: self.payload.clone(),
+            kind: OutgoingKind::Answer,
+            expires_after: line.profile.profile().link.answer_within(),
+        };
+        let sent = handle.try_send(self.id, outgoing);
+        if let Err(error) = &sent {
+            tracing::warn!(line = line.id, %error, "an answer was not sent");
+        }
+        sent.is_ok()
     }
 }
 
@@ -182,7 +256,11 @@ impl Upstream for DeviceLine {
         _id: CommitId,
         commit: Commit,
     ) -> BoxFuture<'static, CommitResult> {
-        let connection = self.ids.connection(connection.number);
+        let connection = if self.is_of_orders {
+            self.ids.orders_connection(connection.number)
+        } else {
+            self.ids.connection(connection.number)
+        };
         let entry = JournalEntry {
             line: self.line.id.clone(),
             connection,
@@ -224,11 +302,10 @@ impl Upstream for DeviceLine {
     )]
     fn on_event(&self, event: LineEvent) {
         let news = match event {
-            LineEvent::Finished(id, outcome) if self.answers.forget(&self.line.id, id) => {
-                self.on_answered(&outcome);
-                return;
-            }
-            LineEvent::Finished(id, outcome) => Finished::Sent(id, outcome),
+            LineEvent::Finished(id, outcome) => match self.answers.take(&self.line.id, id) {
+                Some(sending) => return self.on_answered(&sending, outcome),
+                None => Finished::Sent(id, outcome),
+            },
             LineEvent::Connected(_) => Finished::Connected,
             _ => return,
         };
@@ -238,8 +315,44 @@ impl Upstream for DeviceLine {
 }
 
 impl DeviceLine {
+    /// The last word about the answer to a query. An analyzer of LAW says of each step whether it
+    /// will do it; others only that they have heard.
+    fn on_answered(&self, sending: &Sending, outcome: SendOutcome) {
+        if !self.line.profile.profile().device.is_law {
+            self.on_refused(&outcome);
+            return;
+        }
+        let failure = match outcome {
+            SendOutcome::Answered(answer) => match law::said(&sending.payload, &answer) {
+                Some(said) => {
+                    let note = move |db: &mut dyn Db, line: &LineSite, now| {
+                        law::note_answer(db, line, said, now)
+                    };
+                    return law::write(&self.store, &self.line, self.clock.utc_micros(), note);
+                }
+                None => "its answer cannot be read",
+            },
+            SendOutcome::Sent | SendOutcome::Failed(SendFailure::Withdrawn) => return,
+            SendOutcome::Failed(SendFailure::TimedOut)
+                if self.answers.send_again(&self.line, sending, &self.ids) =>
+            {
+                return;
+            }
+            SendOutcome::Failed(failure) => why(failure),
+        };
+        tracing::warn!(
+            line = self.line.id,
+            failure,
+            "the device did not take what it asked for"
+        );
+        let note = move |db: &mut dyn Db, line: &LineSite, now| {
+            law::note_unanswered(db, line, failure, now)
+        };
+        law::write(&self.store, &self.line, self.clock.utc_micros(), note);
+    }
+
     /// An answer dies with its session, so nobody but the log tells that a device refused it.
-    fn on_answered(&self, outcome: &SendOutcome) {
+    fn on_refused(&self, outcome: &SendOutcome) {
         if let SendOutcome::Answered(reply) = outcome
             && let Some(reason) = refusal_of(&self.line.profile, reply)
         {
@@ -317,13 +430,32 @@ impl Work {
             self.answers
                 .send(&self.line, self.connection, rest, &self.ids);
         }
-        first.or_else(|| self.acknowledge(&received.bytes, outcome))
+        let Some(first) = first else {
+            return self.acknowledge(&received.bytes, outcome);
+        };
+        let (id, time) = (self.ids.reply(), self.time());
+        let is_law = self.line.profile.profile().device.is_law;
+        let commit = is_law
+            .then(|| law::commit(&received.bytes, &id, &time))
+            .flatten();
+        match commit {
+            Some(commit) => Some(mllp::join_replies(&[commit, first.to_vec()])),
+            None => Some(first),
+        }
     }
 
     fn acknowledge(&self, raw: &[u8], outcome: Outcome) -> Option<Bytes> {
-        let time = self.site.laboratory.hl7_time(self.received_at);
-        let replies = host::device_ack(raw, outcome, &self.ids.reply(), &time);
+        let (id, time) = (self.ids.reply(), self.time());
+        let is_law = self.line.profile.profile().device.is_law;
+        let own = is_law
+            .then(|| law::acknowledge(raw, outcome, &id, &time))
+            .flatten();
+        let replies = own.unwrap_or_else(|| host::device_ack(raw, outcome, &id, &time));
         (!replies.is_empty()).then(|| mllp::join_replies(&replies))
+    }
+
+    fn time(&self) -> String {
+        self.site.laboratory.hl7_time(self.received_at)
     }
 
     fn not_stored(&self) -> Option<Bytes> {

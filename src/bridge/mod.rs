@@ -13,6 +13,7 @@ mod device;
 mod host_line;
 mod http_courier;
 mod joined;
+mod law;
 mod orders;
 mod parser;
 mod run;

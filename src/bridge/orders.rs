@@ -1,11 +1,13 @@
 //! What a device is told: open orders of a tube, in its own codes.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use labwire_protocols::hl7::{Separators, escape};
 
 use crate::{
     audit,
-    book::{self, BookItem, BookPatient, BookSpecimen, ItemTests, OpenTubes},
+    book::{self, BookItem, BookPatient, BookSpecimen, ItemTests, OpenTubes, TubeSteps, WorkStep},
     model::{OrderStatus, Priority, Private, Query, QueryAction, QuerySubject, SpecimenRead},
     profile::{self, AnswerError, OrderAction, OrderForDevice, Stamp},
     queue::{self, DownloadKind, Pending, Render, Rendered},
@@ -17,6 +19,9 @@ use super::site::LineSite;
 /// A device that asks for everything gets at most so many tubes at once: an answer that takes a
 /// minute on a serial line. It gets the others when it asks again.
 const TUBES_MAX: usize = 500;
+/// The same of IHE LAW, where each tube is a message of its own: half of what a line keeps ready to be
+/// sent.
+const LAW_TUBES_MAX: usize = 32;
 
 /// A message that asks.
 pub(super) struct Asked<'a> {
@@ -80,9 +85,10 @@ pub(super) fn answer_queries(
         }
         let stamp = Stamp {
             now: wall(asked.line, asked.now),
+            offset: offset(asked.line, asked.now),
             control_id: format!("{}Q{}-{index}", asked.run, asked.message),
         };
-        let found = asked.for_query(db, query)?;
+        let found = asked.for_query(db, query, &stamp.control_id)?;
         match asked.written(db, query, found, &stamp)? {
             Ok((payloads, items)) => {
                 book::note_told(db, &asked.line.id, &items, asked.now)?;
@@ -96,6 +102,7 @@ pub(super) fn answer_queries(
                     | AnswerError::Unencodable { .. }
                     | AnswerError::NoTest
                     | AnswerError::NoCancel { .. }
+                    | AnswerError::NoNumber
                     | AnswerError::Unwritable
                     | AnswerError::DoesNotFit { .. }
                     | AnswerError::Delimiters { .. } => Answered::Failed,
@@ -117,7 +124,12 @@ type Written = (Vec<Vec<u8>>, ItemTests);
 
 impl Asked<'_> {
     /// The orders that answer a query.
-    fn for_query(&self, db: &mut dyn Db, query: &Query) -> Result<Vec<TubeOrder>, StoreError> {
+    fn for_query(
+        &self,
+        db: &mut dyn Db,
+        query: &Query,
+        control_id: &str,
+    ) -> Result<Vec<TubeOrder>, StoreError> {
         let tubes: Vec<SpecimenRead> = match &query.subject {
             QuerySubject::Specimens(specimens) => specimens.clone(),
             QuerySubject::All => self.open_tubes(db, None)?,
@@ -126,7 +138,7 @@ impl Asked<'_> {
         let line = self.line;
         let measures = |test: &str| !line.profile.codes_of(test).is_empty();
         let mut orders = Vec::new();
-        for tube in tubes {
+        for tube in tubes.into_iter().filter(|tube| !tube.id.is_empty()) {
             let found = book::waiting_for_device(db, &tube.id, self.since, &measures)?;
             let Some((specimen, open)) = found else {
                 continue;
@@ -137,6 +149,15 @@ impl Asked<'_> {
             order.position = tube.position;
             if !query.codes.is_empty() {
                 order.tests.retain(|code| query.codes.contains(code));
+            }
+            if line.profile.profile().device.is_law {
+                let steps = Steps::new(line, &specimen, &open);
+                if query.action == QueryAction::AskMore {
+                    let fresh = self.fresh_codes(db, &open)?;
+                    order.tests.retain(|code| fresh.contains(code));
+                }
+                let prefix = format!("{control_id}-{}", orders.len() + 1);
+                order.numbers = steps.numbers(db, &order.tests, &prefix, self.now)?;
             }
             let items = open
                 .into_iter()
@@ -153,6 +174,18 @@ impl Asked<'_> {
         Ok(orders)
     }
 
+    /// The codes of what was ordered since the device was told of these items.
+    fn fresh_codes(&self, db: &mut dyn Db, items: &[BookItem]) -> Result<Vec<String>, StoreError> {
+        let told = book::told_tests(db, &self.line.id, items)?;
+        let mut fresh = Vec::new();
+        for item in items {
+            let told = told.get(&item.id).map_or(&[][..], Vec::as_slice);
+            let new = item.tests.iter().filter(|test| !told.contains(test));
+            fresh.extend(new.filter_map(|test| code(self.line, test)));
+        }
+        Ok(fresh)
+    }
+
     /// Open tubes with a test of this device; more than fit into one answer are noted.
     fn open_tubes(
         &self,
@@ -160,17 +193,22 @@ impl Asked<'_> {
         range: Option<(&str, &str)>,
     ) -> Result<Vec<SpecimenRead>, StoreError> {
         let tests = self.line.profile.measured_tests();
+        let tubes_max = if self.line.profile.profile().device.is_law {
+            LAW_TUBES_MAX
+        } else {
+            TUBES_MAX
+        };
         let wanted = OpenTubes {
             line: &self.line.id,
             since: self.since,
             tests: tests.as_ref(),
             range,
-            count_max: i64::try_from(TUBES_MAX + 1).unwrap_or(i64::MAX),
+            count_max: i64::try_from(tubes_max + 1).unwrap_or(i64::MAX),
         };
         let mut barcodes = book::open_barcodes(db, &wanted)?;
-        if barcodes.len() > TUBES_MAX {
-            barcodes.truncate(TUBES_MAX);
-            let detail = format!("{TUBES_MAX} tubes are told, more wait for the next query");
+        if barcodes.len() > tubes_max {
+            barcodes.truncate(tubes_max);
+            let detail = format!("{tubes_max} tubes are told, more wait for the next query");
             self.audit(db, "answer-cut", &detail)?;
             tracing::warn!(line = self.line.id, "{detail}");
         }
@@ -231,6 +269,72 @@ fn read(id: String) -> SpecimenRead {
     }
 }
 
+/// The work order steps of a tube on a device that speaks IHE LAW.
+struct Steps<'a> {
+    tube: TubeSteps<'a>,
+    /// What each code measures.
+    tests: BTreeMap<String, Vec<String>>,
+}
+
+impl<'a> Steps<'a> {
+    fn new(line: &'a LineSite, specimen: &'a BookSpecimen, items: &[BookItem]) -> Self {
+        let mut tests: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for test in items.iter().flat_map(|item| &item.tests) {
+            if let Some(code) = code(line, test) {
+                tests.entry(code).or_default().push(test.clone());
+            }
+        }
+        let tube = TubeSteps {
+            line: &line.id,
+            specimen,
+        };
+        Self { tube, tests }
+    }
+
+    /// A number for each code: that of the step which the device has, else a new one.
+    fn numbers(
+        &self,
+        db: &mut dyn Db,
+        codes: &[String],
+        prefix: &str,
+        now: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        let open = self.tube.open(db, &self.tests)?;
+        let mut new = Vec::new();
+        let mut numbers = Vec::with_capacity(codes.len());
+        for (index, code) in codes.iter().enumerate() {
+            let number = match open.get(code) {
+                Some(number) => number.clone(),
+                None => {
+                    let number = format!("{prefix}-{}", index + 1);
+                    new.push((code.clone(), number.clone()));
+                    number
+                }
+            };
+            numbers.push(number);
+        }
+        self.tube.note(db, &new, now)?;
+        Ok(numbers)
+    }
+}
+
+/// The open items that want what a step measures, with the tests that do.
+pub(super) fn items_of_code(
+    db: &mut dyn Db,
+    line: &LineSite,
+    step: &WorkStep,
+) -> Result<ItemTests, StoreError> {
+    let mut items = ItemTests::new();
+    for item in book::open_items(db, step.specimen)? {
+        let is_own = |test: &String| code(line, test).is_some_and(|code| code == step.code);
+        let tests: Vec<String> = item.tests.into_iter().filter(is_own).collect();
+        if !tests.is_empty() {
+            items.insert(item.id, tests);
+        }
+    }
+    Ok(items)
+}
+
 /// What a test is ordered by.
 fn code(line: &LineSite, test: &str) -> Option<String> {
     line.profile.codes_of(test).into_iter().next()
@@ -288,6 +392,7 @@ fn order(
         rack: String::new(),
         position: String::new(),
         action,
+        numbers: Vec::new(),
     }
 }
 
@@ -298,6 +403,14 @@ fn wall(line: &LineSite, micros: i64) -> String {
             .to_zoned(line.zone.clone())
             .strftime("%Y%m%d%H%M%S")
             .to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// How far the line's zone is from UTC then, `+0700`.
+fn offset(line: &LineSite, micros: i64) -> String {
+    match Timestamp::from_microsecond(micros) {
+        Ok(at) => at.to_zoned(line.zone.clone()).strftime("%z").to_string(),
         Err(_) => String::new(),
     }
 }
@@ -338,14 +451,19 @@ impl DownloadRenderer<'_> {
             had.extend(tests_of(&items));
             (items, self.order_action(db, &specimen, &on_tube)?)
         };
-        let order = order(self.line, &specimen, &patient, &items, action);
+        let mut order = order(self.line, &specimen, &patient, &items, action);
+        let control_id = format!("{}-{}", self.run, pending.id);
+        if self.line.profile.profile().device.is_law {
+            let steps = Steps::new(self.line, &specimen, &items);
+            self.number(db, &steps, &mut order, &control_id)?;
+        }
         if order.tests.is_empty() {
             self.note(db, &gone, &had)?;
             return Ok(Rendered::Nothing);
         }
-        let control_id = format!("{}-{}", self.run, pending.id);
         let stamp = Stamp {
             now: wall(self.line, self.now),
+            offset: offset(self.line, self.now),
             control_id: control_id.clone(),
         };
         let written = if is_cancel {
@@ -366,6 +484,28 @@ impl DownloadRenderer<'_> {
                 "{error}: tell the device by hand, then discard this"
             ))),
         }
+    }
+
+    /// Numbers for what is to be done; of what is to be left, only what the device has.
+    fn number(
+        &self,
+        db: &mut dyn Db,
+        steps: &Steps<'_>,
+        order: &mut OrderForDevice,
+        control_id: &str,
+    ) -> Result<(), StoreError> {
+        if order.action == OrderAction::Cancel {
+            let open = steps.tube.open(db, &steps.tests)?;
+            order.tests.retain(|code| open.contains_key(code));
+            let numbers = order
+                .tests
+                .iter()
+                .filter_map(|code| open.get(code).cloned());
+            order.numbers = numbers.collect();
+        } else {
+            order.numbers = steps.numbers(db, &order.tests, control_id, self.now)?;
+        }
+        Ok(())
     }
 
     /// What the device has no more, and what it has, whoever it was told for at first.

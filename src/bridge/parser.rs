@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     backlog::{Hand, Reply, Ways},
-    joined,
+    joined, law,
     orders::{self, Answered, Asked},
     site::{LineSite, Site},
 };
@@ -537,6 +537,7 @@ fn settle_group(
             now,
             run,
         };
+        law::note_events(db, &work.line, &decoded.items, now)?;
         let answered = orders::answer_queries(db, &asked, &work.queries)?;
         let notes: Vec<&str> = decoded.notes.iter().map(|note| note.code).collect();
         let outcome = serde_json::json!({ "settled": own, "notes": notes });

@@ -229,6 +229,7 @@ impl Starter {
             line: id.clone(),
             why,
         })?;
+        let apart = self.orders_line(&line, instrument)?;
         let (finished, news) = mpsc::unbounded_channel();
         let upstream = DeviceLine {
             line: Arc::clone(&line),
@@ -239,18 +240,47 @@ impl Starter {
             ids: Arc::clone(&self.ids),
             finished,
             answers: Arc::clone(&self.answers),
+            is_of_orders: false,
         };
-        let handle = spawn_line(config, Arc::new(upstream), Arc::clone(&self.clock), machine);
+        let of_orders = DeviceLine {
+            is_of_orders: true,
+            ..upstream.clone()
+        };
+        let clock = || Arc::clone(&self.clock);
+        let handle = spawn_line(config, Arc::new(upstream), clock(), machine);
         self.answers.add_line(&id, handle.clone());
-        self.lines.insert(id, handle.clone());
+        self.lines.insert(id.clone(), handle.clone());
+        let mut told_by = handle;
+        if let Some((config, machine)) = apart {
+            told_by = spawn_line(config, Arc::new(of_orders), clock(), machine);
+            self.answers.add_orders_line(&id, told_by.clone());
+            self.lines.insert(format!("{id}:orders"), told_by.clone());
+        }
         self.courier(
             Destination::Device(line),
-            vec![handle],
+            vec![told_by],
             news,
             Backoff::default(),
             i64::MAX,
         );
         Ok(())
+    }
+
+    /// The line of a device that takes orders on a connection of their own.
+    fn orders_line(
+        &self,
+        line: &Arc<LineSite>,
+        instrument: &Instrument,
+    ) -> Result<Option<(LineConfig, labwire_drivers::MachineFactory)>, StartError> {
+        let Some(port) = &instrument.orders_port else {
+            return Ok(None);
+        };
+        let id = format!("{}:orders", line.id);
+        let (framing, config) = line_config(&id, port)?;
+        match machine_of(line, framing, instrument) {
+            Ok(machine) => Ok(Some((config, machine))),
+            Err(why) => Err(StartError::Port { line: id, why }),
+        }
     }
 
     fn host(&mut self, host: &Host) -> Result<(), StartError> {

@@ -107,7 +107,10 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
         let Some(line) = site::line_profile(loaded, instrument, library) else {
             continue;
         };
-        check_framing(line.profile(), &instrument.port, &file);
+        for port in [Some(&instrument.port), instrument.orders_port.as_ref()] {
+            port.into_iter()
+                .for_each(|port| check_framing(line.profile(), port, &file));
+        }
         for (code, test) in &instrument.tests {
             if line.lacks_unit(code, &loaded.catalogue) {
                 file.warning(

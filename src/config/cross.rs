@@ -132,8 +132,12 @@ fn check_addresses(config: &LabConfig, seams: &Seams<'_>, file: &File) {
         .iter()
         .filter_map(|host| Some((&*host.id, host.orders.as_ref()?)));
     let ports = config.instruments.iter().map(|one| (&*one.id, &one.port));
+    let apart = config
+        .instruments
+        .iter()
+        .filter_map(|one| Some((&*one.id, one.orders_port.as_ref()?)));
     let mut open = Vec::new();
-    for (owner, text) in orders.chain(ports) {
+    for (owner, text) in orders.chain(ports).chain(apart) {
         let Ok(endpoint) = (seams.endpoint)(text) else {
             continue;
         };

@@ -17,6 +17,8 @@ pub struct Instrument {
     pub profile: At<String>,
     /// Where it is connected.
     pub port: At<String>,
+    /// Where it takes orders, if not there (IHE LAW: a connection for each initiator).
+    pub orders_port: Option<At<String>>,
     /// The section of the laboratory it belongs to; empty if none.
     pub section: At<String>,
     /// What must be on disk before an ACK.
@@ -42,7 +44,13 @@ impl Instrument {
         Self {
             id: lab::id(table, "xn-1"),
             profile: profile(table, seams),
-            port: port(table, seams),
+            port: table
+                .required_text("port", PORT_EXAMPLE)
+                .map(|text| port(table, "port", text, seams))
+                .unwrap_or_default(),
+            orders_port: table
+                .text("orders_port")
+                .map(|text| port(table, "orders_port", text, seams)),
             section: table.text_or("section", ""),
             durability: table.choice("durability").value,
             charset: host::charset(table, seams),
@@ -101,13 +109,12 @@ fn few(words: &[&str]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn port(table: &Table<'_>, seams: &Seams<'_>) -> At<String> {
-    let example = "tcp-listen://127.0.0.1:5001";
-    let Some(text) = table.required_text("port", example) else {
-        return At::default();
-    };
+/// A device's client is served here.
+const PORT_EXAMPLE: &str = "tcp-listen://127.0.0.1:5001";
+
+fn port(table: &Table<'_>, key: &str, text: At<String>, seams: &Seams<'_>) -> At<String> {
     if let Err(help) = (seams.endpoint)(&text) {
-        let message = format!("`port` is no port: `{}`", *text);
+        let message = format!("`{key}` is no port: `{}`", *text);
         table.file().error(
             "CONF-0203",
             text.span.clone(),

@@ -341,6 +341,11 @@ fn what_two_open_at_one_address_is_told() {
     check(&format!("{}{}", serial("a"), serial("b")), &["CONF-0202"]);
     let orders = format!("{HOST}orders = \"mllp-listen://127.0.0.1:5001\"\n");
     check(&format!("{orders}{INSTRUMENT}"), &["CONF-0202"]);
+    // A device's second line is a port as any other.
+    let apart = |port: &str| format!("{INSTRUMENT}orders_port = \"{port}\"\n");
+    check(&apart("tcp-listen://127.0.0.1:5001"), &["CONF-0202"]);
+    check(&apart("carrier pigeon"), &["CONF-0203"]);
+    check(&apart("tcp-listen://127.0.0.1:5002"), &[]);
 }
 
 #[test]

@@ -25,5 +25,7 @@ pub use self::{
     verdict::{HostAnswer, Permanence},
 };
 
+pub(crate) use self::reply::codes as ack_codes;
+
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use labwire_protocols::hl7::{
 ///
 /// Content that will never be right is answered CR where the sender wants a commit reply alone:
 /// CE would make it try for ever, CA would hide it.
-pub(super) fn codes(mode: AckMode, outcome: Outcome) -> Vec<AckCode> {
+pub(crate) fn codes(mode: AckMode, outcome: Outcome) -> Vec<AckCode> {
     let AckMode::Enhanced {
         accept,
         application,

@@ -181,6 +181,8 @@ pub enum QuerySubject {
 pub enum QueryAction {
     /// Send orders.
     Ask,
+    /// Send what was ordered since the device was told.
+    AskMore,
     /// The last question is withdrawn.
     Cancel,
 }

@@ -133,6 +133,8 @@ pub struct Device {
     pub source: String,
     /// `standard`, `specification`, `trace`, `inferred` or `assumed`.
     pub confidence: String,
+    /// HL7 by IHE LAW: work order steps (LAB-27, LAB-28) and their status changes (LAB-29).
+    pub is_law: bool,
     /// What the device writes in H.5 or MSH-3, the whole field; results under any other name are
     /// held. Empty: every name is taken.
     pub sender: Vec<Pattern>,
@@ -365,6 +367,8 @@ pub struct KindRule {
     pub when: Vec<Condition>,
     /// Lot, level, name of the control.
     pub control: Vec<FieldPath>,
+    /// The lot of its material, where that is no part of its name: told as a comment.
+    pub lot: Vec<FieldPath>,
 }
 
 /// Results that are a device's own news.
@@ -436,6 +440,25 @@ pub struct QueryRules {
     pub cancel: Vec<Condition>,
     /// What the answer repeats.
     pub echo: Vec<(String, FieldPath)>,
+    /// IHE LAW: what names of QPD-1.1 mean besides those of the profile.
+    pub names: BTreeMap<String, QueryKind>,
+}
+
+/// What a query of IHE LAW asks by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// The container's barcode, QPD-3.
+    Container,
+    /// The same, for what was ordered since the device was told: reruns, reflex tests.
+    Additional,
+    /// Everything that waits.
+    All,
+    /// A place in a carrier or a tray: which tube stands there, nobody has told Labwire.
+    Place,
+    /// An isolate, QPD-3.
+    Isolate,
+    /// A number that the device counts; it is no barcode.
+    Sequence,
 }
 
 /// How an order is written.
@@ -453,6 +476,10 @@ pub struct AnswerRules {
     pub order: BTreeMap<usize, Template>,
     /// HL7: fields of MSH.
     pub msh: BTreeMap<usize, Template>,
+    /// IHE LAW: fields of SPM that the device wants in its own form.
+    pub spm: BTreeMap<usize, Template>,
+    /// The same of SAC.
+    pub sac: BTreeMap<usize, Template>,
     /// How one test is written.
     pub test: Template,
     /// One O for each test instead of a list.
@@ -491,6 +518,8 @@ pub enum AnswerForm {
     BeckmanAu,
     /// Dimension: `D`, or `N`.
     Dimension,
+    /// IHE LAW: RSP^K11, then OML^O33.
+    Law,
 }
 
 /// What is said when there is no order.

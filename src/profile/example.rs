@@ -138,6 +138,7 @@ fn compare_answer(
     let orders: Vec<OrderForDevice> = example.orders.iter().map(|o| in_codes(line, o)).collect();
     let stamp = Stamp {
         now: NOW.to_owned(),
+        offset: "+0700".to_owned(),
         control_id: CONTROL_ID.to_owned(),
     };
     let found = match answer(line, query, &orders, &stamp) {

@@ -150,6 +150,7 @@ fn of_query(query: &Query) -> Vec<Line> {
             text: text.to_owned(),
             status: Some(match query.action {
                 QueryAction::Ask => "ask",
+                QueryAction::AskMore => "ask-more",
                 QueryAction::Cancel => "cancel",
             }),
             more,

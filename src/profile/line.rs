@@ -286,7 +286,7 @@ impl LineProfile {
                 continue;
             };
             problems.push(Problem {
-                code: "PROF-0212",
+                code: "PROF-0215",
                 message: format!(
                     "{}: `{}` is told as `{code}`, which says nothing that {test} could mean",
                     self.profile.name, rule.code

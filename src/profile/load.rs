@@ -9,7 +9,9 @@ use toml::{
     de::{DeArray, DeTable, DeValue, Deserializer},
 };
 
-use super::{Condition, FieldPath, PatientRules, Profile, Protocol, Template, Transport, schema};
+use super::{
+    Condition, Device, FieldPath, PatientRules, Profile, Protocol, Template, Transport, schema,
+};
 use crate::config::problem::{Problem, Problems, source};
 
 /// Reads the profile `name` (`vendor/model`) from the text of its file. The profile is there only
@@ -34,6 +36,10 @@ pub(super) struct Loader {
     file: Arc<NamedSource<String>>,
     problems: Problems,
     pub(super) protocol: Protocol,
+}
+
+fn no_layout() -> Spanned<schema::Layout> {
+    Spanned::new(0..0, schema::Layout::default())
 }
 
 impl Loader {
@@ -130,11 +136,10 @@ impl Loader {
         let device = self.device(&file.device)?;
         self.require(name, &file);
         self.check_keys(written);
+        self.require_law(&device, &file.answer);
         let text = self.text(file.text);
         let link = self.link(file.link);
-        let layout = file
-            .layout
-            .unwrap_or_else(|| Spanned::new(0..0, schema::Layout::default()));
+        let layout = file.layout.unwrap_or_else(no_layout);
         let wire = self.wire(&layout, &link, file.answer.negative.style.as_ref())?;
         Some(Profile {
             name: name.to_owned(),
@@ -232,6 +237,25 @@ impl Loader {
                     },
                 );
             }
+        }
+    }
+
+    /// Orders of LAW go to devices that answer as LAW says.
+    fn require_law(&mut self, device: &Device, answer: &schema::Answer) {
+        let law = |form: &&schema::Text| form.get_ref() == "law";
+        let Some(form) = answer.form.as_ref().filter(law) else {
+            return;
+        };
+        if !device.is_law {
+            self.problem(
+                "PROF-0203",
+                Some(form.span()),
+                Words {
+                    message: "`form = \"law\"` is for devices that speak IHE LAW",
+                    label: "of another protocol",
+                    help: "write `[device] protocol = \"law\"`",
+                },
+            );
         }
     }
 

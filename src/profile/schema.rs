@@ -237,6 +237,7 @@ pub(super) struct Comments {
 pub(super) struct When {
     pub(super) when: Vec<Text>,
     pub(super) control: Paths,
+    pub(super) lot: Paths,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -279,6 +280,7 @@ pub(super) struct Query {
     pub(super) all: Vec<String>,
     pub(super) cancel: Vec<Text>,
     pub(super) echo: BTreeMap<String, Text>,
+    pub(super) names: BTreeMap<String, Text>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -290,6 +292,8 @@ pub(super) struct Answer {
     pub(super) p: Fields,
     pub(super) o: Fields,
     pub(super) msh: Fields,
+    pub(super) spm: Fields,
+    pub(super) sac: Fields,
     pub(super) test: Option<Text>,
     pub(super) one_order_per_test: bool,
     pub(super) blood_mode: String,
@@ -366,6 +370,7 @@ pub(super) struct ExampleOrder {
     pub(super) priority: String,
     pub(super) collected: String,
     pub(super) specimen_type: String,
+    pub(super) numbers: Vec<String>,
 }
 
 /// One path or several, of which the first that is not empty counts; where a list is meant (ids,

@@ -10,7 +10,8 @@ use toml::Spanned;
 use super::{
     AnswerForm, AnswerRules, ChecksumMode, CommentRule, Condition, Device, DownloadRules, Example,
     FieldPath, IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern,
-    Protocol, QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule, TextRules, Wire,
+    Protocol, QueryKind, QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule,
+    TextRules, Wire,
     answer::OrderForDevice,
     defaults,
     load::{Loader, Words},
@@ -35,7 +36,14 @@ impl Loader {
             );
             return None;
         };
-        self.protocol = self.word(protocol, &Protocol::ALL)?;
+        // LAW is HL7 with work order steps.
+        let plain = Protocol::ALL.map(|(word, protocol)| (word, (protocol, false)));
+        let words: Vec<_> = plain
+            .into_iter()
+            .chain([("law", (Protocol::Hl7, true))])
+            .collect();
+        let is_law;
+        (self.protocol, is_law) = self.word(protocol, &words)?;
         let sure = ["standard", "specification", "trace", "inferred", "assumed"];
         if let Some(confidence) = &raw.confidence {
             self.word(confidence, &sure.map(|word| (word, ())));
@@ -49,6 +57,7 @@ impl Loader {
             vendor: text(&raw.vendor),
             models: raw.models.clone(),
             protocol: self.protocol,
+            is_law,
             source: text(&raw.source),
             confidence: text(&raw.confidence),
             sender: raw
@@ -302,6 +311,7 @@ impl Loader {
         KindRule {
             when: self.conditions(&raw.when),
             control: self.paths(raw.control),
+            lot: self.paths(raw.lot),
         }
     }
 
@@ -409,7 +419,20 @@ impl Loader {
                     .map(|path| (name, path)),
             );
         }
+        let kinds = [
+            ("container", QueryKind::Container),
+            ("additional", QueryKind::Additional),
+            ("all", QueryKind::All),
+            ("place", QueryKind::Place),
+            ("isolate", QueryKind::Isolate),
+            ("sequence", QueryKind::Sequence),
+        ];
+        let mut names = BTreeMap::new();
+        for (name, kind) in raw.names {
+            names.extend(self.word(&kind, &kinds).map(|kind| (name, kind)));
+        }
         QueryRules {
+            names,
             messages: raw.messages,
             id: self.paths(raw.id),
             range_end: self.paths(raw.range_end),
@@ -440,6 +463,7 @@ impl Loader {
             ("qck-dsr", AnswerForm::QckDsr),
             ("beckman-au", AnswerForm::BeckmanAu),
             ("dimension", AnswerForm::Dimension),
+            ("law", AnswerForm::Law),
         ];
         let written = raw.form?;
         let form = self.word(&written, &forms)?;
@@ -470,6 +494,8 @@ impl Loader {
             patient: self.fields(raw.p),
             order: self.fields(raw.o),
             msh: self.fields(raw.msh),
+            spm: self.fields(raw.spm),
+            sac: self.fields(raw.sac),
             test: raw
                 .test
                 .and_then(|t| self.test_template(&t))
@@ -646,6 +672,7 @@ fn example_order(raw: schema::ExampleOrder) -> OrderForDevice {
         priority: Priority::from_code(&raw.priority),
         collected: raw.collected,
         specimen_type: raw.specimen_type,
+        numbers: raw.numbers,
         ..OrderForDevice::default()
     }
 }

@@ -17,6 +17,19 @@ const INSERT: Sql = Sql {
                VALUES ((SELECT coalesce(max(id), 0) + 1 FROM queue), \
                $1, $2, $3, $4, 'waiting', 0, $5, '', $5, '', '') RETURNING id",
 };
+const INSERT_ASIDE: Sql = Sql {
+    sqlite: "INSERT INTO queue (destination, kind, specimen, priority, state, attempts, due_at, \
+             reason, created_at, closed_at, closed_by, answer) \
+             VALUES ($1, $2, $3, $4, 'set-aside', 0, $5, $6, $5, $5, '', $7) RETURNING id",
+    postgres: "INSERT INTO queue (id, destination, kind, specimen, priority, state, attempts, \
+               due_at, reason, created_at, closed_at, closed_by, answer) \
+               VALUES ((SELECT coalesce(max(id), 0) + 1 FROM queue), \
+               $1, $2, $3, $4, 'set-aside', 0, $5, $6, $5, $5, '', $7) RETURNING id",
+};
+const ASIDE: Sql = Sql::same(
+    "SELECT id FROM queue WHERE state = 'set-aside' AND specimen = $1 AND destination = $2 \
+     AND kind = $3 ORDER BY id",
+);
 const ADD_ORDER: Sql = Sql::same(
     "INSERT INTO queue_order (queue, order_item, tests) VALUES ($1, $2, $3) \
      ON CONFLICT (queue, order_item) DO NOTHING",
@@ -29,7 +42,7 @@ const UNTRIED: Sql = Sql::same(
 );
 
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&INSERT, &ADD_ORDER, &TESTS, &UNTRIED];
+pub(super) const ALL: &[&Sql] = &[&INSERT, &INSERT_ASIDE, &ASIDE, &ADD_ORDER, &TESTS, &UNTRIED];
 
 /// Something a device must be told without having asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +91,51 @@ pub fn enqueue_download(db: &mut dyn Db, download: &Download, now: i64) -> Resul
         now.into(),
     ];
     let id = db.insert(&INSERT, &params)?;
-    for (item, tests) in &download.items {
-        db.exec(
-            &ADD_ORDER,
-            &[id.into(), (*item).into(), json(tests)?.into()],
-        )?;
-    }
+    add_items(db, id, &download.items)?;
     Ok(id)
+}
+
+fn add_items(db: &mut dyn Db, id: i64, items: &ItemTests) -> Result<(), StoreError> {
+    for (item, tests) in items {
+        let params: [Param; 3] = [id.into(), (*item).into(), json(tests)?.into()];
+        db.exec(&ADD_ORDER, &params)?;
+    }
+    Ok(())
+}
+
+/// Shows a person what a device refused that no row had told it: set aside from the first. What is
+/// set aside already with the same tests is not shown twice.
+///
+/// # Errors
+/// The store's.
+pub fn set_aside_download(
+    db: &mut dyn Db,
+    download: &Download,
+    (reason, answer): (&str, &str),
+    now: i64,
+) -> Result<(), StoreError> {
+    let destination = format!("line:{}", download.line);
+    let own: [Param; 3] = [
+        download.specimen.into(),
+        destination.as_str().into(),
+        download.kind.code().into(),
+    ];
+    for row in db.rows(&ASIDE, &own)? {
+        if tests_of_row(db, row.int(0)?)? == download.items {
+            return Ok(());
+        }
+    }
+    let params: [Param; 7] = [
+        destination.into(),
+        download.kind.code().into(),
+        download.specimen.into(),
+        download.priority.rank().into(),
+        now.into(),
+        reason.into(),
+        answer.into(),
+    ];
+    let id = db.insert(&INSERT_ASIDE, &params)?;
+    add_items(db, id, &download.items)
 }
 
 /// The items of a row, and which of their tests it is about.

@@ -10,7 +10,9 @@ mod lease;
 mod list;
 
 pub use self::{
-    download::{Download, DownloadKind, enqueue_download, tests_of_row, untried_orders},
+    download::{
+        Download, DownloadKind, enqueue_download, set_aside_download, tests_of_row, untried_orders,
+    },
     enqueue::{
         News, aside_before, enqueue_results, follow_tried, move_open, raise, withdraw_result,
     },

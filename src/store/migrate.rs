@@ -42,6 +42,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0002_domain.sql"),
         postgres: include_str!("migrations/postgres/0002_domain.sql"),
     },
+    Migration {
+        number: 3,
+        name: "work_step",
+        sqlite: include_str!("migrations/0003_work_step.sql"),
+        postgres: include_str!("migrations/postgres/0003_work_step.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -9,6 +9,7 @@ use labwire::{
     book::{self, BookItem},
     ledger::Ledger,
     model::{OrderStatus, ResultState},
+    queue::QueueRow,
     settle::{self, StoredResult},
     store::{Beside, Db, Sql, StoreError},
 };
@@ -613,6 +614,43 @@ pub fn states(url: &str, barcode: &str) -> Vec<String> {
         format!("{test} {} {}", row.state.code(), holds.join(" "))
     });
     shown.collect()
+}
+
+/// Rows of the queue, as the store says them now.
+pub fn queue(
+    url: &str,
+    read: impl FnOnce(&mut dyn Db) -> Result<Vec<QueueRow>, StoreError> + Send,
+) -> Vec<QueueRow> {
+    look(url, read).expect("the store reads")
+}
+
+const STEPS: Sql = Sql::same("SELECT count(*) FROM work_step WHERE state = $1");
+
+/// How many work order steps of LAW analyzers stand so.
+pub fn steps(url: &str, state: &str) -> i64 {
+    let state = state.to_owned();
+    look(url, move |db| db.row(&STEPS, &[state.into()])?.int(0)).expect("the store reads")
+}
+
+const EVENTS: Sql =
+    Sql::same("SELECT code || ' ' || specimen || ' ' || text FROM device_event ORDER BY id");
+
+/// News of devices: code, tube and text.
+pub fn events(url: &str) -> Vec<String> {
+    let read = look(url, |db| {
+        let rows = db.rows(&EVENTS, &[])?;
+        let texts = rows.iter().map(|row| row.text(0).map(str::to_owned));
+        texts.collect()
+    });
+    read.expect("the store reads")
+}
+
+const AUDITED: Sql = Sql::same("SELECT count(*) FROM audit WHERE action = $1");
+
+/// How often this was written into the audit trail.
+pub fn audited(url: &str, action: &str) -> i64 {
+    let action = action.to_owned();
+    look(url, move |db| db.row(&AUDITED, &[action.into()])?.int(0)).expect("the store reads")
 }
 
 const DELIVERED: Sql =

@@ -13,6 +13,7 @@ mod courier;
 mod crash;
 mod hospital;
 mod http_host;
+mod law;
 mod lines;
 mod load;
 mod orders;

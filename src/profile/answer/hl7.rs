@@ -223,21 +223,22 @@ impl Writer<'_> {
         }
     }
 
-    /// Family and given name, in letters that the device has where it may lose their marks.
     fn name(&self, order: &OrderForDevice) -> (String, String) {
-        let charset = self.line.text().charset;
-        let letters = |name: &String| {
-            let (bytes, is_changed) = charset.encode_or_transliterate(name);
-            let plain = charset.decode(&bytes).map(std::borrow::Cow::into_owned);
-            match plain {
-                Ok(plain) if is_changed && self.line.profile.text.transliterate => plain,
-                _ => name.clone(),
-            }
-        };
         (
-            letters(order.family.expose()),
-            letters(order.given.expose()),
+            letters(self.line, order.family.expose()),
+            letters(self.line, order.given.expose()),
         )
+    }
+}
+
+/// A name in letters that the device has, where it may lose their marks.
+pub(super) fn letters(line: &LineProfile, name: &str) -> String {
+    let charset = line.text().charset;
+    let (bytes, is_changed) = charset.encode_or_transliterate(name);
+    let plain = charset.decode(&bytes).map(std::borrow::Cow::into_owned);
+    match plain {
+        Ok(plain) if is_changed && line.profile.text.transliterate => plain,
+        _ => name.to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@ mod astm;
 mod beckman_au;
 pub(super) mod dimension;
 mod hl7;
+mod law;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,9 @@ pub struct OrderForDevice {
     pub position: String,
     /// What is wanted of these tests.
     pub action: OrderAction,
+    /// IHE LAW: the number of each test's work order step, in the order of the tests; where there
+    /// is none, a new one is made of the control id.
+    pub numbers: Vec<String>,
 }
 
 /// What is wanted of the tests of an order.
@@ -71,6 +75,8 @@ pub enum OrderAction {
 pub struct Stamp {
     /// `YYYYMMDDHHMMSS` in the line's zone.
     pub now: String,
+    /// How far that zone is from UTC, `+0700`.
+    pub offset: String,
     /// A message control id that was never used on this line.
     pub control_id: String,
 }
@@ -123,6 +129,9 @@ pub enum AnswerError {
         /// The wire's own code and words, with the field's name and lengths alone.
         why: String,
     },
+    /// A step that the device was not told of has no number to take it back by.
+    #[error("PROF-0310 write a cancel: the device was given no number for a test of it")]
+    NoNumber,
     /// Our own delimiters cannot be used.
     #[error("PROF-0306 write an order: delimiters of profile {profile} are unusable")]
     Delimiters {
@@ -161,6 +170,7 @@ pub fn answer(
             let dialect = dimension_of(line)?;
             dimension::answer(line, rules, dialect, query, orders, stamp)
         }
+        AnswerForm::Law => law::answer(line, rules, query, orders, stamp),
     }
 }
 
@@ -192,6 +202,7 @@ fn unasked(
         AnswerForm::Dimension => {
             dimension::download(line, rules, dimension_of(line)?, orders, stamp)
         }
+        AnswerForm::Law => law::download(line, rules, orders, stamp),
         AnswerForm::OrrO02 | AnswerForm::QckDsr | AnswerForm::BeckmanAu => Err(no_form(line)),
     }
 }

@@ -92,6 +92,13 @@ impl<'r> Context<'r> {
         self.end(|old| old.name.is(name));
     }
 
+    /// Which row of that letter or name is in force.
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        let name = RowName::of(name);
+        let mut newest = self.current.iter().rev();
+        newest.find(|own| own.name.is(name)).map(|own| own.index)
+    }
+
     /// The row in force of that letter or name.
     #[inline]
     pub(super) fn row(&self, name: RowName) -> Option<&'r Row<'r>> {

@@ -8,6 +8,7 @@
 mod comment;
 mod context;
 mod hold;
+mod law;
 mod query;
 mod result;
 mod shared;
@@ -24,6 +25,8 @@ use super::{
     rows::{Role, Row, Rows, shorten, show},
 };
 use crate::model::{DeviceEvent, HoldReason, Incomplete, Item, WallTime};
+
+pub use self::law::CANCELLED as STEP_CANCELLED;
 
 /// The echo entry in which an HL7 query keeps its own segments, which its answer repeats.
 pub(super) const QUERY_MESSAGE: &str = "message";
@@ -229,6 +232,9 @@ impl Decoder<'_> {
             Role::Order => self.new_order(index, row),
             Role::Result => {
                 self.context.enter(index);
+                if self.line.profile.device.is_law {
+                    self.place_details(index);
+                }
                 self.group.order = None;
                 self.group.patient = None;
                 self.group.has_results = true;
@@ -244,6 +250,7 @@ impl Decoder<'_> {
             }
             Role::Terminator => self.terminator(row),
             Role::Manufacturer => self.manufacturer(index, row),
+            Role::Structure if self.line.profile.device.is_law => self.structure(index, row),
             Role::Structure => self.context.enter(index),
             Role::Bad => self.incomplete(row, "no record or segment that is known"),
         }
@@ -311,9 +318,11 @@ impl Decoder<'_> {
             // The text stays in the journal: names do not belong into events.
             self.event(row, "patient", String::new());
         }
-        if let Some(row) = group.order.and_then(|index| self.rows.get(index)) {
-            let text = self.ordered(row);
-            self.event(row, "order", text);
+        if let Some((index, row)) = group.order.and_then(|at| Some((at, self.rows.get(at)?))) {
+            let (code, text) = self
+                .step_status(index)
+                .unwrap_or_else(|| ("order", self.ordered(row)));
+            self.event(row, code, text);
         }
         let left = if group.has_results {
             Vec::new()

@@ -80,12 +80,15 @@ impl Decoder<'_> {
         let is_cancel = self.context.any(&rules.cancel);
         let codes = self.context.all(&rules.codes, " ");
         let is_all = |text: &String| rules.all.contains(text);
+        let (action, subject) = self
+            .law_subject(&self.tubes())
+            .unwrap_or_else(|| (QueryAction::Ask, self.subject()));
         Query {
-            subject: self.subject(),
+            subject,
             action: if is_cancel {
                 QueryAction::Cancel
             } else {
-                QueryAction::Ask
+                action
             },
             echo: self.echo(row),
             codes: if codes.iter().any(is_all) {

@@ -93,8 +93,8 @@ impl<'a> Decoder<'a> {
         let is_cut = rules.piece(&text, rules.code_piece).is_some();
         let pieces = rules.dilution_pieces.iter().filter(|_| is_cut);
         let pieces = pieces.filter_map(|number| rules.piece(&text, *number).map(str::to_owned));
-        self.some(&rules.dilution)
-            .into_iter()
+        let own = rules.dilution.iter();
+        own.filter_map(|path| self.some(std::slice::from_ref(path)))
             .chain(pieces)
             .find(|text| !text.is_empty() && !self.is_no_dilution(text))
     }
@@ -176,6 +176,7 @@ impl<'a> Decoder<'a> {
                 .iter()
                 .map(|(text, _)| text.clone())
                 .chain(self.own_comments(row))
+                .chain(self.shared.lot.clone())
                 .collect(),
             control: self.shared.control.clone(),
             supersedes: self.context.any(&rules.supersedes),

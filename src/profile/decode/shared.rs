@@ -6,9 +6,9 @@ use super::Decoder;
 use crate::{
     model::{ObservationKind, PatientSeen, Private, Sex, SpecimenRead},
     profile::{
-        FieldPath, Profile,
+        FieldPath, KindRule, Profile,
         fields::RowName,
-        rows::{show, shown},
+        rows::{shorten, show, shown},
     },
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Shared {
     pub(super) kind: ObservationKind,
     /// Lot, level or calibrator.
     pub(super) control: Option<String>,
+    /// The lot where it stands by itself, in words.
+    pub(super) lot: Option<String>,
 }
 
 /// The records or segments that [`Shared`] is read from.
@@ -35,6 +37,8 @@ pub(super) fn watched(profile: &Profile) -> Vec<RowName> {
         &patient.sex,
         &profile.qc.control,
         &profile.calibration.control,
+        &profile.qc.lot,
+        &profile.calibration.lot,
     ];
     let rules = profile.qc.when.iter().chain(&profile.calibration.when);
     let rules = rules.chain(&specimen.unread_when);
@@ -61,6 +65,7 @@ impl Decoder<'_> {
                 specimen: self.specimen(),
                 patient: self.patient(),
                 control: self.control(kind),
+                lot: self.lot(kind),
                 kind,
             };
         }
@@ -78,11 +83,23 @@ impl Decoder<'_> {
     }
 
     fn control(&self, kind: ObservationKind) -> Option<String> {
-        let paths = match kind {
-            ObservationKind::Patient => return None,
-            ObservationKind::Control => &self.line.profile.qc.control,
-            ObservationKind::Calibration => &self.line.profile.calibration.control,
-        };
+        self.some_of(&self.kind_rule(kind)?.control)
+    }
+
+    fn lot(&self, kind: ObservationKind) -> Option<String> {
+        let lot = self.some_of(&self.kind_rule(kind)?.lot)?;
+        Some(shorten(&format!("lot {lot}")))
+    }
+
+    fn kind_rule(&self, kind: ObservationKind) -> Option<&KindRule> {
+        match kind {
+            ObservationKind::Patient => None,
+            ObservationKind::Control => Some(&self.line.profile.qc),
+            ObservationKind::Calibration => Some(&self.line.profile.calibration),
+        }
+    }
+
+    fn some_of(&self, paths: &[FieldPath]) -> Option<String> {
         let text = self.context.text(paths, " ");
         (!text.is_empty()).then(|| text.into_owned())
     }
@@ -139,6 +156,7 @@ impl Default for Shared {
             patient: PatientSeen::default(),
             kind: ObservationKind::Patient,
             control: None,
+            lot: None,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 fn stamp() -> Stamp {
     Stamp {
         now: "20250115101501".to_owned(),
+        offset: "+0700".to_owned(),
         control_id: "LW1".to_owned(),
     }
 }
@@ -282,4 +283,73 @@ pub(super) fn answered(line: &LineProfile, specimen: &str, tests: &[&str]) -> St
     );
     let bytes = written.expect("written").concat();
     String::from_utf8(bytes).expect("ASCII tests and ids")
+}
+
+#[test]
+fn law_takes_orders_and_cancels_under_the_numbers_of_its_steps() {
+    let line = profile("generic/law").for_line(LineSettings {
+        line: "line-1".to_owned(),
+        ..LineSettings::default()
+    });
+    let tube = OrderForDevice {
+        numbers: vec!["N1".to_owned()],
+        ..order("25", &["A&B", "C"])
+    };
+    let msh = "MSH|^~\\&|LABWIRE||||20250115101501+0700||OML^O33^OML_O33|LW1|P|2.5.1|||NE|AL\
+               ||UNICODE UTF-8|||LAB-28^IHE\r";
+    let head = "PID|1||0012345||NGUY\u{1ec4}N^V\u{102}N A||19800312|M\r\
+                SPM|1|25||SER^^HL70487|||||||P^Patient^HL70369||||||20250115094000\rSAC|||25\r";
+    let new = |number: &str, code: &str| {
+        format!(
+            "ORC|NW||||||||20250115101501\rTQ1|1||||||||S^Stat^HL70485\r\
+             OBR||{number}||{code}^^99LAB\rTCD|{code}^^99LAB\r"
+        )
+    };
+    let written = |messages: Result<Vec<Vec<u8>>, AnswerError>| {
+        let messages = messages.expect("written").into_iter();
+        let text = |message| String::from_utf8(message).expect("UTF-8");
+        messages.map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        written(download(&line, std::slice::from_ref(&tube), &stamp())),
+        [format!(
+            "{msh}{head}{}{}",
+            new("N1", "A\\T\\B"),
+            new("LW1-2", "C")
+        )]
+    );
+    // What was never told has no number to be taken back by.
+    let cancelled = cancel(&line, std::slice::from_ref(&tube), &stamp());
+    assert_eq!(cancelled, Err(AnswerError::NoNumber));
+    let one = OrderForDevice {
+        tests: vec!["C".to_owned()],
+        ..tube
+    };
+    assert_eq!(
+        written(cancel(&line, &[one], &stamp())),
+        [format!(
+            "{msh}{head}ORC|CA||||||||20250115101501\rOBR||N1||C^^99LAB\rTCD|C^^99LAB\r"
+        )]
+    );
+    let nothing = download(&line, &[order("25", &[])], &stamp());
+    assert_eq!(nothing, Err(AnswerError::NoTest));
+    let unasked = answer(&line, &query(&["25"]), &[], &stamp());
+    assert_eq!(unasked, Err(AnswerError::NoQuery));
+}
+
+#[test]
+fn law_is_answered_with_the_modes_and_names_that_the_profile_says() {
+    let text = profile("generic/law").file.inner().replace(
+        "form = \"law\"",
+        "form = \"law\"\nmsh = { 3 = \"HOST\", 5 = \"AM^1\", 15 = \"AL\", 16 = \"AL\", 21 = \"LAB-28R^X\" }",
+    );
+    let line = line_of(&text);
+    let written = download(&line, &[order("25", &["A"])], &stamp()).expect("written");
+    let text = String::from_utf8(written.concat()).expect("UTF-8");
+    let (msh, _) = text.split_once('\r').expect("segments");
+    assert_eq!(
+        msh,
+        "MSH|^~\\&|HOST||AM^1||20250115101501+0700||OML^O33^OML_O33|LW1|P|2.5.1|||AL|AL\
+         ||UNICODE UTF-8|||LAB-28R^X"
+    );
 }

@@ -250,7 +250,7 @@ fn a_code_that_the_catalogue_cannot_read_as_a_group_is_told() {
         let codes = problems.iter().map(|problem| problem.code);
         codes.collect::<Vec<_>>()
     };
-    assert_eq!(told(""), ["PROF-0212"]);
+    assert_eq!(told(""), ["PROF-0215"]);
     assert_eq!(told("means = { \"GRP-A\" = \"A\" }"), [""; 0]);
 }
 

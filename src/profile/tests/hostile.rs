@@ -16,6 +16,18 @@ const HL7: &str = "MSH|^~\\&|D||||20250115||ORU^R01|1|P|2.3.1\rPID|1||7\rOBR|1||
                    OBX|1|NM|A||5.4|u||N|||F\rNTE|1||y\rOBX|2|SN|B||<^3\rOBX|3|ED|C||^Image^BMP^Base64^QQ==\r\
                    SPM|1|25\rOBR|2||26\rOBX|1|ST|A||----\rZXX|1\r";
 
+/// As a LAW analyzer sends it: a control with its material, details and reagents behind results.
+const LAW: &str = "MSH|^~\\&|D||||20250115||OUL^R22^OUL_R22|1|P|2.5.1|||NE|AL\rPID|1||7\rSPM|1|25||SER\r\
+                   SAC|||25\rOBR||N1||A\rORC|SC|N1|||IP\rOBR||N2||A\rORC|SC|N2|||CM\r\
+                   OBX|1|NM|A|1|5.4|u||N|||F\rOBX|2|CE|A|1|x||||||F\rTCD|A|^1^:^5\rINV|R|OK|SR\rNTE|1||y\r\
+                   OBX|3|NM|B^^99X^S_RAW^^IHELAW|1|7||||||F\rSPM|2|C||SER|||||||Q\rSAC|||C\rINV|M|OK|CO\r\
+                   OBR||\"\"||A\rORC|SC|\"\"|||CA\rOBX|1|NM|A|2|1||||||X\rZXX|1\r";
+const SEEDS: [(&str, &str); 3] = [
+    ("generic/astm", ASTM),
+    ("generic/hl7", HL7),
+    ("generic/law", LAW),
+];
+
 fn span(item: &Item) -> Option<Range<usize>> {
     match item {
         Item::Observation(one) => Some(one.span.clone()),
@@ -30,7 +42,7 @@ fn span(item: &Item) -> Option<Range<usize>> {
 fn nothing_vanishes(name: &str, raw: &[u8], is_complete: bool) -> Result<(), TestCaseError> {
     let decoded = decode(&line(name), None, raw, is_complete);
     prop_assert!(json_lines(&decoded).len() >= decoded.items.len());
-    let start: &[u8] = if name.ends_with("hl7") {
+    let start: &[u8] = if name.ends_with("hl7") || name.ends_with("law") {
         b"OBX|"
     } else {
         b"R|"
@@ -71,8 +83,8 @@ proptest! {
     }
 
     #[test]
-    fn a_message_cut_anywhere_loses_no_result(cut in 0..=ASTM.len().max(HL7.len()), is_complete: bool) {
-        for (name, raw) in [("generic/astm", ASTM), ("generic/hl7", HL7)] {
+    fn a_message_cut_anywhere_loses_no_result(cut in 0..=LAW.len(), is_complete: bool) {
+        for (name, raw) in SEEDS {
             let raw = raw.as_bytes();
             nothing_vanishes(name, &raw[..cut.min(raw.len())], is_complete)?;
         }
@@ -82,7 +94,7 @@ proptest! {
     fn a_message_with_changed_bytes_loses_no_result(
         changes in proptest::collection::vec((0..400usize, any::<u8>()), 1..12),
     ) {
-        for (name, raw) in [("generic/astm", ASTM), ("generic/hl7", HL7)] {
+        for (name, raw) in SEEDS {
             let mut raw = raw.as_bytes().to_vec();
             for (at, byte) in &changes {
                 let at = at % raw.len();
@@ -96,8 +108,8 @@ proptest! {
     }
 
     #[test]
-    fn records_in_any_order_lose_no_result(order in proptest::collection::vec(0..14usize, 1..40)) {
-        for (name, raw) in [("generic/astm", ASTM), ("generic/hl7", HL7)] {
+    fn records_in_any_order_lose_no_result(order in proptest::collection::vec(0..24usize, 1..40)) {
+        for (name, raw) in SEEDS {
             let rows: Vec<&str> = raw.split_inclusive('\r').collect();
             let mixed: String = order.iter().map(|index| rows[index % rows.len()]).collect();
             nothing_vanishes(name, mixed.as_bytes(), true)?;
@@ -154,4 +166,16 @@ fn a_query_for_more_tubes_than_a_rack_holds_says_so() {
         &decoded.items[..],
         [Item::Query(_), Item::Incomplete(_)]
     ));
+}
+
+#[test]
+fn details_behind_thousands_of_results_are_looked_for_in_bounds() {
+    let results = "OBX|1|NM|A|1|5\r".repeat(4_000);
+    let raw =
+        format!("MSH|^~\\&|D||||1||OUL^R22|1|P|2.5.1\rSPM|1|25\rOBR|||A\r{results}TCD|A|^1^:^5\r");
+    let decoded = decode(&line("generic/law"), None, raw.as_bytes(), true);
+    let found = observations(&decoded);
+    assert_eq!(found.len(), 4_000);
+    let diluted = found.iter().filter(|one| one.dilution.is_some()).count();
+    assert_eq!(diluted, 11, "a value and ten that belong to it");
 }

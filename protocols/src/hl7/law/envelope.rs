@@ -36,6 +36,10 @@ pub struct Envelope<'a> {
     pub control_id: &'a str,
     /// MSH-21 where a vendor wants its own; that of the transaction if empty.
     pub profile: &'a str,
+    /// MSH-15 and MSH-16 where an analyzer wants other answers than the profile does.
+    pub acks: Option<[&'a str; 2]>,
+    /// MSH-18 where an analyzer reads another character set than the profile's; that one if empty.
+    pub charset: &'a str,
 }
 
 /// Whether a message begins a transaction or ends it.
@@ -57,6 +61,12 @@ pub(super) fn begin(
     } else {
         envelope.profile
     };
+    let [accept_ack, application_ack] = envelope.acks.unwrap_or([ACCEPT_ACK, APPLICATION_ACK]);
+    let charset = if envelope.charset.is_empty() {
+        CHARSET
+    } else {
+        envelope.charset
+    };
     MessageBuilder::new(&build::Header {
         sending_application: envelope.sending_application,
         sending_facility: envelope.sending_facility,
@@ -69,9 +79,9 @@ pub(super) fn begin(
         control_id: envelope.control_id,
         processing_id: "P",
         version: VERSION,
-        accept_ack: ACCEPT_ACK,
-        application_ack: APPLICATION_ACK,
-        charset: CHARSET,
+        accept_ack,
+        application_ack,
+        charset,
         profile,
     })
 }

@@ -44,9 +44,16 @@ pub struct SpecimenWork<'a> {
     pub collected: &'a str,
     /// SAC: for the answer to a query [`Query::container`], else with the barcode.
     pub container: ContainerDraft,
+    /// Fields of SPM that a vendor wants otherwise, over those above.
+    pub spm: EncodedFields<'a>,
+    /// The same of SAC.
+    pub sac: EncodedFields<'a>,
     /// Its steps.
     pub steps: &'a [StepWork<'a>],
 }
+
+/// Fields by number, as they will stand on the wire in the usual delimiters.
+pub type EncodedFields<'a> = &'a [(usize, &'a str)];
 
 /// What an analyzer shall do with a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -113,9 +120,9 @@ pub fn build(
         message.push(pid(patient));
     }
     for (index, specimen) in specimens.iter().enumerate() {
-        message.push(complete(&spm(specimen, index))?);
+        message.push(over(complete(&spm(specimen, index))?, specimen.spm));
         if !specimen.container.is_blank() {
-            message.push(complete(&specimen.container)?);
+            message.push(over(complete(&specimen.container)?, specimen.sac));
         }
         for step in specimen.steps {
             push_step(&mut message, step)?;
@@ -152,6 +159,11 @@ pub fn build_no_work(
             .text(9, transaction_time),
     );
     Ok(message.finish()?)
+}
+
+fn over(segment: SegmentWriter, fields: EncodedFields<'_>) -> SegmentWriter {
+    let fields = fields.iter();
+    fields.fold(segment, |segment, (n, text)| segment.encoded(*n, text))
 }
 
 fn begin(envelope: &Envelope<'_>) -> MessageBuilder {

@@ -27,6 +27,8 @@ const FROM_MANAGER: Envelope<'_> = Envelope {
     time: "20250115101501+0700",
     control_id: "B0002",
     profile: "",
+    acks: None,
+    charset: "",
 };
 const OWN: Own<'_> = Own {
     application: "AN1",
@@ -69,6 +71,8 @@ fn serum<'a>(container: ContainerDraft, steps: &'a [StepWork<'a>]) -> SpecimenWo
         role: SpecimenRole::Patient,
         collected: "",
         container,
+        spm: &[],
+        sac: &[],
         steps,
     }
 }
@@ -103,6 +107,34 @@ fn a_cancel_names_the_steps_that_are_to_be_left() {
     let steps = [cancel(TSH), cancel(FT4)];
     let written = build(&envelope, None, &[serum(barcode(), &steps)]).unwrap();
     assert_eq!(written, transcript("B0004"));
+}
+
+#[test]
+fn a_vendor_gets_its_own_fields_acknowledgements_and_character_set() {
+    let envelope = Envelope {
+        acks: Some(["AL", "NE"]),
+        charset: "8859/1",
+        profile: "LAB-28R^ROCHE",
+        ..FROM_MANAGER
+    };
+    let steps = [TSH];
+    let specimen = SpecimenWork {
+        spm: &[(2, "25011500021&BARCODE"), (27, "SC^^99ROC")],
+        sac: &[(3, "25011500021^BARCODE")],
+        ..serum(barcode(), &steps)
+    };
+    let written = build(&envelope, None, &[specimen]).unwrap();
+    let rows: Vec<_> = written.split('\r').take(3).collect();
+    assert_eq!(
+        rows,
+        [
+            "MSH|^~\\&|BRIDGE|LAB|AN1|LAB|20250115101501+0700||OML^O33^OML_O33|B0002|P|2.5.1|||AL|NE\
+             ||8859/1|||LAB-28R^ROCHE",
+            "SPM|1|25011500021&BARCODE||SER^Serum^HL70487|||||||P^Patient^HL70369\
+             ||||||||||||||||SC^^99ROC",
+            "SAC|||25011500021^BARCODE",
+        ]
+    );
 }
 
 #[test]

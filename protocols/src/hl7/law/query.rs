@@ -33,6 +33,8 @@ pub struct Query<'a> {
     pub rcp: Option<Segment<'a>>,
     /// All other segments, in the order sent.
     pub others: Vec<Segment<'a>>,
+    /// What QPD-1.1 means, where that is a vendor's own name.
+    meaning: Option<QueryName<'a>>,
 }
 
 /// QPD-1.1: by what the analyzer asks.
@@ -181,14 +183,25 @@ impl<'a> Query<'a> {
             qpd: qpd.ok_or(ParseError::SegmentMissing("QPD"))?,
             rcp,
             others,
+            meaning: None,
         };
         query.note_fields(&mut notes);
         Ok((query, notes))
     }
 
-    /// QPD-1.1.
+    /// QPD-1.1, or what it was [said to mean](Self::meaning).
     pub fn name(&self) -> QueryName<'a> {
-        QueryName::read(self.qpd.field(1).component(1).raw())
+        let sent = || QueryName::read(self.qpd.field(1).component(1).raw());
+        self.meaning.unwrap_or_else(sent)
+    }
+
+    /// The same query, whose name in QPD-1.1 is a vendor's own and means this.
+    #[must_use]
+    pub fn meaning(self, name: QueryName<'a>) -> Self {
+        Self {
+            meaning: Some(name),
+            ..self
+        }
     }
 
     /// QPD-2 as sent: what the answer is matched by.

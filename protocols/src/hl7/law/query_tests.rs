@@ -6,7 +6,7 @@ use super::{
     Envelope, Problem, WriteError,
     analyzer::{QueryDraft, QueryReply, build_query},
     order::build_no_work,
-    query::{Asked, Query, QueryName, build_reply},
+    query::{Asked, Query, QueryName, UNKNOWN_NAME, build_reply},
     transcripts::{codes, transcript},
 };
 use crate::hl7::{
@@ -22,6 +22,8 @@ const FROM_ANALYZER: Envelope<'_> = Envelope {
     time: "20250115101500+0700",
     control_id: "Q0001",
     profile: "",
+    acks: None,
+    charset: "",
 };
 const OWN: Own<'_> = Own {
     application: "BRIDGE",
@@ -260,6 +262,24 @@ fn a_vendors_profile_comes_back_in_the_answer() {
         reply.contains("|UNICODE UTF-8|||LAB-27R^ROCHE\r"),
         "{reply}"
     );
+}
+
+#[test]
+fn a_vendors_name_of_a_query_is_answered_as_what_it_means() {
+    let text = text("QPD|INIBAR^^99ROC|T1|25011500099|S54|15");
+    let message = Message::parse(&text).unwrap().0;
+    let (query, _) = Query::read(&message).unwrap();
+    assert_eq!(query.asked().unwrap_err().code, UNKNOWN_NAME);
+    let query = query.meaning(QueryName::Container);
+    assert_eq!(
+        query.asked(),
+        Ok(Asked::Container {
+            id: "25011500099".into()
+        })
+    );
+    let reply = build_reply(&query, Outcome::Accepted, &[], &OWN).unwrap();
+    assert!(reply.ends_with("QAK|T1|OK|INIBAR^^99ROC\rQPD|INIBAR^^99ROC|T1|25011500099|S54|15\r"));
+    assert!(build_no_work(&FROM_ANALYZER, &query, "1").is_ok());
 }
 
 #[test]

@@ -481,6 +481,8 @@ const FROM_ANALYZER: Envelope<'_> = Envelope {
     time: "1",
     control_id: "A1",
     profile: "",
+    acks: None,
+    charset: "",
 };
 
 proptest! {
