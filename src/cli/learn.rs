@@ -165,7 +165,7 @@ fn tell_fits(fits: &[Fit], out: &mut Out) -> Result<(), Failure> {
     for fit in fits.iter().take(FITS_TOLD) {
         let named = if fit.is_named { ", by name" } else { "" };
         out.line(format_args!(
-            "  {:<24} {} results, {} with their specimen, {} codes mapped, {} doubtful, {} queries, \
+            "  {:<24} {} results, {} with their specimen, {} with a mapped code, {} doubtful, {} queries, \
              {} notes{named}",
             fit.profile,
             fit.results,

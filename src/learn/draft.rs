@@ -321,7 +321,7 @@ impl Drafting<'_> {
                 } else {
                     ", by the id alone: confirm"
                 };
-                format!("{} {} times{doubt}", control.rule, control.seen)
+                format!("{} seen {} times{doubt}", control.rule, control.seen)
             })
             .collect();
         if why.is_empty() {
@@ -336,6 +336,7 @@ impl Drafting<'_> {
 
     fn query(&self, out: &mut Lines) {
         let Some(query) = &self.findings.query else {
+            out.text.push('\n');
             out.comment(if self.findings.queries == 0 {
                 "It asked for no orders while it was heard."
             } else {
@@ -473,7 +474,7 @@ fn told(seen: &Code) -> String {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let mut text = format!("Heard {} times", seen.rows);
+    let mut text = format!("Results heard: {}", seen.rows);
     let mut add = |what: &str, all: String| {
         if !all.is_empty() {
             text.push_str(&format!("; {what} {all}"));

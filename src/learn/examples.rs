@@ -6,10 +6,11 @@ use labwire_protocols::charset::Charset;
 use serde_json::Value as Json;
 
 use super::{
-    findings::{Findings, is_query, result_record},
+    findings::{Findings, Guess, is_query, result_record},
     heard::Counts,
     invent::Inventor,
     rows::Sheet,
+    shape::is_control,
 };
 use crate::profile::{LineSettings, Profile, Protocol, decode_capture, json_lines};
 
@@ -78,7 +79,7 @@ fn kind(findings: &Findings, sheet: &Sheet) -> (String, String) {
     }
     let is_control = findings.controls.iter().any(|control| {
         let Some((place, value)) = control.rule.split_once(" = ") else {
-            return false;
+            return has_control_id(findings, sheet);
         };
         let matches = |row: &super::rows::Row| {
             (1..=20).any(|field| {
@@ -104,6 +105,12 @@ fn kind(findings: &Findings, sheet: &Sheet) -> (String, String) {
         );
     }
     ("results".to_owned(), "heard: results".to_owned())
+}
+
+/// Whether the tube of a message is called as control material is.
+fn has_control_id(findings: &Findings, sheet: &Sheet) -> bool {
+    let place = findings.specimen.as_ref().and_then(Guess::first);
+    place.is_some_and(|place| is_control(sheet.first(place)))
 }
 
 fn shortened(findings: &Findings, sheet: &Sheet) -> Sheet {

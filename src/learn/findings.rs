@@ -9,7 +9,7 @@ use super::{
     evidence::{Evidence, is_question, ratio},
     heard::Message,
     rows::{Marks, Place, Sheet, charsets},
-    shape::{is_id, is_range, is_time, is_unit},
+    shape::{CONTROL_PREFIXES, is_id, is_range, is_time, is_unit},
     specimen,
 };
 use crate::profile::Protocol;
@@ -230,9 +230,6 @@ fn values(evidence: &Evidence, guess: Option<&Guess>) -> BTreeMap<String, usize>
         .collect()
 }
 
-/// How ids of control material begin where a site names them by hand.
-pub(super) const CONTROL_PREFIXES: &[&str] = &["QC", "CTRL", "CONTROL", "CTL", "LEVEL"];
-
 /// Looks for the parts of a result.
 struct Look<'e> {
     protocol: Protocol,
@@ -321,7 +318,7 @@ impl Look<'_> {
             .evidence
             .of_record(self.record())
             .filter(|(place, seen)| {
-                place.field > 1 && seen.filled * 4 >= self.rows() && seen.share(&is) > 0.8
+                place.field > 3 && seen.filled * 4 >= self.rows() && seen.share(&is) > 0.8
             });
         let best = fitting.max_by_key(|(place, seen)| (seen.filled, place.component));
         best.map(|(place, _)| self.told(place.clone(), &format!(", its values {words}")))

@@ -10,9 +10,9 @@ use labwire_protocols::charset::Charset;
 
 use super::{
     codes::Codes,
-    findings::{CONTROL_PREFIXES, Findings},
+    findings::Findings,
     rows::{Marks, Row, Sheet},
-    shape::{is_common_word, is_loinc, is_number, is_range, is_time, is_unit},
+    shape::{is_common_word, is_control, is_loinc, is_number, is_range, is_time, is_unit},
 };
 use crate::profile::Protocol;
 
@@ -232,13 +232,6 @@ fn names_somebody(row: &Row, number: usize) -> bool {
     )
 }
 
-/// Ids of control material, which is nobody's.
-fn is_control(text: &str) -> bool {
-    let text = text.to_uppercase();
-    let named = |prefix: &&str| text.starts_with(*prefix);
-    CONTROL_PREFIXES.iter().any(|prefix| named(&prefix))
-}
-
 /// `H` and `MSH` declare their delimiters.
 fn declares(row: &Row, number: usize) -> bool {
     matches!(row.name.as_str(), "H" | "MSH") && number == 2
@@ -253,6 +246,7 @@ fn stays(findings: &Findings, row: &Row, number: usize, text: &str) -> bool {
     let is_short = text.chars().count() <= 3;
     let is_code = is_short && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     match (row.name.as_str(), number) {
+        ("ORC", 1) => is_code,
         (_, 2) if findings.protocol == Protocol::Astm => is_set_id(text),
         (_, 1) if findings.protocol == Protocol::Hl7 => is_set_id(text),
         ("H", 5 | 10 | 11 | 12 | 13) | ("MSH", 3..=6 | 9 | 11 | 12 | 15..=19) => !is_time(text),
@@ -267,9 +261,7 @@ fn stays(findings: &Findings, row: &Row, number: usize, text: &str) -> bool {
         ("R", 7) | ("OBX", 8) => findings.flags_seen.keys().any(|flags| flags.contains(text)),
         ("R", 9) | ("OBX", 2 | 11) => is_code,
         ("O", 6 | 12 | 26) | ("OBR", 5 | 25) | ("P", 9) | ("PID", 8) => is_code,
-        ("SPM", 4 | 11) | ("O", 16) | ("L", 3) | ("ORC", 1 | 5) | ("QRD", 2 | 3 | 9 | 10) => {
-            is_code
-        }
+        ("SPM", 4 | 11) | ("O", 16) | ("L", 3) | ("ORC", 5) | ("QRD", 2 | 3 | 9 | 10) => is_code,
         ("Q", 5) => text == "ALL" || is_vocabulary(&findings.codes, text),
         ("Q", 13) | ("C", 3 | 5) => text.len() == 1,
         _ => false,

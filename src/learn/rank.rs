@@ -85,9 +85,17 @@ fn fit(findings: &Findings, line: &LineProfile) -> Fit {
     }
     let share = |part: usize| ratio(part, fit.results);
     let named = if fit.is_named { 1.0 } else { 0.0 };
+    // A profile that knows nothing of the device better than chance is worse than one that claims
+    // nothing.
+    let plain = if fit.profile.starts_with("generic/") {
+        0.5
+    } else {
+        0.0
+    };
     fit.score = 2.0 * share(fit.with_specimen) + 2.0 * share(fit.mapped) - share(fit.doubtful)
         + ratio(fit.queries, findings.queries.min(MESSAGES_MAX))
         + named
+        + plain
         - 0.2
             * ratio(
                 fit.notes,
@@ -158,6 +166,10 @@ fn is_named(findings: &Findings, profile: &crate::profile::Profile) -> bool {
     };
     let own = findings.senders.first().map(|(sender, _)| plain(sender));
     let own = own.unwrap_or_default();
+    let first = findings.senders.first();
+    let own_words: Vec<String> = first
+        .map(|(sender, _)| words(sender).collect())
+        .unwrap_or_default();
     let patterns = profile.device.sender.iter();
     let by_pattern = findings
         .senders
@@ -165,7 +177,15 @@ fn is_named(findings: &Findings, profile: &crate::profile::Profile) -> bool {
         .is_some_and(|(sender, _)| patterns.into_iter().any(|one| one.is_match(sender)));
     by_pattern
         || profile.device.models.iter().any(|model| {
-            let model = plain(model);
-            model.len() >= 4 && own.contains(&model)
+            let whole = plain(model);
+            let is_whole = whole.len() >= 4 && own.contains(&whole);
+            is_whole || words(model).any(|word| own_words.contains(&word))
         })
+}
+
+/// The words of a name that are long enough to mean something.
+fn words(text: &str) -> impl Iterator<Item = String> + use<'_> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| word.len() >= 4 && word.bytes().any(|byte| byte.is_ascii_alphabetic()))
+        .map(str::to_ascii_lowercase)
 }

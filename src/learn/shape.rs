@@ -19,6 +19,19 @@ fn is_number_with_point(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
+/// How ids of control material begin where a site names them by hand.
+pub(super) const CONTROL_PREFIXES: &[&str] = &["QC", "CTRL", "CONTROL", "CTL", "LEVEL"];
+
+/// Whether a text is the id of control material, which is nobody's.
+pub(super) fn is_control(text: &str) -> bool {
+    let text = text.trim().to_uppercase();
+    let is_word = text.len() <= 30 && !text.contains(' ');
+    is_word
+        && CONTROL_PREFIXES
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+}
+
 /// Whether a text is a day, or an instant to the minute or second.
 pub(super) fn is_time(text: &str) -> bool {
     let digits = text.split(['+', '-', '.']).next().unwrap_or_default();

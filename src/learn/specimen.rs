@@ -2,10 +2,10 @@
 //! messages, and come again in what the device asks.
 
 use super::{
-    evidence::{Evidence, ratio},
+    evidence::{Evidence, Seen, ratio},
     findings::{Guess, ids, shared},
     rows::Place,
-    shape::{is_id, is_time},
+    shape::{is_control, is_id, is_time},
 };
 use crate::profile::Protocol;
 
@@ -109,8 +109,12 @@ fn candidates(protocol: Protocol, results: &Evidence, known: &[String]) -> Vec<C
                 .find(|(record, field, _)| place.record == *record && place.field == *field);
             let prior = is_usual.map_or(0.0, |(_, _, worth)| *worth);
             // A time never stands where tubes are named; elsewhere its digits look like an id.
-            let looks = seen.share(|value| is_id(value) && (prior > 0.5 || !is_time(value)));
-            if place.component == 0 || looks < 0.5 && !is_first(place, prior) {
+            let looks = seen.share(|value| {
+                is_control(value) || is_id(value) && (prior > 0.5 || !is_time(value))
+            });
+            // A place that nobody names tubes at has to prove itself.
+            let is_proven = prior > 0.0 || seen.messages.len() >= PROOF_MIN;
+            if place.component == 0 || !is_proven || looks < 0.5 && !is_first(place, prior) {
                 continue;
             }
             let different = seen.values.len();
@@ -126,6 +130,7 @@ fn candidates(protocol: Protocol, results: &Evidence, known: &[String]) -> Vec<C
                 score: 3.0 * ratio(repeats, different)
                     + 2.0 * apart * looks
                     + results.cover(place) * looks
+                    + 0.02 * length(seen)
                     + prior,
                 place: place.clone(),
                 repeats,
@@ -134,6 +139,20 @@ fn candidates(protocol: Protocol, results: &Evidence, known: &[String]) -> Vec<C
         }
     }
     found
+}
+
+/// Messages in which a place has to be filled before it is believed against all custom.
+const PROOF_MIN: usize = 3;
+
+/// The usual length of a place's values: of two numbers the longer one is the barcode, the shorter one
+/// its rack.
+fn length(seen: &Seen) -> f64 {
+    let letters: usize = seen
+        .values
+        .keys()
+        .map(|value| value.trim().len().min(20))
+        .sum();
+    ratio(letters, seen.values.len())
 }
 
 /// The standard's own place stays a candidate whatever its ids look like: a site may number tubes

@@ -77,7 +77,8 @@ pub(super) fn of_wire(counts: &Counts) -> Vec<Fact> {
             "ACK or NAK among the bytes: somebody answers, or both sides are heard".to_owned(),
         ));
     }
-    if counts.bids > 0 && counts.frames() == 0 {
+    // One may still be on its way to its frames.
+    if counts.bids > 1 && counts.frames() == 0 {
         facts.push((
             "waiting",
             "ENQ and no more: it waits for an acknowledgement (--journal FILE gives it one)"
