@@ -174,7 +174,7 @@ fn places_are_found_by_their_evidence() {
     let text = proven(&told);
     for line in [
         "id = \"O.3.1\"                         # seen in 2 of 2 messages with results, 2 different",
-        "ids = \"P.3.1\"",
+        "ids = \"P.4.1\"",
         "code = \"R.3.4\"",
         "checksum = \"strict\"                  # right in 16 of 16 frames, wrong in 0",
         "completed = \"R.13\"",
@@ -275,7 +275,7 @@ fn a_built_in_profile_of_the_devices_own_kind_is_ranked_first() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn random_bytes_break_nothing(
@@ -304,8 +304,10 @@ proptest! {
             let at = at.index(wire.len());
             wire[at] = byte;
         }
-        let told = learn(&wire);
-        if let Some(draft) = told.draft {
+        let mut learner = Learner::default();
+        learner.take(0, &wire);
+        learner.finish();
+        if let Some(draft) = learner.draft("acme/one", &catalogue(), "") {
             let (profile, problems) = load(&draft.name, &draft.text);
             prop_assert!(profile.is_some() && !problems.has_errors(), "{}", draft.text);
         }
