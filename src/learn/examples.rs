@@ -254,13 +254,14 @@ pub(super) fn expected(profile: &Arc<Profile>, worked: &Worked) -> Vec<String> {
 
 fn row(item: &Json) -> String {
     let pairs = KEYS.iter().filter_map(|key| {
-        let value = match item.get(*key)? {
-            Json::String(text) if !text.is_empty() || *key == "text" => string(text),
-            Json::Array(all) if !all.is_empty() => {
+        let value = item.get(*key)?;
+        let value = match (value.as_str(), value.as_array()) {
+            (Some(text), _) if !text.is_empty() || *key == "text" => string(text),
+            (_, Some(all)) if !all.is_empty() => {
                 let all = all.iter().filter_map(Json::as_str).map(string);
                 format!("[{}]", all.collect::<Vec<_>>().join(", "))
             }
-            _ => return None,
+            (_, _) => return None,
         };
         Some(format!("{key} = {value}"))
     });

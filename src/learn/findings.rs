@@ -98,15 +98,7 @@ fn is_result(sheet: &Sheet) -> bool {
 impl Findings {
     /// Reads the messages of the protocol that most of them are in; `None` without any.
     pub(super) fn of(messages: &[Message]) -> Option<Self> {
-        let hl7 = messages
-            .iter()
-            .filter(|message| message.protocol == Protocol::Hl7)
-            .count();
-        let protocol = if hl7 * 2 > messages.len() {
-            Protocol::Hl7
-        } else {
-            Protocol::Astm
-        };
+        let protocol = protocol_of(messages);
         let own: Vec<&Message> = messages
             .iter()
             .filter(|message| message.protocol == protocol)
@@ -129,12 +121,7 @@ impl Findings {
         let codes = codes::find(protocol, &results, &sheets);
         let specimen = specimen::of_results(protocol, &results, &queries);
         let query = specimen::of_queries(protocol, &results, &queries, specimen.as_ref());
-        let is_padded = [&specimen, &query]
-            .into_iter()
-            .flatten()
-            .flat_map(|guess| &guess.places)
-            .filter_map(|place| all.seen(place))
-            .any(|seen| seen.values.keys().any(|value| value.trim() != value));
+        let is_padded = is_padded(&all, &[&specimen, &query]);
         let look = Look {
             protocol,
             evidence: &results,
@@ -183,6 +170,26 @@ impl Findings {
         let part = sender.split(component).find(|part| !part.trim().is_empty());
         part.unwrap_or_default().trim()
     }
+}
+
+/// The protocol that most messages are in.
+fn protocol_of(messages: &[Message]) -> Protocol {
+    let is_hl7 = |message: &&Message| message.protocol == Protocol::Hl7;
+    if messages.iter().filter(is_hl7).count() * 2 > messages.len() {
+        Protocol::Hl7
+    } else {
+        Protocol::Astm
+    }
+}
+
+/// Whether blanks stand around ids.
+fn is_padded(all: &Evidence, guesses: &[&Option<Guess>]) -> bool {
+    guesses
+        .iter()
+        .filter_map(|guess| guess.as_ref())
+        .flat_map(|guess| &guess.places)
+        .filter_map(|place| all.seen(place))
+        .any(|seen| seen.values.keys().any(|value| value.trim() != value))
 }
 
 fn counted<T: Ord>(all: impl Iterator<Item = T>) -> Vec<(T, usize)> {

@@ -220,10 +220,6 @@ pub(super) fn charsets(messages: &[&Message]) -> Vec<Charset> {
     };
     let mut fitting: Vec<Charset> = Charset::all().filter(fits).collect();
     // Bytes that happen to be UTF-8 are UTF-8; ISO 8859-1 takes every byte and proves nothing.
-    fitting.sort_by_key(|charset| match charset {
-        Charset::Utf8 => 0,
-        Charset::Latin1 => 1,
-        _ => 2,
-    });
+    fitting.sort_by_key(|charset| (*charset != Charset::Utf8, *charset != Charset::Latin1));
     fitting
 }

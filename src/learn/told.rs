@@ -99,81 +99,69 @@ fn fixed(lengths: usize) -> &'static str {
 
 /// What the messages tell; without counts, so that it is told again only where it changes.
 pub(super) fn of_messages(findings: &Findings) -> Vec<Fact> {
-    let mut facts = Vec::new();
-    let mut add = |name: &'static str, text: String| {
-        if !text.is_empty() {
-            facts.push((name, text));
-        }
-    };
+    let mut facts = of_dialect(findings);
+    facts.extend([
+        ("specimen id", places(findings.specimen.as_ref())),
+        ("specimen id asked for", places(findings.query.as_ref())),
+        ("patient id", places(findings.patient.as_ref())),
+        ("test code", places(findings.codes.place.as_ref())),
+        ("value", places(findings.value.as_ref())),
+        ("unit", places(findings.unit.as_ref())),
+        ("range", places(findings.range.as_ref())),
+        (
+            "flags",
+            codes_of(findings.flags.as_ref(), &findings.flags_seen),
+        ),
+        (
+            "status",
+            codes_of(findings.status.as_ref(), &findings.statuses),
+        ),
+        ("measured at", places(findings.completed.as_ref())),
+    ]);
+    let controls = findings
+        .controls
+        .iter()
+        .map(|control| control.rule.as_str());
+    facts.push(("controls", controls.collect::<Vec<_>>().join(", ")));
+    facts.retain(|(_, text)| !text.is_empty());
+    facts
+}
+
+fn of_dialect(findings: &Findings) -> Vec<Fact> {
     let marks = findings.marks.iter().map(|(marks, _)| {
         format!(
             "field {} repeat {} component {} escape {}",
             marks.field, marks.repeat, marks.component, marks.escape
         )
     });
-    add("delimiters", marks.collect::<Vec<_>>().join("; "));
     let sets: Vec<&str> = findings.charsets.iter().map(|set| set.label()).collect();
-    add(
-        "character set",
-        match sets.as_slice() {
-            [] => "none decodes every byte".to_owned(),
-            sets => sets.join(", "),
-        },
-    );
-    add(
-        "kinds",
-        findings
-            .kinds
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", "),
-    );
-    add(
-        "sender",
-        findings
-            .senders
-            .iter()
-            .map(|(name, _)| name.trim())
-            .take(3)
-            .collect::<Vec<_>>()
-            .join("; "),
-    );
-    add(
-        "role",
-        match (findings.queries, findings.results) {
-            (0, 0) => String::new(),
-            (0, _) => "it tells results and asks nothing".to_owned(),
-            (_, 0) => "it asks for orders".to_owned(),
-            (_, _) => "it asks for orders and tells results".to_owned(),
-        },
-    );
-    let place = |guess: &Option<Guess>| {
-        let places = guess.iter().flat_map(|guess| &guess.places);
-        places
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+    let sets = match sets.as_slice() {
+        [] => "none decodes every byte".to_owned(),
+        sets => sets.join(", "),
     };
-    add("specimen id", place(&findings.specimen));
-    add("specimen id asked for", place(&findings.query));
-    add("patient id", place(&findings.patient));
-    add("test code", place(&findings.codes.place));
-    add("value", place(&findings.value));
-    add("unit", place(&findings.unit));
-    add("range", place(&findings.range));
-    add(
-        "flags",
-        codes_of(findings.flags.as_ref(), &findings.flags_seen),
-    );
-    add(
-        "status",
-        codes_of(findings.status.as_ref(), &findings.statuses),
-    );
-    add("measured at", place(&findings.completed));
-    let controls = findings.controls.iter().map(|control| control.rule.clone());
-    add("controls", controls.collect::<Vec<_>>().join(", "));
-    facts
+    let kinds: Vec<&str> = findings.kinds.keys().map(String::as_str).collect();
+    let senders = findings.senders.iter().map(|(name, _)| name.trim());
+    let role = match (findings.queries, findings.results) {
+        (0, 0) => "",
+        (0, _) => "it tells results and asks nothing",
+        (_, 0) => "it asks for orders",
+        (_, _) => "it asks for orders and tells results",
+    };
+    vec![
+        ("delimiters", marks.collect::<Vec<_>>().join("; ")),
+        ("character set", sets),
+        ("kinds", kinds.join(", ")),
+        ("sender", senders.take(3).collect::<Vec<_>>().join("; ")),
+        ("role", role.to_owned()),
+    ]
+}
+
+fn places(guess: Option<&Guess>) -> String {
+    let places = guess.into_iter().flat_map(|guess| &guess.places);
+    places
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn codes_of(guess: Option<&Guess>, seen: &BTreeMap<String, usize>) -> String {

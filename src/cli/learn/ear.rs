@@ -57,7 +57,7 @@ pub(super) fn listen(
         let (news, mut heard) = mpsc::channel(NEWS_MAX);
         let acknowledges = args.acknowledge || journal.is_some();
         let line = open(endpoint, news, journal, acknowledges);
-        let outcome = hear(args, &line, &mut heard, learner, out).await;
+        let outcome = hear(args, &mut heard, learner, out).await;
         // What was kept may be acknowledged still; what comes now is not waited for.
         heard.close();
         line.stop().await;
@@ -103,7 +103,6 @@ fn open(
 
 async fn hear(
     args: &LearnArgs,
-    line: &LineHandle,
     heard: &mut mpsc::Receiver<News>,
     learner: &mut Learner,
     out: &mut Out,
@@ -127,6 +126,8 @@ async fn hear(
         };
         match news {
             None => return Ok(()),
+            // What was heard before the port went away is worth a draft; it is tried again meanwhile.
+            Some(News::Failed(error)) if learner.counts().bytes > 0 => out.line(error)?,
             Some(News::Failed(error)) => return Err(Failure::Port(error)),
             Some(News::Told(text)) => out.line(text)?,
             Some(News::Bytes(connection, bytes)) => {
@@ -141,8 +142,6 @@ async fn hear(
             return Ok(());
         }
         if messages.is_some_and(|count| learner.messages() >= count) {
-            // The acknowledgement of the last one is on its way.
-            drop(line.status());
             return Ok(());
         }
     }
