@@ -502,6 +502,9 @@ pub(super) fn framing(counts: &Counts) -> String {
     if counts.bare > 0 {
         parts.push(format!("{} messages without frames", counts.bare));
     }
+    if parts.is_empty() {
+        parts.push("nothing of a known kind".to_owned());
+    }
     format!("{} heard", parts.join(", "))
 }
 

@@ -73,9 +73,9 @@ impl Listening {
 /// Plays an analyzer that gets no answer to what it asks.
 fn play(name: &str, address: &str, tubes: &[&str], asks: bool, cancel: CancellationToken) -> Log {
     let persona = Persona::named(name).expect("a persona");
-    // It gives up at once; the real one waits for ten seconds.
+    // It gives up sooner than the real one, which waits for ten seconds.
     let persona: &'static Persona = Box::leak(Box::new(Persona {
-        answer_timeout: Duration::from_millis(50),
+        answer_timeout: Duration::from_secs(3),
         queries: asks,
         ..*persona
     }));
@@ -101,7 +101,7 @@ fn play(name: &str, address: &str, tubes: &[&str], asks: bool, cancel: Cancellat
             wire.wake = operator.wake();
             tubes
                 .iter()
-                .for_each(|tube| operator.load(Tube::patient(*tube)));
+                .for_each(|tube| operator.load(tube_of(persona, tube)));
             let mut link = Link::new(link_dialect(persona));
             keep(port, &mut link, &mut device, &mut wire)
                 .await
@@ -113,13 +113,22 @@ fn play(name: &str, address: &str, tubes: &[&str], asks: bool, cancel: Cancellat
         wire.wake = operator.wake();
         tubes
             .iter()
-            .for_each(|tube| operator.load(Tube::patient(*tube)));
+            .for_each(|tube| operator.load(tube_of(persona, tube)));
         let mut endpoint = mllp::Endpoint::new(endpoint_config(persona));
         keep(port, &mut endpoint, &mut device, &mut wire)
             .await
             .expect("a port");
         operator.log()
     })
+}
+
+/// A tube that is asked about, or one of which the operator says what to measure.
+fn tube_of(persona: &Persona, barcode: &str) -> Tube {
+    let told = || persona.default_codes().map(str::to_owned).collect();
+    Tube {
+        tests: (!persona.queries).then(told),
+        ..Tube::patient(barcode)
+    }
 }
 
 const TUBES: [&str; 3] = ["25112800017", "25112800018", "25112800019"];
@@ -137,7 +146,7 @@ fn check(persona: &'static str, asks: bool, lines: &[&str], best: &str) {
             "--messages",
             messages,
             "--for",
-            "2m",
+            "1m",
             "--name",
             "acme/one",
         ],
@@ -250,7 +259,7 @@ fn specimen_centred_messages_are_learned_over_tcp() {
 #[test]
 fn whoever_gave_no_leave_sends_no_acknowledgement() {
     let folder = tempfile::tempdir().expect("a folder");
-    let listening = Listening::start(folder.path(), &["--messages", "1", "--for", "2m"]);
+    let listening = Listening::start(folder.path(), &["--messages", "1", "--for", "1m"]);
     let mut device = TcpStream::connect(&listening.address).expect("it listens");
     device
         .write_all(b"\x05\x021H|\\^&|||A\r\x03CF\r\n\x022L|1|N\r\x0305\r\n\x04")
@@ -305,7 +314,7 @@ fn nothing_to_draft_from_is_exit_code_1_and_a_port_that_is_taken_2() {
     assert!(!folder.path().join("profiles").exists());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = format!("tcp-listen://{}", taken.local_addr().expect("an address"));
-    let told = labwire_in(folder.path(), &["profile", "learn", &port, "--for", "2m"]);
+    let told = labwire_in(folder.path(), &["profile", "learn", &port, "--for", "1m"]);
     assert_eq!(told.code, Some(2), "{told:?}");
     assert!(told.err.contains("DRV-01"), "{}", told.err);
 }
