@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod host;
+pub mod learn;
 pub mod ledger;
 pub mod model;
 pub mod profile;

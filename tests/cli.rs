@@ -9,6 +9,8 @@
 mod cluster;
 #[path = "cli/lab.rs"]
 mod lab;
+#[path = "cli/learn.rs"]
+mod learn;
 
 use std::{fs, path::Path};
 
@@ -39,13 +41,18 @@ fn help_names_every_command_with_examples() {
         let help = check(&labwire_in(here(), &[command, "--help"]), 0);
         assert_snapshot!(format!("help-{command}"), help);
     }
+    let help = check(&labwire_in(here(), &["profile", "learn", "--help"]), 0);
+    assert_snapshot!("help-profile-learn", help);
 }
 
 #[test]
 fn every_shell_gets_its_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = check(&labwire_in(here(), &["completions", shell]), 0);
-        assert!(script.contains("ledger"), "{shell}");
+        assert!(
+            script.contains("ledger") && script.contains("learn"),
+            "{shell}"
+        );
     }
 }
 

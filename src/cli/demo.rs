@@ -176,7 +176,7 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
-fn length(text: &str) -> Result<Duration, String> {
+pub(super) fn length(text: &str) -> Result<Duration, String> {
     let wrong = || "write a time, such as 30s or 5m".to_owned();
     let (number, seconds) = match text.strip_suffix('m') {
         Some(number) => (number, 60),

@@ -1,7 +1,8 @@
 //! Why a command could not be carried out, in words for the technician on night duty.
 
-use std::{error::Error, io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf, sync::Arc};
 
+use labwire_drivers::PortError;
 use thiserror::Error;
 
 use crate::{bridge::StartError, demo::DemoError, store::StoreError};
@@ -44,6 +45,18 @@ pub(crate) enum Failure {
         /// As [`render`](crate::config::render) wrote it.
         list: String,
     },
+    /// A port cannot be opened.
+    #[error("cannot listen")]
+    Port(#[source] Arc<PortError>),
+    /// A file cannot be written.
+    #[error("cannot write {path}: check the folder, and that you may write there")]
+    CannotKeep {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The command line asks for something that is not there or makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -60,7 +73,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// The stable code that the manual explains.
-    pub(crate) const fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Store(error) => error.code(),
             Self::Start(StartError::Store(error)) => error.code(),
@@ -69,6 +82,8 @@ impl Failure {
             Self::CannotRead { .. } => "CLI-0001",
             Self::TooLong { .. } => "CLI-0002",
             Self::Files { .. } => "CLI-0003",
+            Self::CannotKeep { .. } => "CLI-0004",
+            Self::Port(error) => error.code(),
             Self::Usage(_) => "CLI-0101",
             Self::CannotWrite(_) => "CLI-0201",
             Self::CannotStart(_) => "CLI-0202",

@@ -8,8 +8,10 @@ mod backup;
 mod check;
 mod completions;
 mod failure;
+mod learn;
 mod ledger;
 mod out;
+mod profile;
 mod progress;
 mod queue;
 mod replay;
@@ -52,6 +54,7 @@ Examples:
   labwire queue list                             what waits, and what a host refused
   labwire ledger --since 24h                     where every message of the last day ended
   labwire replay xn.raw --profile sysmex/xn      what a captured device said
+  labwire profile learn tcp-listen://0.0.0.0:5001  what an unknown device speaks, and a draft for it
 
 Exit codes: 0 all is well, 1 something was found, 2 the command could not be carried out.
 Colours are left out where NO_COLOR is set or the output is no terminal.";
@@ -65,6 +68,7 @@ enum Command {
     Queue(queue::QueueArgs),
     Ledger(ledger::LedgerArgs),
     Replay(replay::ReplayArgs),
+    Profile(profile::ProfileArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Completions(completions::CompletionsArgs),
@@ -123,6 +127,7 @@ impl Command {
             Self::Queue(args) => queue::run(&args, out),
             Self::Ledger(args) => ledger::run(&args, out),
             Self::Replay(args) => replay::run(&args, out),
+            Self::Profile(args) => profile::run(&args, out),
             Self::Backup(args) => backup::back_up(&args, out),
             Self::Restore(args) => backup::restore(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),

@@ -131,7 +131,7 @@ fn unknown(name: &str, library: &Library) -> Failure {
 /// A capture of a week on a busy line is smaller; more would not fit beside what is decoded of it.
 const CAPTURE_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let cannot = |source| Failure::CannotRead {
         path: path.to_owned(),
         source,
