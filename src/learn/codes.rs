@@ -5,13 +5,14 @@ use std::{
     sync::OnceLock,
 };
 
+use super::Protocol;
 use super::{
     evidence::{Evidence, Seen},
     findings::{Guess, result_record},
     rows::{Place, Row, Sheet},
     shape::{is_common_word, is_loinc, is_number, is_range, shape},
 };
-use crate::profile::{BUILT_IN, Protocol, load};
+use crate::profile::{BUILT_IN, load};
 
 /// Codes that are told; a device with more sends something else in that place.
 const CODES_MAX: usize = 500;
@@ -141,7 +142,7 @@ fn profiles(protocol: Protocol) -> impl Iterator<Item = crate::profile::Profile>
     BUILT_IN
         .iter()
         .filter_map(|(name, text)| load(name, text).0)
-        .filter(move |profile| profile.device.protocol == protocol)
+        .filter(move |profile| profile.device.protocol == protocol.of_profile())
 }
 
 fn is_cut(values: &[&str], mark: char) -> bool {

@@ -8,6 +8,7 @@ use std::{
 use labwire_protocols::charset::Charset;
 
 use super::{
+    Protocol,
     codes::{Code, Mapped, mapped_elsewhere},
     examples::{Worked, choose, expected, string},
     findings::{Findings, Guess},
@@ -19,7 +20,7 @@ use crate::{
         Catalogue, Problems,
         units::{UnitProof, prove_catalogue, prove_spelling, ucum_for},
     },
-    profile::{Profile, Protocol, load, run_examples},
+    profile::{Profile, load, run_examples},
 };
 
 /// A profile as it will be written.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use labwire_protocols::charset::Charset;
 use serde_json::Value as Json;
 
+use super::Protocol;
 use super::{
     findings::{Findings, Guess, is_query, result_record},
     heard::Counts,
@@ -12,7 +13,7 @@ use super::{
     rows::Sheet,
     shape::is_control,
 };
-use crate::profile::{LineSettings, Profile, Protocol, decode_capture, json_lines};
+use crate::profile::{LineSettings, Profile, decode_capture, json_lines};
 
 /// Results of one example: enough to see the form, few enough to check by hand.
 const RESULTS_MAX: usize = 8;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use labwire_protocols::charset::Charset;
 
+use super::Protocol;
 use super::{
     codes::{self, Codes},
     evidence::{Evidence, is_question, ratio},
@@ -12,7 +13,6 @@ use super::{
     shape::{CONTROL_PREFIXES, is_id, is_range, is_time, is_unit},
     specimen,
 };
-use crate::profile::Protocol;
 
 /// Places with the reason why they are taken.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::{
     fmt,
 };
 
+use super::Protocol;
 use super::lexer::{Frame, Lexer, Piece, Sum};
-use crate::profile::Protocol;
 
 /// Bytes listened to: some five thousand results. More say nothing new, and memory has an end.
 pub const HEARD_BYTES_MAX: usize = 16 * 1_024 * 1_024;

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use labwire_protocols::charset::Charset;
 
+use super::Protocol;
 use super::{
     codes::Codes,
     findings::Findings,
     rows::{Marks, Row, Sheet},
     shape::{is_common_word, is_control, is_loinc, is_number, is_range, is_time, is_unit},
 };
-use crate::profile::Protocol;
 
 /// Letters of a field that are kept; a picture in base64 says nothing after so many.
 const FIELD_MAX: usize = 80;

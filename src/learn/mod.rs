@@ -31,7 +31,26 @@ pub use self::{
     rank::Fit,
 };
 use self::{draft::Drafting, findings::Findings};
-use crate::config::Catalogue;
+use crate::{config::Catalogue, profile};
+
+/// The protocols that are told apart and drafted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// LIS01-A2 and LIS02-A2.
+    Astm,
+    /// HL7 v2.
+    Hl7,
+}
+
+impl Protocol {
+    /// As profiles have it.
+    const fn of_profile(self) -> profile::Protocol {
+        match self {
+            Self::Astm => profile::Protocol::Astm,
+            Self::Hl7 => profile::Protocol::Hl7,
+        }
+    }
+}
 
 /// Listens, and remembers what it has told.
 #[derive(Default)]

@@ -38,7 +38,7 @@ pub(super) fn rank(findings: &Findings) -> Vec<Fit> {
     let (library, _) = Library::load(None);
     let mut fits: Vec<Fit> = library
         .iter()
-        .filter(|profile| profile.device.protocol == findings.protocol)
+        .filter(|profile| profile.device.protocol == findings.protocol.of_profile())
         .map(|profile| {
             let line = profile.for_line(LineSettings {
                 line: "learn".to_owned(),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use labwire_protocols::charset::Charset;
 
+use super::Protocol;
 use super::heard::Message;
-use crate::profile::Protocol;
 
 /// Rows of one message that are looked at; no analyzer sends more results of one tube.
 const ROWS_MAX: usize = 5_000;

@@ -1,13 +1,13 @@
 //! Where the tube is named, by evidence: the place whose values look like ids, differ between
 //! messages, and come again in what the device asks.
 
+use super::Protocol;
 use super::{
     evidence::{Evidence, Seen, ratio},
     findings::{Guess, ids, shared},
     rows::Place,
     shape::{is_control, is_id, is_time},
 };
-use crate::profile::Protocol;
 
 /// Where the standards and most devices name a tube, with how much that is worth against evidence.
 fn usual(protocol: Protocol) -> &'static [(&'static str, usize, f64)] {
