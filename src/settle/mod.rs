@@ -4,6 +4,7 @@
 //! What must not happen here: a result dropped, a near match taken, a value changed, a decision
 //! that depends on an analyzer's clock.
 
+mod by_hand;
 mod clock;
 mod decide;
 mod key;
@@ -29,6 +30,7 @@ use self::{
     rows::{Known, NewResult, Sighting},
 };
 
+pub use self::by_hand::{ByHand, decide_by_hand, judge, set_aside};
 pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
     told_before, versions_before,
@@ -271,6 +273,8 @@ struct Session<'a> {
     to_queue: BTreeMap<Bundle, (Priority, Vec<i64>)>,
     next_id: i64,
     settled: Settled,
+    /// A person's act: what it releases goes alone, and not before this instant.
+    due_at: Option<i64>,
 }
 
 impl<'a> Session<'a> {
@@ -285,6 +289,7 @@ impl<'a> Session<'a> {
             to_queue: BTreeMap::new(),
             next_id: 1,
             settled: Settled::default(),
+            due_at: None,
         }
     }
 
@@ -649,7 +654,11 @@ impl<'a> Session<'a> {
                 behind: *behind,
             })
             .collect();
-        let rows = queue::enqueue_results(db, &news, self.context.now)?;
+        let now = self.context.now;
+        let rows = match self.due_at {
+            Some(due_at) => queue::enqueue_apart(db, &news, now, due_at)?,
+            None => queue::enqueue_results(db, &news, now)?,
+        };
         let told = to_queue.into_iter().zip(rows);
         let mut told: BTreeMap<i64, i64> = told
             .flat_map(|((_, (_, results)), row)| {
