@@ -16,4 +16,4 @@ pub mod settle;
 pub mod store;
 pub mod text;
 pub mod trace;
-pub mod work;
+pub mod worklist;

@@ -516,6 +516,9 @@ fn what_waits_is_seen_and_decided_while_the_bridge_holds_the_store() {
     assert_eq!(check(&lab.labwire(&["held", "list"]), 0), "nothing waits\n");
     let ledger = check(&lab.labwire(&["ledger"]), 0);
     assert!(ledger.contains("set aside"), "{ledger}");
+    // What people mapped and linked is no difference between the journal and the store.
+    let again = check(&lab.labwire(&["replay", "--since", "2026-03-10"]), 0);
+    assert!(again.contains("0 would differ"), "{again}");
 }
 
 #[test]

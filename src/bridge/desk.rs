@@ -6,7 +6,7 @@ use crate::{
     host::{HostSite, JsonRenderer, ResultRenderer},
     queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
     store::{Db, Store, StoreError, Turn},
-    work,
+    worklist,
 };
 
 use super::{device::Ids, orders::DownloadRenderer, site::LineSite};
@@ -122,7 +122,7 @@ impl Desk {
                 more_urgent_than: room.more_urgent_than,
             };
             if let Destination::Device(line) = &destination {
-                work::learn(db, line.profile.learned())?;
+                worklist::learn(db, line.profile.learned())?;
             }
             let mut renderer: Box<dyn Render> = match &destination {
                 Destination::Host(site) => Box::new(ResultRenderer {

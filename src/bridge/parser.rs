@@ -19,7 +19,7 @@ use crate::{
     profile::{self, Decoded},
     settle::{self, SettleContext, Settled},
     store::{Db, Store, StoreError, Turn, journal},
-    work,
+    worklist,
 };
 
 use super::{
@@ -471,7 +471,7 @@ fn read_anew(
     site: &Site,
     works: &[Work],
 ) -> Result<Option<Vec<Work>>, StoreError> {
-    let version = work::learn(db, &site.learned)?;
+    let version = worklist::learn(db, &site.learned)?;
     if works.iter().all(|work| work.learned == version) {
         return Ok(None);
     }

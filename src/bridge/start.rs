@@ -111,7 +111,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         .await?;
     let learned = Arc::clone(&site.learned);
     store
-        .read(move |db| crate::work::learn(db, &learned))
+        .read(move |db| crate::worklist::learn(db, &learned))
         .await?;
     let replayed = parser::replay(&store, &site, &clock, ids.run()).await?;
     tracing::info!(

@@ -531,11 +531,11 @@ fn a_code_that_a_person_maps_reaches_the_workers_without_a_start() {
     // Another process maps it; this one has the site of its own start.
     let elsewhere = Bench::new().site;
     let mapped = bench.store.transact_blocking(Turn::Canonical, move |db| {
-        let person = crate::work::Person {
+        let person = crate::worklist::Person {
             name: "lan".to_owned(),
-            role: crate::work::Role::Technician,
+            role: crate::worklist::Role::Technician,
         };
-        let acting = crate::work::Acting {
+        let acting = crate::worklist::Acting {
             site: &elsewhere,
             person: &person,
             reason: "reagent sheet",

@@ -22,7 +22,7 @@ use crate::{
     store::{Beside, Db},
     text::Language,
     trace::{instant, visible},
-    work::{
+    worklist::{
         self, Acting, Entry, Leave, Outcome, Person, Refused, ResultEntry, Role, Subject, Targets,
         Told, Waiting,
     },
@@ -299,7 +299,7 @@ fn list(args: &ListArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let (mut count, mut left_off) = (0_u64, 0);
     loop {
         let asked = here.asked(after.as_deref(), args.kept);
-        let page = store.read(|db| work::waiting(db, &asked))?;
+        let page = store.read(|db| worklist::waiting(db, &asked))?;
         for entry in &page.entries {
             if args.json {
                 out.line(serde_json::to_string(entry).unwrap_or_default())?;
@@ -395,7 +395,7 @@ fn show(args: &ShowArgs, out: &mut Out) -> Result<Verdict, Failure> {
     };
     let asked = here.asked(None, true);
     let found = store.read(|db| {
-        let entry = work::entry_of(db, &asked, id)?;
+        let entry = worklist::entry_of(db, &asked, id)?;
         let audit = audit::of_subject(db, &format!("result:{id}"))?;
         Ok(entry.map(|entry| (entry, audit)))
     })?;
@@ -429,10 +429,8 @@ fn show(args: &ShowArgs, out: &mut Out) -> Result<Verdict, Failure> {
     }
     for reason in &entry.reasons {
         let detail = visible(reason.detail.as_bytes());
-        out.line(format_args!(
-            "  {:<12} {} {detail}",
-            reason.code, reason.what
-        ))?;
+        let what = format!("{} {detail}", reason.what);
+        out.line(format_args!("  {:<12} {}", reason.code, what.trim_end()))?;
         out.line(format_args!("  {:<12} {}", "", reason.todo))?;
     }
     for before in &one.previous {
@@ -498,7 +496,7 @@ fn simple(
     args: &ActArgs,
     out: &mut Out,
     what: &str,
-    act: impl FnOnce(&Acting<'_>, &mut dyn Db) -> Outcome<work::Done>,
+    act: impl FnOnce(&Acting<'_>, &mut dyn Db) -> Outcome<worklist::Done>,
 ) -> Result<Verdict, Failure> {
     let name = actor(args.who.actor.as_deref())?;
     let here = Here::read(&args.who.site)?;
@@ -518,7 +516,7 @@ fn link(args: &LinkArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let mut found = Beside::reader(&here.url)?.read(|db| {
         let result = settle::result_by_id(db, id)?;
         let since = result.map_or(0, |result| result.received_at.saturating_sub(age_max));
-        work::tubes(db, &args.tube, since)
+        worklist::tubes(db, &args.tube, since)
     })?;
     if let Some(placer) = &args.order {
         found.retain(|tube| tube.placers.contains(placer));
@@ -565,7 +563,7 @@ fn map(args: &MapArgs, out: &mut Out) -> Result<Verdict, Failure> {
     told_moved(&moved, out)
 }
 
-fn told_moved(moved: &work::Moved, out: &mut Out) -> Result<Verdict, Failure> {
+fn told_moved(moved: &worklist::Moved, out: &mut Out) -> Result<Verdict, Failure> {
     for (id, state) in &moved.results {
         out.line(format_args!("  r{id} is {} now", state.code()))?;
     }
@@ -616,7 +614,7 @@ fn undo(args: &UndoArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let done = here.act(who, |acting, db| {
         let act = match args.act {
             Some(act) => act,
-            None => work::last_act(db, &name)?.unwrap_or_default(),
+            None => worklist::last_act(db, &name)?.unwrap_or_default(),
         };
         Ok(acting.undo(db, act)?.map(|_| act))
     })?;

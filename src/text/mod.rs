@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::{
     model::{HoldReason, OrderStatus, Priority, QueueState},
-    work::Act,
+    worklist::Act,
 };
 
 /// A language of the people in the laboratory.

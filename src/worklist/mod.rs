@@ -26,7 +26,7 @@ mod tests;
 
 pub use self::{
     learned::{Mapping, learn, mappings},
-    link::{Tube, tubes},
+    link::{Tube, is_linked, tubes},
     list::{
         Counts, Entry, Late, Page, Previous, Queued, Reason, ResultEntry, Subject, Waiting, counts,
         entry_of, waiting,

@@ -47,6 +47,7 @@ results = "mllp://127.0.0.1:2576"
 id = "xn-1"
 profile = "generic/astm"
 port = "tcp-listen://127.0.0.1:5001"
+ORDERS
 tests = { "WBC" = "WBC", "HGB" = "HGB", "ABO" = "ABO" }
 "#;
 
@@ -88,8 +89,15 @@ impl Clock for StoppedClock {
     }
 }
 
-fn site(transfusion: &str) -> Site {
-    let lab = LAB.replace("TRANSFUSION", transfusion);
+/// `more` stands under `[lab]`, or is `orders` of the instrument.
+fn site(more: &str) -> Site {
+    let (lab, instrument) = if more.starts_with("orders") {
+        ("", more)
+    } else {
+        (more, "")
+    };
+    let lab = LAB.replace("TRANSFUSION", lab);
+    let lab = lab.replace("ORDERS", instrument);
     let read = |path: &Path| {
         let is_catalogue = path.ends_with("catalogue.toml");
         Ok(if is_catalogue { CATALOGUE } else { &lab }.to_owned())
@@ -142,13 +150,13 @@ impl Lab {
         Self::with("")
     }
 
-    fn with(transfusion: &str) -> Self {
+    fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
         let open = Store::open(&url, StoreOptions::default(), Arc::new(StoppedClock));
         Self {
             store: runtime().block_on(open).expect("a new store opens"),
-            site: Arc::new(site(transfusion)),
+            site: Arc::new(site(more)),
             now: MORNING,
             sessions: 0,
             _folder: folder,

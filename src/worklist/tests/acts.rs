@@ -316,6 +316,28 @@ fn a_rerun_sets_the_result_aside_and_tells_a_device_that_can_not_be_told_by_hand
 }
 
 #[test]
+fn a_rerun_tells_a_device_that_is_told_once_more_and_not_if_it_is_undone() {
+    let mut lab = Lab::with("orders = \"download\"");
+    let told = |lab: &Lab| {
+        let rows = lab.work(|db| queue::list(db, crate::model::QueueState::Waiting, 0, 10));
+        let rows = rows.into_iter();
+        rows.map(|row| (row.destination, row.kind, row.due_at))
+            .collect::<Vec<_>>()
+    };
+    lab.order("P1", "T1", "MRN1", &["WBC"]);
+    lab.measure("T1", ("WBC", "6.4", "10*9/L", "!"));
+    let rerun = |lab: &Lab| lab.act("lan", |acting, db| acting.rerun(db, 1));
+    let (done, how) = rerun(&lab).expect("it may be measured again");
+    assert_eq!(how, Told::Again);
+    let line = || ("line:xn-1".to_owned(), "order".to_owned(), done.until);
+    assert_eq!(told(&lab), [line()]);
+    lab.undo("lan", done.act).expect("in time");
+    assert_eq!(told(&lab), []);
+    assert_eq!(lab.shown(), "r1 T1 6.4 held v1 suspect-flag\n");
+    assert_eq!(lab.findings(), Vec::<String>::new());
+}
+
+#[test]
 fn a_message_that_could_not_be_read_is_set_aside_by_name() {
     let mut lab = Lab::new();
     let message = lab.journal("xn-1", "garbage");

@@ -2,7 +2,7 @@
 
 use crate::{
     book::{self, BookSpecimen},
-    model::{HoldReason, OrderStatus, Priority, Private, SpecimenRead},
+    model::{HoldReason, Observation, OrderStatus, Priority, Private, SpecimenRead},
     settle::{self, ByHand},
     store::{Db, StoreError},
 };
@@ -88,7 +88,7 @@ impl Acting<'_> {
                 .unwrap_or_default(),
             position: sent.map(|read| read.position).unwrap_or_default(),
         });
-        if observation.notes.iter().all(|note| note != LINKED) {
+        if !is_linked(&observation) {
             observation.notes.push(LINKED.to_owned());
         }
         let of_message = of_message(&result);
@@ -137,6 +137,11 @@ impl Acting<'_> {
 
 /// The note of a result whose tube a person chose.
 const LINKED: &str = "linked";
+
+/// Whether a person chose the tube of a result.
+pub fn is_linked(observation: &Observation) -> bool {
+    observation.notes.iter().any(|note| note == LINKED)
+}
 
 /// The field as a word of ours, whatever stands in the detail.
 fn differing(detail: &str) -> &'static str {
