@@ -18,3 +18,4 @@ pub mod store;
 pub mod text;
 pub mod trace;
 pub mod track;
+pub mod worklist;

@@ -36,7 +36,7 @@ fn here() -> &'static Path {
 fn help_names_every_command_with_examples() {
     assert_snapshot!("help", check(&labwire_in(here(), &["--help"]), 0));
     for command in [
-        "run", "check", "trace", "queue", "ledger", "replay", "backup", "restore",
+        "run", "check", "trace", "held", "queue", "ledger", "replay", "backup", "restore",
     ] {
         let help = check(&labwire_in(here(), &[command, "--help"]), 0);
         assert_snapshot!(format!("help-{command}"), help);
@@ -489,6 +489,71 @@ fn a_bridge_does_not_start_on_files_that_are_wrong() {
     check(&told, 2);
     assert!(told.err.contains("5 errors") && told.err.contains("nothing was started"));
     assert!(!folder.path().join("labwire.db").exists());
+}
+
+#[test]
+fn what_waits_is_seen_and_decided_while_the_bridge_holds_the_store() {
+    let mut lab = Lab::new();
+    assert_eq!(check(&lab.labwire(&["held", "list"]), 0), "nothing waits\n");
+    lab = Lab::after_a_morning();
+    lab.measure(&records("T1", &[("GLU2", "5.1", "mmol/L")]));
+    assert_snapshot!("held-list", check(&lab.labwire(&["held", "list"]), 0));
+    assert_snapshot!("held-show", check(&lab.labwire(&["held", "show", "r3"]), 0));
+    check(&lab.labwire(&["held", "show", "r99"]), 1);
+    let json = check(&lab.labwire(&["held", "list", "--json"]), 0);
+    assert!(
+        json.contains(r#""acts":["release","set-aside","rerun"]"#),
+        "{json}"
+    );
+
+    let why = ["--reason", "compared with the tube", "--as", "lan"];
+    let act = |lab: &Lab, words: &[&str], code: i32| {
+        let told = lab.labwire(&[&["held"], words, &why].concat());
+        let out = check(&told, code);
+        if code == 0 { out } else { told.err }
+    };
+    // Refused: nothing changes, and the reason is told.
+    let no = act(&lab, &["release", "r4"], 1);
+    assert_eq!(
+        no,
+        "labwire: it is held as unknown-specimen, which release does not end [not-for]\n"
+    );
+    let no = act(&lab, &["release", "r3", "--now"], 1);
+    assert!(no.contains("[not-urgent]"), "{no}");
+    check(&lab.labwire(&["held", "release", "r3"]), 2);
+    check(&lab.labwire(&["held", "release", "r3", "--reason", " "]), 2);
+    act(&lab, &["release", "m3"], 2);
+
+    let out = act(&lab, &["release", "r3"], 0);
+    assert_eq!(out, "r3 leaves in ten seconds (act 1)\n");
+    let out = check(&lab.labwire(&["held", "undo", "--as", "lan"]), 0);
+    assert_eq!(out, "act 1 is undone\n");
+    let again = lab.labwire(&["held", "undo", "1", "--as", "lan"]);
+    check(&again, 1);
+    assert!(again.err.contains("[undone-already]"), "{}", again.err);
+
+    let out = act(&lab, &["map", "xn-1", "GLU2", "GLU"], 0);
+    assert_eq!(
+        out,
+        "GLU2 of xn-1 is GLU from now on (act 3)\n  r5 is kept now\n"
+    );
+    let out = act(&lab, &["link", "r4", "--tube", "T1"], 0);
+    assert_eq!(out, "r4 is of T1 and kept now (act 4)\n");
+    let out = act(&lab, &["rerun", "r3"], 0);
+    assert_eq!(
+        out,
+        "r3 is set aside; order it on the instrument by hand (act 5)\n"
+    );
+    let out = act(&lab, &["set-aside", "r4"], 0);
+    assert_eq!(out, "r4 is set aside (act 6)\n");
+    let no = act(&lab, &["accept-unit", "r5"], 1);
+    assert!(no.contains("[not-needed]"), "{no}");
+    assert_eq!(check(&lab.labwire(&["held", "list"]), 0), "nothing waits\n");
+    let ledger = check(&lab.labwire(&["ledger"]), 0);
+    assert!(ledger.contains("set aside"), "{ledger}");
+    // What people mapped and linked is no difference between the journal and the store.
+    let again = check(&lab.labwire(&["replay", "--since", "2026-03-10"]), 0);
+    assert!(again.contains("0 would differ"), "{again}");
 }
 
 #[test]

@@ -413,6 +413,19 @@ pub fn waiting_for_device(
         .find(|(_, items)| !items.is_empty()))
 }
 
+/// Whether a test of a tube has a released result.
+///
+/// # Errors
+/// The store's.
+pub fn has_released(db: &mut dyn Db, specimen: i64, test: &str) -> Result<bool, StoreError> {
+    for row in db.rows(&RELEASED_TESTS, &[specimen.into()])? {
+        if row.text(0)? == test {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Which open tubes a device asks for that names none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenTubes<'a> {

@@ -24,8 +24,8 @@ pub use self::{
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
     lookup::{
-        BookItem, BookPatient, BookSpecimen, item_by_id, items_of, open_items, patient_of,
-        patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
+        BookItem, BookPatient, BookSpecimen, has_released, item_by_id, items_of, open_items,
+        patient_of, patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
         specimens_with_barcodes, tests_of, waiting_for_device,
     },
     patient::resolve,

@@ -6,6 +6,7 @@ use crate::{
     host::{HostSite, JsonRenderer, ResultRenderer},
     queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
     store::{Db, Store, StoreError, Turn},
+    worklist,
 };
 
 use super::{device::Ids, orders::DownloadRenderer, site::LineSite};
@@ -120,6 +121,9 @@ impl Desk {
                 count_max,
                 more_urgent_than: room.more_urgent_than,
             };
+            if let Destination::Device(line) = &destination {
+                worklist::learn(db, line.profile.learned())?;
+            }
             let mut renderer: Box<dyn Render> = match &destination {
                 Destination::Host(site) => Box::new(ResultRenderer {
                     site,

@@ -19,6 +19,7 @@ use crate::{
     profile::{self, Decoded},
     settle::{self, SettleContext, Settled},
     store::{Db, Store, StoreError, Turn, journal},
+    worklist,
 };
 
 use super::{
@@ -186,6 +187,8 @@ pub(super) struct Work {
     queries: Vec<Query>,
     /// What it ends: decided anew with it.
     parts: Vec<joined::Part>,
+    /// The version of people's mappings that it was read with.
+    learned: i64,
 }
 
 /// What settling one message gave.
@@ -245,6 +248,7 @@ impl Work {
             digest_input: whole.digest_input,
             queries: whole.queries,
             parts: whole.parts,
+            learned: self.learned,
         }))
     }
 }
@@ -433,6 +437,7 @@ fn log(job: &Job, settled: &Settled) {
 }
 
 fn read(site: &Site, job: &Job) -> Work {
+    let learned = site.learned.version();
     let catalogue = site.laboratory.catalogue.as_deref();
     let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
     let protocol = job.line.profile.profile().device.protocol;
@@ -455,7 +460,35 @@ fn read(site: &Site, job: &Job) -> Work {
         digest_input,
         queries,
         parts: Vec::new(),
+        learned,
     }
+}
+
+/// The messages read again, where people mapped something since; `None` where nobody did. Whoever
+/// mapped moved what waited then, so nothing may be settled as it was read before.
+fn read_anew(
+    db: &mut dyn Db,
+    site: &Site,
+    works: &[Work],
+) -> Result<Option<Vec<Work>>, StoreError> {
+    let version = worklist::learn(db, &site.learned)?;
+    if works.iter().all(|work| work.learned == version) {
+        return Ok(None);
+    }
+    let again = |work: &Work| {
+        let job = Job {
+            line: Arc::clone(&work.line),
+            message: work.message,
+            raw: work.raw.clone(),
+            is_complete: work.is_complete,
+            received_at: work.received_at,
+            connection: None,
+            reply: None,
+            permit: None,
+        };
+        read(site, &job)
+    };
+    Ok(Some(works.iter().map(again).collect()))
 }
 
 pub(super) fn queries_of(decoded: &Decoded) -> Vec<Query> {
@@ -476,6 +509,8 @@ fn settle_works(
     now: i64,
     run: &str,
 ) -> Result<Vec<Done>, StoreError> {
+    let anew = read_anew(db, site, works)?;
+    let works = anew.as_deref().unwrap_or(works);
     let ids: Vec<i64> = works.iter().map(|work| work.message).collect();
     let fresh = journal::unparsed_of(db, &ids)?;
     let is_fresh = |work: &Work| fresh.contains(&work.message);

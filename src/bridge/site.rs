@@ -7,12 +7,12 @@ use jiff::tz::TimeZone;
 use crate::{
     config::{
         Catalogue, LabConfig,
-        choice::{Orders, Unmapped},
+        choice::{Orders, Unmapped, Verifiers},
         is_transfusion_section,
     },
     host::{HostSite, Laboratory},
     model::blood::BloodTest,
-    profile::{Library, LineProfile, LineSettings, Profile},
+    profile::{Learned, Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
 };
 
@@ -39,6 +39,10 @@ pub struct Site {
     pub hosts: BTreeMap<String, Arc<HostSite>>,
     /// Device lines by id.
     pub lines: BTreeMap<String, Arc<LineSite>>,
+    /// What people mapped beside the files; every line's profile reads it.
+    pub learned: Arc<Learned>,
+    /// Whether a result of blood transfusion is released by two verifiers.
+    pub transfusion_by_two: bool,
 }
 
 /// Microseconds in a day.
@@ -48,6 +52,7 @@ impl Site {
     /// Resolves a checked configuration. Lines whose profile is missing are left out; the check
     /// has told of them.
     pub fn new(lab: &LabConfig, catalogue: Arc<Catalogue>, library: &Library) -> Self {
+        let learned = Arc::new(Learned::default());
         let lines: BTreeMap<String, Arc<LineSite>> = lab
             .instruments
             .iter()
@@ -59,7 +64,7 @@ impl Site {
                 let line = LineSite {
                     is_told: is_told(profile, instrument.orders),
                     id: id.clone(),
-                    profile: profile.for_line(settings),
+                    profile: profile.for_line(settings).with_learned(&learned),
                     zone,
                     is_transfusion: is_transfusion_section(&instrument.section),
                 };
@@ -87,6 +92,8 @@ impl Site {
             laboratory,
             hosts,
             lines,
+            learned,
+            transfusion_by_two: lab.lab.transfusion_release == Verifiers::Two,
         }
     }
 }

@@ -109,6 +109,10 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
             queue::void_all_leases(db)
         })
         .await?;
+    let learned = Arc::clone(&site.learned);
+    store
+        .read(move |db| crate::worklist::learn(db, &learned))
+        .await?;
     let replayed = parser::replay(&store, &site, &clock, ids.run()).await?;
     tracing::info!(
         replayed = replayed.count,

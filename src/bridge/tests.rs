@@ -509,6 +509,53 @@ fn the_next_tube_after_a_cut_does_not_end_the_one_before() {
     bench.runtime.block_on(bench.store.close());
 }
 
+#[test]
+fn a_code_that_a_person_maps_reaches_the_workers_without_a_start() {
+    let bench = Bench::new();
+    let (parser, workers) = bench.parser(8);
+    let raw = |n: u32| {
+        format!(
+            "MSH|^~\\&|A|B|||20260310090000||ORU^R01|{n}|P|2.5.1\rPID|1\rOBR|1||one|X\r\
+             OBX|1|NM|XYZ||{n}|10*9/L|||||F\r"
+        )
+    };
+    let tests = |bench: &Bench| {
+        let read = bench.store.read(|db| settle::of_barcode(db, "one"));
+        let results = bench.runtime.block_on(read).expect("the store works");
+        results
+            .into_iter()
+            .map(|one| one.observation.test)
+            .collect::<Vec<_>>()
+    };
+    parser.submit(bench.job_of("one", 1, raw(1)));
+    bench.until_parsed();
+    assert_eq!(tests(&bench), [None]);
+    // Another process maps it; this one has the site of its own start.
+    let elsewhere = Bench::new().site;
+    let mapped = bench.store.transact_blocking(Turn::Canonical, move |db| {
+        let person = crate::worklist::Person {
+            name: "lan".to_owned(),
+            role: crate::worklist::Role::Technician,
+        };
+        let acting = crate::worklist::Acting {
+            site: &elsewhere,
+            person: &person,
+            reason: "reagent sheet",
+            now: 1_773_000_000_000_000,
+        };
+        acting.map_code(db, "one", "XYZ", "WBC")
+    });
+    let moved = mapped.expect("the store works").expect("nothing maps it");
+    assert_eq!(moved.results, [(1, ResultState::Waiting)]);
+    parser.submit(bench.job_of("one", 2, raw(2)));
+    bench.until_parsed();
+    let wbc = || Some("WBC".to_owned());
+    assert_eq!(tests(&bench), [wbc(), wbc()]);
+    drop(parser);
+    workers.stop();
+    bench.runtime.block_on(bench.store.close());
+}
+
 crate::on_postgres_too! {
     a_later_message_does_not_overtake_one_that_was_left
     a_message_that_is_handed_over_twice_is_settled_once
@@ -518,4 +565,5 @@ crate::on_postgres_too! {
     a_withdrawn_query_takes_back_the_answer_that_still_waits
     a_message_that_a_device_goes_on_with_in_the_middle_is_settled_as_one
     the_next_tube_after_a_cut_does_not_end_the_one_before
+    a_code_that_a_person_maps_reaches_the_workers_without_a_start
 }

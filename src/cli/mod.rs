@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod completions;
 mod failure;
+mod held;
 mod learn;
 mod ledger;
 mod out;
@@ -51,7 +52,8 @@ Examples:
   labwire run -c lab.toml                        the bridge, until SIGTERM
   labwire check -c lab.toml                      is everything that the site wrote right?
   labwire trace 2501150042                       everything about a tube
-  labwire queue list                             what waits, and what a host refused
+  labwire held list                              what waits for a person, most urgent first
+  labwire queue list                             what waits to be sent, and what a host refused
   labwire ledger --since 24h                     where every message of the last day ended
   labwire replay xn.raw --profile sysmex/xn      what a captured device said
   labwire profile learn tcp-listen://0.0.0.0:5001  what an unknown device speaks, and a draft for it
@@ -65,6 +67,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Trace(trace::TraceArgs),
+    Held(held::HeldArgs),
     Queue(queue::QueueArgs),
     Ledger(ledger::LedgerArgs),
     Replay(replay::ReplayArgs),
@@ -124,6 +127,7 @@ impl Command {
             Self::Run(args) => run::run(&args),
             Self::Check(args) => check::run(&args, out),
             Self::Trace(args) => trace::run(&args, out),
+            Self::Held(args) => held::run(&args, out),
             Self::Queue(args) => queue::run(&args, out),
             Self::Ledger(args) => ledger::run(&args, out),
             Self::Replay(args) => replay::run(&args, out),

@@ -120,7 +120,7 @@ struct DiscardArgs {
     actor: Option<String>,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(crate) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
         Err("write why, in a few words".to_owned())

@@ -1,5 +1,7 @@
 //! `labwire replay --since`: the journal, decoded again, beside what is stored of it.
 
+use std::sync::Arc;
+
 use labwire_drivers::{Clock as _, SystemClock};
 use labwire_protocols::wire::Note;
 
@@ -14,13 +16,14 @@ use super::{
 use crate::{
     config::LabConfig,
     model::{HoldReason, Item, ResultState},
-    profile::{self, Catalogue, Decoded, Joined, LineProfile, json_lines},
+    profile::{self, Catalogue, Decoded, Joined, Learned, LineProfile, json_lines},
     settle::{self, StoredResult},
     store::{
         Beside, Db, Sql, StoreError,
         journal::{self, MessageState},
     },
     trace::instant,
+    worklist,
 };
 
 const LAST: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM message");
@@ -46,6 +49,8 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
         .unwrap_or_else(|| site::store_url(loaded));
     let mut store = Beside::reader(&url)?;
     let last = store.read(|db| db.row(&LAST, &[])?.int(0))?;
+    let learned = Arc::new(Learned::default());
+    store.read(|db| worklist::learn(db, &learned))?;
     let mut progress = Progress::new(out);
     let (mut after, mut read, mut differing, mut unknown) = (0, 0_u64, 0_u64, 0_u64);
     loop {
@@ -58,7 +63,7 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
             };
             let instrument = loaded.lab.instrument(&kept.0.line);
             let line = instrument.and_then(|one| site::line_profile(loaded, one, &files.library));
-            let Some(line) = line else {
+            let Some(line) = line.map(|line| line.with_learned(&learned)) else {
                 unknown += u64::from(!is_of_host(&kept.0.line, &loaded.lab));
                 continue;
             };
@@ -173,8 +178,16 @@ impl Whole {
 /// the same there is nothing.
 fn compare(line: &LineProfile, catalogue: Option<&dyn Catalogue>, kept: &Whole) -> Vec<String> {
     let decoded = profile::decode(line, catalogue, &kept.raw, kept.is_complete);
+    // Which tube a person chose stands in no message.
+    let mut chosen = kept.stored.iter().map(|one| {
+        let tube = one.observation.specimen.clone();
+        tube.filter(|_| worklist::is_linked(&one.observation))
+    });
     let today = decoded.items.into_iter().filter_map(|item| match item {
-        Item::Observation(observation) => {
+        Item::Observation(mut observation) => {
+            if let Some(tube) = chosen.next().flatten() {
+                observation.specimen = Some(tube);
+            }
             let holds = observation.holds.iter().map(|hold| hold.reason).collect();
             Some(Reading::new(item_of(&observation), holds))
         }

@@ -108,6 +108,12 @@ choices! {
         Routine = "routine", "Released as its host says.";
         Transfusion = "transfusion", "Never released by itself.";
     } default Routine
+
+    "How many verifiers release a result of blood transfusion (`transfusion_release`)."
+    Verifiers {
+        One = "one", "One verifier.";
+        Two = "two", "A second one, who is another person.";
+    } default One
 }
 
 impl Choice for Language {

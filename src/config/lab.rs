@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 use miette::NamedSource;
 
 use super::{
-    Seams, cross,
+    Seams,
+    choice::Verifiers,
+    cross,
     host::Host,
     instrument::Instrument,
     problem::Problems,
@@ -46,6 +48,8 @@ pub struct Lab {
     pub timezone: At<String>,
     /// The language of what technicians read.
     pub language: Language,
+    /// How many verifiers release a result of blood transfusion.
+    pub transfusion_release: Verifiers,
 }
 
 /// `[store]`: where everything is kept.
@@ -122,6 +126,7 @@ impl Lab {
             specimen_days: table.whole("specimen_days", 14, 1..=3650).value,
             timezone: timezone(table).unwrap_or_else(|| At::unwritten(TIMEZONE.to_owned())),
             language: table.choice("language").value,
+            transfusion_release: table.choice("transfusion_release").value,
         }
     }
 
@@ -141,6 +146,7 @@ impl Default for Lab {
             specimen_days: 14,
             timezone: At::unwritten(TIMEZONE.to_owned()),
             language: Language::default(),
+            transfusion_release: Verifiers::default(),
         }
     }
 }

@@ -28,6 +28,21 @@ macro_rules! result_states {
     };
 }
 
+impl ResultState {
+    /// Whether a person may still decide about it: it is on its way to nobody.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Waiting | Self::Held | Self::Kept => true,
+            Self::Released
+            | Self::Repeat
+            | Self::Confirmed
+            | Self::Replaced
+            | Self::SetAside
+            | Self::Control => false,
+        }
+    }
+}
+
 result_states! {
     Waiting = "waiting", "No order on its barcode yet; goes on by itself when one arrives.";
     Held = "held", "A person decides; the holds say why.";

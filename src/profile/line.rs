@@ -8,7 +8,7 @@ use std::{
 use jiff::tz::TimeZone;
 use labwire_protocols::charset::Charset;
 
-use super::{Profile, TestRule, TextRules};
+use super::{Learned, Profile, TestRule, TextRules};
 use crate::config::{
     Instrument, catalogue,
     choice::Unmapped,
@@ -45,6 +45,8 @@ pub struct LineProfile {
     pub(super) settings: LineSettings,
     /// The profile's entries in the order of their codes: every result looks for its own.
     by_code: Arc<[usize]>,
+    /// What people mapped beside the files.
+    learned: Arc<Learned>,
 }
 
 /// What the laboratory knows of its tests.
@@ -111,6 +113,7 @@ impl Profile {
             profile: Arc::clone(self),
             settings,
             by_code: by_code.into(),
+            learned: Arc::default(),
         }
     }
 }
@@ -119,6 +122,36 @@ impl LineProfile {
     /// The profile beneath.
     pub const fn profile(&self) -> &Arc<Profile> {
         &self.profile
+    }
+
+    /// The same line with what people mapped beside the files.
+    #[must_use]
+    pub fn with_learned(mut self, learned: &Arc<Learned>) -> Self {
+        self.learned = Arc::clone(learned);
+        self
+    }
+
+    /// What people mapped beside the files.
+    pub const fn learned(&self) -> &Arc<Learned> {
+        &self.learned
+    }
+
+    /// The catalogue's test for an instrument code by the files alone; `None` where they have none.
+    pub fn test_by_files(&self, code: &str) -> Option<String> {
+        let by_site = self.settings.tests.get(code).cloned();
+        let by_profile = || self.of_profile(self.rule(code, &[])?);
+        by_site.or_else(by_profile)
+    }
+
+    /// The UCUM unit that results of a code must be in: the catalogue's, else the profile's.
+    pub fn unit_wanted(&self, code: &str, catalogue: Option<&str>) -> Option<String> {
+        let by_rule = || self.rule(code, &[])?.units.values().next().cloned();
+        catalogue.map(str::to_owned).or_else(by_rule)
+    }
+
+    /// The UCUM unit that people gave to a spelling of this line.
+    pub(super) fn learned_unit(&self, code: &str, sent: &str) -> Option<String> {
+        self.learned.unit(&self.settings.line, code, sent)
     }
 
     /// The line's own settings.
@@ -144,7 +177,10 @@ impl LineProfile {
         let pass = || {
             (self.settings.unmapped == Unmapped::Pass && !code.is_empty()).then(|| code.to_owned())
         };
-        by_site.or_else(|| self.of_profile(rule?)).or_else(pass)
+        by_site
+            .or_else(|| self.learned.test(&self.settings.line, code))
+            .or_else(|| self.of_profile(rule?))
+            .or_else(pass)
     }
 
     /// What the profile maps the code to, where its mappings are active.
@@ -198,12 +234,19 @@ impl LineProfile {
             .iter()
             .filter(|(_, own)| *own == test)
             .map(|(code, _)| self.ordered(code, self.rule(code, &[])));
+        let learned = self.learned.tests(&self.settings.line);
+        let is_learned = |code: &str| learned.iter().any(|(own, _)| own == code);
+        let by_people = learned
+            .iter()
+            .filter(|(code, own)| own == test && !site.contains_key(code))
+            .map(|(code, _)| self.ordered(code, self.rule(code, &[])));
         let by_profile = self.profile.tests.iter().filter(|rule| {
-            self.of_profile(rule).as_deref() == Some(test) && !site.contains_key(&rule.code)
+            let is_own = self.of_profile(rule).as_deref() == Some(test);
+            is_own && !site.contains_key(&rule.code) && !is_learned(&rule.code)
         });
         let by_profile = by_profile.map(|rule| self.ordered(&rule.code, Some(rule)));
         let mut codes: Vec<String> = Vec::new();
-        for code in by_site.chain(by_profile) {
+        for code in by_site.chain(by_people).chain(by_profile) {
             if !code.is_empty() && !codes.contains(&code) {
                 codes.push(code);
             }
@@ -221,7 +264,14 @@ impl LineProfile {
             return None;
         }
         let by_profile = self.profile.tests.iter().map(|rule| &rule.test);
-        let tests = self.settings.tests.values().chain(by_profile);
+        let learned = self.learned.tests(&self.settings.line);
+        let by_people = learned.iter().map(|(_, test)| test);
+        let tests = self
+            .settings
+            .tests
+            .values()
+            .chain(by_people)
+            .chain(by_profile);
         let done = tests.filter(|test| !self.codes_of(test).is_empty());
         Some(done.cloned().collect())
     }

@@ -14,6 +14,7 @@ mod example;
 mod fields;
 mod joined;
 mod json;
+mod learned;
 mod library;
 mod line;
 mod link;
@@ -48,6 +49,7 @@ pub use self::{
     example::run_examples,
     joined::Joined,
     json::json_lines,
+    learned::{Learned, OfLine},
     library::{BUILT_IN, Library},
     line::{Catalogue, LineProfile, LineSettings},
     load::load,

@@ -187,6 +187,44 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<Vec<i
     Ok(ids)
 }
 
+/// Queues news in messages of their own that do not leave before `due_at`, so that whoever released
+/// it can take it back until then. Returns the queue row of each.
+///
+/// # Errors
+/// The store's.
+pub fn enqueue_apart(
+    db: &mut dyn Db,
+    news: &[News],
+    now: i64,
+    due_at: i64,
+) -> Result<Vec<i64>, StoreError> {
+    if news.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids = Vec::with_capacity(news.len());
+    let mut rows = Vec::with_capacity(news.len());
+    let first = db.row(&NEXT_ID, &[])?.int(0)?;
+    for (id, one) in (first..).zip(news) {
+        let destination = format!("host:{}", one.host);
+        let reason = one.behind.map_or_else(String::new, why_behind);
+        let rank = one.priority.rank();
+        let mut new = row(id, &destination, one.specimen, rank, &reason, now);
+        if let Some(due) = new.get_mut(DUE_COLUMN) {
+            *due = due_at.into();
+        }
+        if let (Some(behind), Some(column)) = (one.behind, new.last_mut()) {
+            *column = behind.into();
+        }
+        rows.push(new);
+        ids.push(id);
+    }
+    db.insert_rows(&INSERT, rows)?;
+    Ok(ids)
+}
+
+/// Where `due_at` stands among the columns of [`INSERT`].
+const DUE_COLUMN: usize = 7;
+
 /// A row that waits and was never tried.
 fn row(
     id: i64,

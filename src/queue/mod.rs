@@ -14,7 +14,8 @@ pub use self::{
         Download, DownloadKind, enqueue_download, set_aside_download, tests_of_row, untried_orders,
     },
     enqueue::{
-        News, aside_before, enqueue_results, follow_tried, move_open, raise, withdraw_result,
+        News, aside_before, enqueue_apart, enqueue_results, follow_tried, move_open, raise,
+        withdraw_result,
     },
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,

@@ -48,7 +48,10 @@ pub(super) struct Held(Vec<Hold>);
 impl Held {
     pub(super) fn with(holds: &[Hold], one_more: Hold) -> Self {
         let mut all = holds.to_vec();
-        all.push(one_more);
+        // The message may have said so already.
+        if all.iter().all(|hold| hold.reason != one_more.reason) {
+            all.push(one_more);
+        }
         Self(all)
     }
 
@@ -256,6 +259,30 @@ impl<'a> Versions<'a> {
         decision.holds = holds;
         decision
     }
+}
+
+/// A person releases it, whatever holds it: the version after the one that is released now. Siblings
+/// that have no value of their own give way; others wait for their own decision.
+pub(super) fn release(tube: &Tube, observation: &Observation, holds: &[Hold]) -> Decision {
+    let test = observation.test.as_deref().unwrap_or_default();
+    let versions = Versions::of(tube, test, observation);
+    let mut decision = Decision {
+        holds: holds.to_vec(),
+        ..Decision::plain(ResultState::Released)
+    };
+    if let Some(first) = versions.released {
+        decision.version = first.version + 1;
+        decision.supersedes = Some(first.id);
+        decision.replaces.push(first.id);
+    }
+    let is_same = |row: &Current| row.text == observation.text && row.unit == observation.unit;
+    let gives_way = |row: &&&Current| {
+        let is_weaker = row.is_weak && !is_weak(holds);
+        is_weaker || (row.is_incomplete && is_same(row) && !is_incomplete(holds))
+    };
+    let weaker = versions.held.iter().filter(gives_way);
+    decision.replaces.extend(weaker.map(|row| row.id));
+    decision
 }
 
 fn push_once(holds: &mut Vec<Hold>, reason: HoldReason) {

@@ -4,6 +4,7 @@
 //! What must not happen here: a result dropped, a near match taken, a value changed, a decision
 //! that depends on an analyzer's clock.
 
+mod by_hand;
 mod clock;
 mod decide;
 mod key;
@@ -36,6 +37,7 @@ use self::{
     transfusion::{Asked, Blood},
 };
 
+pub use self::by_hand::{ByHand, decide_by_hand, judge, set_aside};
 pub use self::rack::{TubeRead, note_readings};
 pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
@@ -225,6 +227,8 @@ struct Session<'a> {
     readings: Readings,
     next_id: i64,
     settled: Settled,
+    /// A person's act: what it releases goes alone, and not before this instant.
+    due_at: Option<i64>,
 }
 
 impl<'a> Session<'a> {
@@ -241,6 +245,7 @@ impl<'a> Session<'a> {
             readings: Readings::default(),
             next_id: 1,
             settled: Settled::default(),
+            due_at: None,
         }
     }
 
@@ -427,21 +432,9 @@ impl<'a> Session<'a> {
         };
         let tube = self.tube_key(db, context, barcode, (observation, holds))?;
         let specimen = self.specimen_of(&tube);
+        let of_patient = self.of_patient(db, context, &tube, (id, observation))?;
         let Some(found) = self.tubes.get_mut(&tube) else {
             return Err(StoreError::value("a tube was looked up and is gone"));
-        };
-        let of_patient = match found {
-            TubeMatch::One(tube) => {
-                let site = context.site;
-                let asked = Asked {
-                    id,
-                    tube,
-                    observation,
-                    site,
-                };
-                self.blood.against(db, &asked)?
-            }
-            TubeMatch::Unknown | TubeMatch::Ambiguous | TubeMatch::Cancelled => Vec::new(),
         };
         let decision = decide::decide(context, found, observation, holds, &of_patient);
         self.learn(db, &tube, (id, observation), &decision)?;
@@ -483,6 +476,27 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What other results of the tube and of its patient say against this one.
+    fn of_patient(
+        &mut self,
+        db: &mut dyn Db,
+        context: &SettleContext<'_>,
+        tube: &str,
+        (id, observation): (i64, &Observation),
+    ) -> Result<Vec<Hold>, StoreError> {
+        let Some(TubeMatch::One(tube)) = self.tubes.get_mut(tube) else {
+            return Ok(Vec::new());
+        };
+        let site = context.site;
+        let asked = Asked {
+            id,
+            tube,
+            observation,
+            site,
+        };
+        self.blood.against(db, &asked)
     }
 
     /// Looks up the tube of an observation; returns its key in `tubes`: the barcode, or barcode and
@@ -659,7 +673,11 @@ impl<'a> Session<'a> {
                 behind: *behind,
             })
             .collect();
-        let rows = queue::enqueue_results(db, &news, self.context.now)?;
+        let now = self.context.now;
+        let rows = match self.due_at {
+            Some(due_at) => queue::enqueue_apart(db, &news, now, due_at)?,
+            None => queue::enqueue_results(db, &news, now)?,
+        };
         let told = to_queue.into_iter().zip(rows);
         let mut told: BTreeMap<i64, i64> = told
             .flat_map(|((_, (_, results)), row)| {

@@ -69,6 +69,10 @@ const UPDATE: Sql = Sql::same(
     "UPDATE result SET specimen = $2, state = $3, version = $4, supersedes = $5, holds = $6, \
      decided_at = $7 WHERE id = $1",
 );
+const UPDATE_WHOLE: Sql = Sql::same(
+    "UPDATE result SET specimen = $2, state = $3, version = $4, supersedes = $5, holds = $6, \
+     decided_at = $7, barcode = $8, test = $9, detail = $10 WHERE id = $1",
+);
 const TELL_BY: Sql = Sql {
     sqlite: "UPDATE result SET queue = j.value ->> 1 FROM json_each($1) j \
              WHERE result.id = j.value ->> 0",
@@ -109,6 +113,7 @@ pub(super) const ALL: &[&Sql] = &[
     &BY_BARCODE,
     &SET_STATE,
     &UPDATE,
+    &UPDATE_WHOLE,
     &TELL_BY,
     &INSERT_EVENT,
     &TRIED,
@@ -558,6 +563,37 @@ pub(super) fn update_decision(
         now.into(),
     ];
     db.exec(&UPDATE, &params)?;
+    Ok(())
+}
+
+/// As [`update_decision`], with what the result says and the barcode that it is of.
+pub(super) fn update_whole(
+    db: &mut dyn Db,
+    id: i64,
+    (barcode, specimen): (&str, Option<i64>),
+    observation: &Observation,
+    decision: &Decision,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut noted = observation.clone();
+    for note in &decision.notes {
+        if noted.notes.iter().all(|known| known != note) {
+            noted.notes.push((*note).to_owned());
+        }
+    }
+    let params: [Param; 10] = [
+        id.into(),
+        specimen.into(),
+        decision.state.code().into(),
+        decision.version.into(),
+        decision.supersedes.into(),
+        json(&decision.holds)?.into(),
+        now.into(),
+        barcode.into(),
+        observation.test.as_deref().into(),
+        json(&noted)?.into(),
+    ];
+    db.exec(&UPDATE_WHOLE, &params)?;
     Ok(())
 }
 

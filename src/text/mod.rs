@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use toml::{Table, Value};
 
-use crate::model::{HoldReason, OrderStatus, Priority, QueueState};
+use crate::{
+    model::{HoldReason, OrderStatus, Priority, QueueState},
+    worklist::Act,
+};
 
 /// A language of the people in the laboratory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,6 +82,11 @@ pub fn hold(language: Language, reason: HoldReason) -> HoldText {
 /// The words for a queue state.
 pub fn queue_state(language: Language, state: QueueState) -> String {
     text(language, &format!("queue.{}", state.code()), &[])
+}
+
+/// The words for what a person can do.
+pub fn act(language: Language, act: Act) -> String {
+    text(language, &format!("act.{}", act.code()), &[])
 }
 
 /// The words for an order's status.
@@ -167,6 +175,7 @@ mod tests {
                 .iter()
                 .map(|state| format!("queue.{}", state.code())),
         );
+        keys.extend(Act::ALL.iter().map(|act| format!("act.{}", act.code())));
         keys.extend(["SC", "A", "CM", "CA"].map(|status| format!("order.{status}")));
         keys.extend(["S", "A", "R"].map(|priority| format!("priority.{priority}")));
         for key in keys {

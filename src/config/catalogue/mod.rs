@@ -94,8 +94,8 @@ pub struct Test {
     pub ma_chi_so: String,
     /// Reference ranges by sex and age.
     pub ranges: Vec<ReferenceRange>,
-    /// Limits beyond which someone must be called.
-    pub critical: Limits,
+    /// Limits beyond which someone must be called, by sex and age.
+    pub critical: Vec<ReferenceRange>,
     /// How far from the last result of the patient a new one may be.
     pub delta: Option<Delta>,
     /// Texts that a device sends and the code that each means.
@@ -166,6 +166,21 @@ impl Test {
         self.ranges
             .iter()
             .find(|range| range.applies(sex, birth, on))
+    }
+}
+
+impl Test {
+    /// The critical limits of a patient: the first that surely apply, as with
+    /// [`range`](Self::range); none where none do.
+    pub fn critical_of(
+        &self,
+        sex: Option<crate::model::Sex>,
+        birth: Option<jiff::civil::Date>,
+        on: jiff::civil::Date,
+    ) -> Limits {
+        let mut all = self.critical.iter();
+        let own = all.find(|range| range.applies(sex, birth, on));
+        own.map(|range| range.limits).unwrap_or_default()
     }
 }
 

@@ -46,10 +46,7 @@ fn test(table: &Table<'_>) -> Option<Test> {
         ma_dich_vu: table.text_or("ma_dich_vu", "").value,
         ma_chi_so: table.text_or("ma_chi_so", "").value,
         ranges: table.tables("ranges").iter().map(range).collect(),
-        critical: table
-            .table("critical")
-            .map(|table| limits(&table))
-            .unwrap_or_default(),
+        critical: critical(table),
         delta: table.table("delta").map(|table| delta(&table)),
         coded: table.pairs("coded"),
         blood: transfusion::read(table),
@@ -141,6 +138,24 @@ fn range(table: &Table<'_>) -> ReferenceRange {
         limits: limits(table),
         text: table.text_or("text", "").value,
     }
+}
+
+/// `critical = { low = 2.0 }` for everyone, or `[[test.critical]]` by sex and age.
+fn critical(table: &Table<'_>) -> Vec<ReferenceRange> {
+    let is_list = table
+        .value("critical")
+        .is_some_and(|value| value.get_ref().is_array());
+    if is_list {
+        return table.tables("critical").iter().map(range).collect();
+    }
+    let for_all = table.table("critical").map(|one| ReferenceRange {
+        sex: RangeSex::Any,
+        from: None,
+        below: None,
+        limits: limits(&one),
+        text: String::new(),
+    });
+    for_all.into_iter().collect()
 }
 
 fn age(table: &Table<'_>, key: &'static str) -> Option<Age> {

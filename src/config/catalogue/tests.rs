@@ -111,7 +111,7 @@ fn numbers_keep_their_scale() {
     let wbc = catalogue.test("WBC").expect("in the catalogue");
     assert_eq!(wbc.ranges[0].to_string(), "9.0-30.00");
     assert_eq!(
-        wbc.critical.high.map(|high| high.to_string()),
+        wbc.critical[0].limits.high.map(|high| high.to_string()),
         Some("30".to_owned())
     );
 }

@@ -149,6 +149,10 @@ impl<'a> Decoder<'a> {
         let mut notes = Vec::new();
         let value = self.value(test.as_deref(), rule, (row, part), &mut notes);
         let unit = self.context.text(&rules.unit, &rules.padding);
+        let learned = || test.as_ref().and(line.learned_unit(&code, &unit));
+        let ucum = self
+            .ucum((&code, test.is_some()), rule, &unit, own_unit)
+            .or_else(learned);
         let observation = Observation {
             kind: self.shared.kind,
             specimen: self.shared.specimen.clone(),
@@ -157,7 +161,7 @@ impl<'a> Decoder<'a> {
             about: self.some(&rules.about),
             text: show(field),
             value,
-            ucum: self.ucum((&code, test.is_some()), rule, &unit, own_unit),
+            ucum,
             unit: unit.into_owned(),
             range: self.context.own(&rules.range, ""),
             flags: self.flags(),

@@ -96,6 +96,8 @@ CREATE INDEX result_message ON result(message);
 CREATE INDEX result_barcode ON result(barcode, received_at);
 CREATE INDEX result_queue ON result(queue) WHERE queue IS NOT NULL;
 CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
+CREATE INDEX result_open ON result(received_at) WHERE state IN ('waiting', 'kept');
+CREATE INDEX message_held ON message(id) WHERE state = 'held';
 
 -- What results of blood transfusion said of their patients. The patient is the one of its time: merges
 -- are followed when it is read, so that groups of two who became one can be told apart.
@@ -196,3 +198,37 @@ CREATE TABLE audit (
   detail  TEXT NOT NULL
 );
 CREATE INDEX audit_subject ON audit(subject);
+
+-- What people did about what waits: who, when, why, and how everything stood before, so that it can
+-- be undone within seconds.
+CREATE TABLE act (
+  id        INTEGER PRIMARY KEY,
+  at        INTEGER NOT NULL,
+  actor     TEXT NOT NULL,
+  kind      TEXT NOT NULL,
+  subject   TEXT NOT NULL,                -- kind:id, as in the audit
+  reason    TEXT NOT NULL,
+  changes   TEXT NOT NULL,                -- JSON
+  undone_at INTEGER
+);
+CREATE INDEX act_subject ON act(subject);
+
+-- Codes and units that no file maps, as people mapped them; what lab.toml says goes before.
+CREATE TABLE site_mapping (
+  line  TEXT NOT NULL,
+  code  TEXT NOT NULL,
+  test  TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  at    INTEGER NOT NULL,
+  PRIMARY KEY (line, code)
+) WITHOUT ROWID;
+
+CREATE TABLE site_unit (
+  line  TEXT NOT NULL,
+  code  TEXT NOT NULL,
+  sent  TEXT NOT NULL,
+  ucum  TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  at    INTEGER NOT NULL,
+  PRIMARY KEY (line, code, sent)
+) WITHOUT ROWID;
