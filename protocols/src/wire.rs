@@ -13,7 +13,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{astm::link, beckman_au, dimension, mllp};
+use crate::{astm::link, beckman_au, dimension, mllp, poct1a};
 
 /// A monotonic instant in microseconds since an origin the caller chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,6 +217,7 @@ impl Note {
             mllp::ALARMS,
             beckman_au::notes::ALARMS,
             dimension::notes::ALARMS,
+            poct1a::notes::ALARMS,
         ];
         alarms.into_iter().flatten().any(is_same)
     }

@@ -201,9 +201,11 @@ impl Work {
         self.decoded.is_ok() && self.queries.is_empty()
     }
 
-    /// Its device may go on with the message before it.
+    /// A message before it may say more of it: its device goes on in the middle after a cut, or names
+    /// itself once in a conversation.
     fn may_go_on(&self) -> bool {
-        self.line.profile.profile().specimen.restarts_at_record
+        let profile = self.line.profile.profile();
+        profile.specimen.restarts_at_record || profile.wire.has_hello()
     }
 
     /// For settling: the parts that it ends, and itself; nothing if it could not be read.
@@ -230,22 +232,44 @@ impl Work {
             .collect()
     }
 
-    /// The same message, read as one with the parts that it goes on with, if it does.
+    /// The same message, read as one with the parts that it goes on with, or by the hello of its
+    /// device.
     fn joined(&self, db: &mut dyn Db, site: &Site, now: i64) -> Result<Option<Self>, StoreError> {
+        if self.line.profile.profile().wire.has_hello() {
+            let decoded = read_after_opening(db, site, self)?;
+            return Ok(decoded.map(|decoded| Self {
+                queries: queries_of(&decoded),
+                decoded: Ok(decoded),
+                digest_input: self.digest_input.clone(),
+                parts: Vec::new(),
+                ..self.bare()
+            }));
+        }
         let Some(whole) = joined::whole(db, site, self, now)? else {
             return Ok(None);
         };
         Ok(Some(Self {
+            decoded: Ok(whole.decoded),
+            digest_input: whole.digest_input,
+            queries: whole.queries,
+            parts: whole.parts,
+            ..self.bare()
+        }))
+    }
+
+    /// The same message, not read yet.
+    fn bare(&self) -> Self {
+        Self {
             line: Arc::clone(&self.line),
             message: self.message,
             raw: self.raw.clone(),
             is_complete: self.is_complete,
             received_at: self.received_at,
-            decoded: Ok(whole.decoded),
-            digest_input: whole.digest_input,
-            queries: whole.queries,
-            parts: whole.parts,
-        }))
+            decoded: Err(()),
+            digest_input: Vec::new(),
+            queries: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 }
 
@@ -458,6 +482,22 @@ fn read(site: &Site, job: &Job) -> Work {
     }
 }
 
+/// Reads a message again with the one that opened its conversation, if that is another.
+fn read_after_opening(
+    db: &mut dyn Db,
+    site: &Site,
+    work: &Work,
+) -> Result<Option<Decoded>, StoreError> {
+    let Some(opening) = journal::opening(db, work.message)? else {
+        return Ok(None);
+    };
+    let catalogue = site.laboratory.catalogue.as_deref();
+    let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
+    let (line, raw, is_complete) = (&work.line.profile, &work.raw, work.is_complete);
+    let read = || profile::decode_after(line, catalogue, Some(&opening), raw, is_complete);
+    Ok(catch_unwind(AssertUnwindSafe(read)).ok())
+}
+
 pub(super) fn queries_of(decoded: &Decoded) -> Vec<Query> {
     let query = |item: &Item| match item {
         Item::Query(query) => Some(query.clone()),
@@ -480,7 +520,8 @@ fn settle_works(
     let fresh = journal::unparsed_of(db, &ids)?;
     let is_fresh = |work: &Work| fresh.contains(&work.message);
     let belong = |one: &Work, next: &Work| {
-        let both_tell = one.only_tells() && next.only_tells() && !next.may_go_on();
+        let both_tell = one.only_tells() && next.only_tells();
+        let both_tell = both_tell && !one.may_go_on() && !next.may_go_on();
         is_fresh(one) == is_fresh(next) && (both_tell || !is_fresh(one))
     };
     let mut done = Vec::with_capacity(works.len());

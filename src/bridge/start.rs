@@ -9,7 +9,7 @@ use labwire_drivers::{
 };
 use labwire_protocols::{
     astm::link::{Durability, Link},
-    beckman_au, dimension, mllp,
+    beckman_au, dimension, mllp, poct1a,
     wire::Machine,
 };
 use tokio::{
@@ -453,6 +453,10 @@ fn machine_of(
         Wire::Dimension(dialect) => {
             let dialect = Arc::clone(dialect);
             Arc::new(move || Box::new(dimension::Link::new(dimension::Dialect::clone(&dialect))))
+        }
+        Wire::Poct1a(dialect) => {
+            let dialect = Arc::clone(dialect);
+            Arc::new(move || Box::new(poct1a::Link::new(poct1a::Dialect::clone(&dialect))))
         }
     })
 }

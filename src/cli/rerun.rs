@@ -1,5 +1,6 @@
 //! `labwire replay --since`: the journal, decoded again, beside what is stored of it.
 
+use bytes::Bytes;
 use labwire_drivers::{Clock as _, SystemClock};
 use labwire_protocols::wire::Note;
 
@@ -64,7 +65,8 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
             };
             read += 1;
             let restarts = line.profile().specimen.restarts_at_record;
-            let Some(kept) = store.read(|db| Whole::of(db, kept, restarts))? else {
+            let has_hello = line.profile().wire.has_hello();
+            let Some(kept) = store.read(|db| Whole::of(db, kept, (restarts, has_hello)))? else {
                 continue;
             };
             let catalogue = &loaded.catalogue;
@@ -126,6 +128,8 @@ struct Whole {
     received_at: i64,
     is_complete: bool,
     raw: Vec<u8>,
+    /// What opened its conversation, where that names the device.
+    opening: Option<Bytes>,
     stored: Vec<StoredResult>,
 }
 
@@ -134,7 +138,7 @@ impl Whole {
     fn of(
         db: &mut dyn Db,
         (message, mut stored): Kept,
-        restarts: bool,
+        (restarts, has_hello): (bool, bool),
     ) -> Result<Option<Self>, StoreError> {
         let mut raw = message.raw.to_vec();
         if restarts && !message.is_complete {
@@ -159,11 +163,16 @@ impl Whole {
                 stored = all;
             }
         }
+        let opening = match has_hello {
+            true => journal::opening(db, message.id)?,
+            false => None,
+        };
         Ok(Some(Self {
             line: message.line,
             received_at: message.received_at,
             is_complete: message.is_complete,
             raw,
+            opening,
             stored,
         }))
     }
@@ -172,7 +181,8 @@ impl Whole {
 /// What is stored and would not be read any more, and what would be read instead. Where both are
 /// the same there is nothing.
 fn compare(line: &LineProfile, catalogue: Option<&dyn Catalogue>, kept: &Whole) -> Vec<String> {
-    let decoded = profile::decode(line, catalogue, &kept.raw, kept.is_complete);
+    let opening = kept.opening.as_deref();
+    let decoded = profile::decode_after(line, catalogue, opening, &kept.raw, kept.is_complete);
     let today = decoded.items.into_iter().filter_map(|item| match item {
         Item::Observation(observation) => {
             let holds = observation.holds.iter().map(|hold| hold.reason).collect();

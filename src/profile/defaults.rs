@@ -26,6 +26,15 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
         ],
         // No place says a status: what comes is final, its marks tell the rest.
         Protocol::BeckmanAu | Protocol::Dimension => &[("", S::Final)],
+        // `OBS.status_cd`: accepted; discarded and rejected ones wait. `SVC.reason_cd`: new, sent again,
+        // edited.
+        Protocol::Poct1a => &[
+            ("", S::Final),
+            ("A", S::Final),
+            ("NEW", S::Final),
+            ("RES", S::Retransmission),
+            ("EDT", S::Correction),
+        ],
         Protocol::Hl7 => &[
             ("F", S::Final),
             ("C", S::Correction),
@@ -45,6 +54,19 @@ pub(super) const fn controls(protocol: Protocol) -> [&'static [&'static str]; 3]
         Protocol::Astm | Protocol::Hl7 => [&[], &[], &[]],
         Protocol::BeckmanAu => [&["kind = control"], &["control_no"], &[]],
         Protocol::Dimension => [&["kind = control"], &["sample_id"], &["doubt"]],
+        Protocol::Poct1a => [
+            &["kind = control"],
+            &["control_lot", "control_name"],
+            &["doubt"],
+        ],
+    }
+}
+
+/// What the wire itself tells of calibrations: rules, and places of their name.
+pub(super) const fn calibrations(protocol: Protocol) -> [&'static [&'static str]; 2] {
+    match protocol {
+        Protocol::Astm | Protocol::Hl7 | Protocol::BeckmanAu | Protocol::Dimension => [&[], &[]],
+        Protocol::Poct1a => [&["kind = calibration"], &["control_lot", "control_name"]],
     }
 }
 

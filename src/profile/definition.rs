@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use labwire_protocols::{beckman_au, charset::Charset, dimension};
+use labwire_protocols::{beckman_au, charset::Charset, dimension, poct1a};
 use miette::NamedSource;
 
 use super::{Condition, FieldPath, Pattern, Template, Test};
@@ -23,15 +23,18 @@ pub enum Protocol {
     BeckmanAu,
     /// Siemens Dimension: fields between FS, polled.
     Dimension,
+    /// POCT1-A: XML of devices at the point of care.
+    Poct1a,
 }
 
 impl Protocol {
     /// Every protocol, by the word that a profile writes.
-    pub(super) const ALL: [(&str, Self); 4] = [
+    pub(super) const ALL: [(&str, Self); 5] = [
         ("astm", Self::Astm),
         ("hl7", Self::Hl7),
         ("beckman-au", Self::BeckmanAu),
         ("dimension", Self::Dimension),
+        ("poct1a", Self::Poct1a),
     ];
 
     /// What people call it.
@@ -41,6 +44,7 @@ impl Protocol {
             Self::Hl7 => "HL7",
             Self::BeckmanAu => "Beckman AU",
             Self::Dimension => "Dimension",
+            Self::Poct1a => "POCT1-A",
         }
     }
 
@@ -61,6 +65,20 @@ pub enum Wire {
     BeckmanAu(Arc<beckman_au::Dialect>),
     /// Dimension messages, as `[link]` and `[layout]` say.
     Dimension(Arc<dimension::Dialect>),
+    /// POCT1-A messages, as `[link]` says.
+    Poct1a(Arc<poct1a::Dialect>),
+}
+
+impl Wire {
+    /// Whether the first message of a conversation says which device all of it is from.
+    pub const fn has_hello(&self) -> bool {
+        matches!(self, Self::Poct1a(_))
+    }
+
+    /// Whether its messages are XML.
+    pub const fn is_xml(&self) -> bool {
+        matches!(self, Self::Poct1a(_))
+    }
 }
 
 /// Everything that one file says of one family of devices.
@@ -200,6 +218,14 @@ pub struct LinkRules {
     pub answers_enq: Option<bool>,
     /// Vendors' wires: rest between what comes and what is said.
     pub turnaround_ms: Option<u64>,
+    /// POCT1-A: the conversation stays open, and the device reports as it measures.
+    pub is_continuous: Option<bool>,
+    /// POCT1-A: whether device events are asked for, too.
+    pub asks_events: Option<bool>,
+    /// POCT1-A: what stands around messages that we send.
+    pub wrap: Option<poct1a::Wrap>,
+    /// POCT1-A: what an acknowledgement calls the message that it is for.
+    pub ack_name: Option<poct1a::AckName>,
     /// Dimension: for the device's word about an order.
     pub acceptance_timeout_ms: Option<u64>,
     /// Vendors' wires: the same bytes within so long are the same sent again.

@@ -25,6 +25,7 @@ built_in! {
     "abbott/alinity",
     "abbott/architect",
     "abbott/cell-dyn-ruby",
+    "abbott/i-stat",
     "beckman/access2",
     "beckman/au",
     "beckman/au480",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use labwire_protocols::{
     astm::link::{ChecksumRule, Dialect, FrameNumberRule},
     beckman_au::{self, Bcc, Layout},
-    dimension, mllp,
+    dimension, mllp, poct1a,
 };
 
 use super::{ChecksumMode, LinkRules};
@@ -91,6 +91,25 @@ impl LinkRules {
         set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
         set(&mut timers.reply, millis(self.reply_timeout_ms));
         set(&mut timers.acceptance, millis(self.acceptance_timeout_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
+    /// A POCT1-A line.
+    pub(super) fn poct1a(&self) -> poct1a::Dialect {
+        let mut dialect = poct1a::Dialect::default();
+        if self.is_continuous == Some(true) {
+            dialect.mode = poct1a::Mode::Continuous;
+        }
+        set(&mut dialect.asks_events, self.asks_events);
+        set(&mut dialect.wrap, self.wrap);
+        set(&mut dialect.ack_name, self.ack_name);
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.message, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.topic, millis(self.receive_timeout_ms));
         set(&mut timers.repeat, millis(self.repeat_within_ms));
         dialect
     }

@@ -37,7 +37,7 @@ pub use self::{
         AnswerError, OrderAction, OrderForDevice, Stamp, answer, cancel, download, refusal_of,
     },
     condition::{Condition, Pattern, Test},
-    decode::{Decoded, decode},
+    decode::{Decoded, decode, decode_after},
     definition::{
         AnswerForm, AnswerRules, ChecksumMode, CommentRule, Device, DownloadRules, Example,
         IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, PatientRules,

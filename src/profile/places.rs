@@ -62,15 +62,77 @@ pub(super) const DIMENSION_TEST: Part = Part {
     places: &["test", "value", "units", "error"],
 };
 
-const PARTS: [Part; 4] = [AU_TEXT, AU_GROUP, DIMENSION_MESSAGE, DIMENSION_TEST];
+/// The POCT1-A device that said hello in this conversation.
+pub(super) const POCT_HELLO: Part = Part {
+    row: "poct-hello",
+    places: &[
+        "device_id",
+        "device_name",
+        "vendor",
+        "model",
+        "serial",
+        "software",
+    ],
+};
+
+/// One measurement of a POCT1-A device, and of whom or what it is.
+pub(super) const POCT_SERVICE: Part = Part {
+    row: "poct-service",
+    places: &[
+        "kind",
+        "role",
+        "measured_at",
+        "service_status",
+        "reason",
+        "operator",
+        "order_id",
+        "ordered",
+        "patient_id",
+        "location",
+        "patient_name",
+        "birth_date",
+        "gender",
+        "control_name",
+        "control_lot",
+        "control_level",
+        "reagent",
+        "reagent_lot",
+        "service_note",
+        "doubt",
+    ],
+};
+
+/// One finding of a POCT1-A measurement.
+pub(super) const POCT_OBSERVATION: Part = Part {
+    row: "poct-observation",
+    places: &[
+        "code",
+        "code_name",
+        "code_system",
+        "value",
+        "unit",
+        "words",
+        "method",
+        "status",
+        "interpretation",
+        "observed_at",
+        "normal",
+        "critical",
+        "note",
+    ],
+};
+
+const PARTS: [&[Part]; 3] = [&AU, &DIMENSION, &POCT];
 const AU: [Part; 2] = [AU_TEXT, AU_GROUP];
 const DIMENSION: [Part; 2] = [DIMENSION_MESSAGE, DIMENSION_TEST];
+const POCT: [Part; 3] = [POCT_HELLO, POCT_SERVICE, POCT_OBSERVATION];
 
 const fn parts(protocol: Protocol) -> &'static [Part] {
     match protocol {
         Protocol::Astm | Protocol::Hl7 => &[],
         Protocol::BeckmanAu => &AU,
         Protocol::Dimension => &DIMENSION,
+        Protocol::Poct1a => &POCT,
     }
 }
 
@@ -95,14 +157,19 @@ pub(super) fn parse(text: &str, protocol: Protocol) -> Result<FieldPath, String>
     })
 }
 
+fn part_of(row: &str) -> Option<&'static Part> {
+    PARTS.into_iter().flatten().find(|part| part.row == row)
+}
+
 /// The names of a row's places, in order.
 pub(super) fn names(row: &str) -> &'static [&'static str] {
-    let part = PARTS.iter().find(|part| part.row == row);
-    part.map_or(&[], |part| part.places)
+    part_of(row).map_or(&[], |part| part.places)
 }
 
 /// The name of a place; `None` if it is no place with a name.
 pub(super) fn name(path: &FieldPath) -> Option<&'static str> {
-    let part = PARTS.iter().find(|part| part.row == path.record)?;
-    part.places.get(path.field.checked_sub(1)?).copied()
+    part_of(&path.record)?
+        .places
+        .get(path.field.checked_sub(1)?)
+        .copied()
 }

@@ -4,7 +4,7 @@ mod own_wire;
 
 use std::collections::BTreeMap;
 
-use labwire_protocols::{beckman_au, charset::Charset};
+use labwire_protocols::{beckman_au, charset::Charset, poct1a};
 use toml::Spanned;
 
 use super::{
@@ -30,7 +30,7 @@ impl Loader {
                 Words {
                     message: "`[device] protocol` is missing",
                     label: "",
-                    help: "write `protocol = \"astm\"`, `\"hl7\"`, `\"beckman-au\"` or `\"dimension\"`",
+                    help: "write `protocol = \"astm\"` or `\"hl7\"`; config/profiles/README.md lists the others",
                 },
             );
             return None;
@@ -63,7 +63,7 @@ impl Loader {
     pub(super) fn text(&mut self, raw: schema::TextRules) -> TextRules {
         let usual = match self.protocol {
             Protocol::Astm | Protocol::BeckmanAu | Protocol::Dimension => Charset::Latin1,
-            Protocol::Hl7 => Charset::Utf8,
+            Protocol::Hl7 | Protocol::Poct1a => Charset::Utf8,
         };
         let charset = raw.charset.map(|label| {
             Charset::from_label(label.get_ref()).unwrap_or_else(|| {
@@ -100,6 +100,13 @@ impl Loader {
             .frame_numbers
             .and_then(|word| self.word(&word, &[("strict", false), ("lenient", true)]));
         let classes = [("A", beckman_au::Class::A), ("B", beckman_au::Class::B)];
+        let wraps = [
+            ("none", poct1a::Wrap::Plain),
+            ("lf", poct1a::Wrap::Line),
+            ("mllp", poct1a::Wrap::Mllp),
+        ];
+        let elements = [poct1a::AckName::AckControlId, poct1a::AckName::ControlId]
+            .map(|name| (name.element(), name));
         LinkRules {
             class: raw.class.and_then(|word| self.word(&word, &classes)),
             start: raw.start,
@@ -109,6 +116,10 @@ impl Loader {
             answers_enq: raw.answers_enq,
             turnaround_ms: raw.turnaround_ms,
             acceptance_timeout_ms: raw.acceptance_timeout_ms,
+            is_continuous: raw.is_continuous,
+            asks_events: raw.asks_events,
+            wrap: raw.wrap.and_then(|word| self.word(&word, &wraps)),
+            ack_name: raw.ack_element.and_then(|word| self.word(&word, &elements)),
             repeat_within_ms: raw.repeat_within_ms,
             checksum: raw.checksum.and_then(|word| self.word(&word, &modes)),
             has_lenient_frame_numbers: numbers.unwrap_or(false),
@@ -318,6 +329,16 @@ impl Loader {
     /// Controls: what the wire tells, and what the profile says besides.
     pub(super) fn controls(&mut self, raw: schema::When) -> KindRule {
         let [rules, places, _] = defaults::controls(self.protocol);
+        self.kind_of_wire(raw, rules, places)
+    }
+
+    /// Calibrations, as [`Loader::controls`].
+    pub(super) fn calibrations(&mut self, raw: schema::When) -> KindRule {
+        let [rules, places] = defaults::calibrations(self.protocol);
+        self.kind_of_wire(raw, rules, places)
+    }
+
+    fn kind_of_wire(&mut self, raw: schema::When, rules: &[&str], places: &[&str]) -> KindRule {
         let mut own = self.kind(raw);
         let rules = rules
             .iter()
@@ -432,6 +453,7 @@ impl Loader {
             Wire::Astm | Wire::Hl7 => defaults::ID_LENGTH_MAX,
             Wire::BeckmanAu(dialect) => dialect.layout.sample_id,
             Wire::Dimension(dialect) => dialect.layout.sample_id_max,
+            Wire::Poct1a(_) => defaults::ID_LENGTH_MAX,
         };
         let forms = [
             ("records", AnswerForm::Records),

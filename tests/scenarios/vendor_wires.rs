@@ -307,3 +307,57 @@ fn fields(text: &str) -> Vec<u8> {
     raw.push(0x1C);
     raw
 }
+
+/// A POCT1-A message.
+fn xml(root: &str, body: &str) -> Vec<u8> {
+    let header = "<HDR><HDR.control_id V=\"1\"/></HDR>";
+    format!("<{root}>{header}{body}</{root}>").into_bytes()
+}
+
+/// A potassium.
+fn potassium(value: &str) -> String {
+    format!("<OBS><OBS.observation_id V=\"6298-4\"/><OBS.value V=\"{value}\" U=\"mmol/L\"/></OBS>")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bedside_device_says_hello_and_its_values_reach_the_his_under_its_name() {
+    let instrument = "profile = \"abbott/i-stat\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      tests = { \"6298-4\" = \"K\" }";
+    let (mut his, site, bridge) = open(instrument).await;
+    order(&mut his, &bridge, "2603100001", &["K"]).await;
+    let (device, cancel) = (Script::default(), CancellationToken::new());
+    let address = bridge.address("dev-1").await.expect("it listens");
+    device.plug_poct1a(Port::Connect(address.to_string()), wire(&cancel));
+
+    device.say(xml("HEL.R01", "<DEV><DEV.serial_id V=\"358712\"/></DEV>"));
+    device.say(xml(
+        "DST.R01",
+        "<DST><DST.new_observations_qty V=\"3\"/></DST>",
+    ));
+    // A control under the number of a patient's order, and a patient's result without an order.
+    let control = format!(
+        "<SVC><SVC.role_cd V=\"LQC\"/><CTC><CTC.lot_number V=\"2603100001\"/>{}</CTC>\
+         <ORD><ORD.order_id V=\"2603100001\"/></ORD></SVC>",
+        potassium("9.9")
+    );
+    device.say(xml("OBS.R02", &control));
+    let bare = format!(
+        "<SVC><SVC.role_cd V=\"OBS\"/><PT><PT.patient_id V=\"2603100001\"/>{}</PT></SVC>",
+        potassium("7.7")
+    );
+    device.say(xml("OBS.R01", &bare));
+    let ordered = format!(
+        "<SVC><SVC.role_cd V=\"OBS\"/><PT>{}</PT>\
+         <ORD><ORD.order_id V=\"2603100001\"/></ORD></SVC>",
+        potassium("3.9")
+    );
+    device.say(xml("OBS.R01", &ordered));
+    device.say(xml("EOT.R01", "<EOT><EOT.topic_cd V=\"OBS\"/></EOT>"));
+    bridge.until("all is said", || device.is_idle()).await;
+    reaches(&his, &bridge, "2603100001", &[("K", "3.9")]).await;
+    let story = account::story(&site.store());
+    let is_held = |line: &&String| line.contains(" held ") && line.contains("no-specimen");
+    assert_eq!(story.iter().filter(is_held).count(), 1, "{story:#?}");
+    assert_eq!(account::instruments(&site.store()), ["358712"]);
+    close(&site, bridge, &cancel).await;
+}

@@ -151,12 +151,12 @@ pub fn answer(
     match rules.form {
         AnswerForm::Records => astm::answer(line, rules, query, orders, stamp),
         AnswerForm::OrrO02 | AnswerForm::QckDsr => hl7::answer(line, rules, query, orders, stamp),
-        AnswerForm::BeckmanAu => match &line.profile.wire {
-            Wire::BeckmanAu(dialect) => {
-                beckman_au::answer(line, rules, dialect, query, orders, stamp)
-            }
-            Wire::Astm | Wire::Hl7 | Wire::Dimension(_) => Err(no_form(line)),
-        },
+        AnswerForm::BeckmanAu => {
+            let Wire::BeckmanAu(dialect) = &line.profile.wire else {
+                return Err(no_form(line));
+            };
+            beckman_au::answer(line, rules, dialect, query, orders, stamp)
+        }
         AnswerForm::Dimension => {
             let dialect = dimension_of(line)?;
             dimension::answer(line, rules, dialect, query, orders, stamp)
@@ -197,10 +197,10 @@ fn unasked(
 }
 
 fn dimension_of(line: &LineProfile) -> Result<&Dialect, AnswerError> {
-    match &line.profile.wire {
-        Wire::Dimension(dialect) => Ok(dialect),
-        Wire::Astm | Wire::Hl7 | Wire::BeckmanAu(_) => Err(no_form(line)),
-    }
+    let Wire::Dimension(dialect) = &line.profile.wire else {
+        return Err(no_form(line));
+    };
+    Ok(dialect)
 }
 
 /// Takes orders back.

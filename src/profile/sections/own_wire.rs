@@ -60,6 +60,8 @@ impl Loader {
             }
             Protocol::BeckmanAu => form == AnswerForm::BeckmanAu,
             Protocol::Dimension => form == AnswerForm::Dimension,
+            // Nothing is ordered from such a device.
+            Protocol::Poct1a => false,
         };
         if !is_own {
             self.problem(
@@ -110,6 +112,7 @@ impl Loader {
             Protocol::Hl7 => Some(Wire::Hl7),
             Protocol::BeckmanAu => self.beckman_au(layout, link, negative),
             Protocol::Dimension => self.dimension(layout, link, negative),
+            Protocol::Poct1a => self.poct1a(layout, link),
         }
     }
 
@@ -153,6 +156,15 @@ impl Loader {
             return None;
         }
         Some(Wire::Dimension(Arc::new(dialect)))
+    }
+
+    fn poct1a(&mut self, raw: &Spanned<schema::Layout>, link: &LinkRules) -> Option<Wire> {
+        let dialect = link.poct1a();
+        if let Err(error) = dialect.check() {
+            self.cannot_work(raw, &format!("{} {error}", error.code()));
+            return None;
+        }
+        Some(Wire::Poct1a(Arc::new(dialect)))
     }
 
     fn cannot_work(&mut self, layout: &Spanned<schema::Layout>, message: &str) {
@@ -281,6 +293,18 @@ const BECKMAN_AU_LINK: &[&str] = &[
     "checksum_covers_start",
 ];
 const DIMENSION_LINK: &[&str] = &["acceptance_timeout_ms"];
+const POCT1A_LINK: &[&str] = &["is_continuous", "asks_events", "wrap", "ack_element"];
+
+/// What a POCT1-A line has of the settings of others: there is no checksum, no rest and no answer.
+const POCT1A_COMMON_LINK: &[&str] = &[
+    "sends_max",
+    "inter_byte_timeout_ms",
+    "receive_timeout_ms",
+    "reply_timeout_ms",
+    "repeat_within_ms",
+    "silent_after_s",
+    "message_bytes_max",
+];
 
 /// Settings of the link that every vendor's wire shares with others.
 const COMMON_LINK: &[&str] = &[
@@ -310,12 +334,12 @@ const DIMENSION_LAYOUT: &[&str] = &[
 fn belongs(protocol: Protocol, table: &str, key: &str) -> bool {
     let is_vendor = VENDOR_LINK.contains(&key);
     let is_common = is_vendor || COMMON_LINK.contains(&key);
-    let (is_au, is_dimension) = (
-        BECKMAN_AU_LINK.contains(&key),
-        DIMENSION_LINK.contains(&key),
-    );
+    let is_au = BECKMAN_AU_LINK.contains(&key);
     match (protocol, table) {
-        (Protocol::Astm | Protocol::Hl7, "link") => !is_vendor && !is_au && !is_dimension,
+        (Protocol::Astm | Protocol::Hl7, "link") => {
+            let own = [BECKMAN_AU_LINK, DIMENSION_LINK, POCT1A_LINK];
+            !is_vendor && !own.concat().contains(&key)
+        }
         (Protocol::Astm | Protocol::Hl7, "layout") => false,
         (Protocol::Astm | Protocol::Hl7, _) => true,
         (Protocol::BeckmanAu, "link") => is_common || is_au || key == "receive_timeout_ms",
@@ -324,7 +348,7 @@ fn belongs(protocol: Protocol, table: &str, key: &str) -> bool {
         // A host speaks when it is asked, and of the sample it was asked for.
         (Protocol::BeckmanAu, "download") => false,
         (Protocol::BeckmanAu, "query") => ["id", "rack", "position"].contains(&key),
-        (Protocol::Dimension, "link") => is_common || is_dimension,
+        (Protocol::Dimension, "link") => is_common || DIMENSION_LINK.contains(&key),
         (Protocol::Dimension, "layout") => DIMENSION_LAYOUT.contains(&key),
         (Protocol::Dimension, "answer") => {
             let templates = ["form", "o", "test", "negative"];
@@ -333,9 +357,16 @@ fn belongs(protocol: Protocol, table: &str, key: &str) -> bool {
         }
         (Protocol::Dimension, "download") => ["broadcast", "cancel"].contains(&key),
         (Protocol::Dimension, "query") => key == "id",
-        (Protocol::BeckmanAu | Protocol::Dimension, "device") => key != "sender",
-        (Protocol::BeckmanAu | Protocol::Dimension, "text") => key != "from_message",
-        (Protocol::BeckmanAu | Protocol::Dimension, "specimen") => key != "restart",
-        (Protocol::BeckmanAu | Protocol::Dimension, _) => true,
+        (Protocol::Poct1a, "link") => {
+            POCT1A_LINK.contains(&key) || POCT1A_COMMON_LINK.contains(&key)
+        }
+        // Nothing is asked or ordered, and XML has no columns.
+        (Protocol::Poct1a, "layout" | "answer" | "download" | "query") => false,
+        // Hello names the device.
+        (Protocol::Poct1a, "device") => true,
+        (_, "device") => key != "sender",
+        (_, "text") => key != "from_message",
+        (_, "specimen") => key != "restart",
+        _ => true,
     }
 }

@@ -9,6 +9,7 @@ mod decoding;
 mod dimension;
 mod files;
 mod hostile;
+mod poct1a;
 mod suspect;
 
 use std::sync::Arc;

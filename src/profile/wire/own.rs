@@ -4,10 +4,11 @@ use labwire_protocols::{
     beckman_au::{Class, Dialect, Link, notes::REPLY_UNASKED},
     dimension::{dialect::ChecksumRule, link::checksum},
     mllp::FS,
+    poct1a,
     wire::{Commit, Input, Machine, Mono, Note, Output, Received},
 };
 
-use super::super::{Catalogue, Decoded, LineProfile, decode};
+use super::super::{Catalogue, Decoded, LineProfile, decode, decode_after};
 use crate::model::{Incomplete, Item};
 
 /// Reads a capture of a Beckman AU line. A damaged block is kept, as on a line of class A: nobody is
@@ -104,7 +105,36 @@ fn message_of(frame: &[u8], rule: ChecksumRule) -> Result<&[u8], String> {
     Ok(message)
 }
 
+/// Reads a capture of a POCT1-A line, both sides of it or one. What the link refuses is an incomplete
+/// item.
+pub(super) fn poct1a(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    dialect: &poct1a::Dialect,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    let mut link = poct1a::Link::new(dialect.clone());
+    let parts = parts(&mut link, capture).into_iter();
+    // What the data manager said in the same capture acknowledges nothing of ours.
+    let is_news = |part: &Part| !matches!(part, Part::Note(note) if note.code == poct1a::notes::ACK_UNASKED.code);
+    let refusals = [
+        poct1a::notes::MALFORMED,
+        poct1a::notes::FORBIDDEN,
+        poct1a::notes::TOO_LONG,
+        poct1a::notes::TOO_DEEP,
+        poct1a::notes::CUT,
+        poct1a::notes::RESTARTED,
+    ];
+    let told = parts.filter(is_news).map(|part| match part {
+        Part::Note(note) if refusals.iter().any(|one| one.code == note.code) => Part::Refused(note),
+        part => part,
+    });
+    decoded(line, catalogue, told)
+}
+
 enum Part {
+    /// A message that the link refused, which began at the note's place.
+    Refused(Note),
     Message(Received),
     Note(Note),
 }
@@ -159,13 +189,32 @@ fn decoded(
 ) -> Vec<Decoded> {
     let mut found: Vec<Decoded> = Vec::new();
     let mut notes = Vec::new();
+    let mut opening: Option<Received> = None;
     for part in parts {
         match part {
             Part::Note(note) => notes.push(note),
+            Part::Refused(note) => {
+                let start = usize::try_from(note.at).unwrap_or(usize::MAX);
+                found.push(Decoded {
+                    items: vec![Item::Incomplete(Incomplete {
+                        why: note.text.to_owned(),
+                        span: start..start,
+                    })],
+                    notes: notes.drain(..).chain([note]).collect(),
+                    sender: String::new(),
+                });
+            }
             Part::Message(message) => {
-                let mut one = decode(line, catalogue, &message.bytes, message.is_complete);
+                let is_of = |opening: &&Received| opening.session == message.session;
+                let before = opening.as_ref().filter(is_of);
+                let before = before.map(|opening| opening.bytes.as_ref());
+                let (raw, is_complete) = (&message.bytes, message.is_complete);
+                let mut one = decode_after(line, catalogue, before, raw, is_complete);
                 one.notes.splice(0..0, notes.drain(..));
                 found.push(one);
+                if before.is_none() {
+                    opening = Some(message);
+                }
             }
         }
     }
