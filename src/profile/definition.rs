@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use labwire_protocols::{beckman_au, charset::Charset, dimension, poct1a};
+use labwire_protocols::{bci, beckman_au, charset::Charset, dimension, poct1a, sysmex_legacy};
 use miette::NamedSource;
 
 use super::{Condition, FieldPath, Pattern, Template, Test};
@@ -25,16 +25,22 @@ pub enum Protocol {
     Dimension,
     /// POCT1-A: XML of devices at the point of care.
     Poct1a,
+    /// bioMérieux BCI: fields that name themselves.
+    Bci,
+    /// Older Sysmex texts: lines of fixed columns.
+    SysmexLegacy,
 }
 
 impl Protocol {
     /// Every protocol, by the word that a profile writes.
-    pub(super) const ALL: [(&str, Self); 5] = [
+    pub(super) const ALL: [(&str, Self); 7] = [
         ("astm", Self::Astm),
         ("hl7", Self::Hl7),
         ("beckman-au", Self::BeckmanAu),
         ("dimension", Self::Dimension),
         ("poct1a", Self::Poct1a),
+        ("bci", Self::Bci),
+        ("sysmex-legacy", Self::SysmexLegacy),
     ];
 
     /// What people call it.
@@ -45,6 +51,8 @@ impl Protocol {
             Self::BeckmanAu => "Beckman AU",
             Self::Dimension => "Dimension",
             Self::Poct1a => "POCT1-A",
+            Self::Bci => "BCI",
+            Self::SysmexLegacy => "Sysmex (older)",
         }
     }
 
@@ -67,6 +75,50 @@ pub enum Wire {
     Dimension(Arc<dimension::Dialect>),
     /// POCT1-A messages, as `[link]` says.
     Poct1a(Arc<poct1a::Dialect>),
+    /// BCI messages, as `[link]` and `[layout]` say.
+    Bci(Arc<BciWire>),
+    /// Older Sysmex texts, as `[link]` and `[layout]` say.
+    SysmexLegacy(Arc<SysmexWire>),
+}
+
+/// A BCI line.
+#[derive(Clone, Debug)]
+pub struct BciWire {
+    /// What moves messages.
+    pub dialect: bci::Dialect,
+    /// How the site writes dates; `None` where nobody said it: they stay as sent.
+    pub dates: Option<DateOrder>,
+}
+
+/// A line to an older Sysmex.
+#[derive(Clone, Debug)]
+pub struct SysmexWire {
+    /// What moves texts.
+    pub dialect: sysmex_legacy::Dialect,
+    /// The columns.
+    pub layout: sysmex_legacy::Layout,
+    /// As [`BciWire::dates`].
+    pub dates: Option<DateOrder>,
+}
+
+/// The order of a date that a site chose on its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateOrder {
+    /// Day, month, year.
+    DayFirst,
+    /// Month, day, year.
+    MonthFirst,
+    /// Year, month, day.
+    YearFirst,
+}
+
+impl DateOrder {
+    /// Every order, by the word that a profile writes.
+    pub(super) const WORDS: [(&str, Self); 3] = [
+        ("dmy", Self::DayFirst),
+        ("mdy", Self::MonthFirst),
+        ("ymd", Self::YearFirst),
+    ];
 }
 
 impl Wire {
@@ -204,7 +256,7 @@ pub struct LinkRules {
     pub receive_timeout_ms: Option<u64>,
     /// Receiver, for the next byte in a frame.
     pub inter_byte_timeout_ms: Option<u64>,
-    /// Beckman AU: whether blocks are acknowledged.
+    /// Beckman AU, older Sysmex: whether blocks or texts are acknowledged.
     pub class: Option<beckman_au::Class>,
     /// Beckman AU: the start code.
     pub start: Option<u8>,
@@ -218,6 +270,10 @@ pub struct LinkRules {
     pub answers_enq: Option<bool>,
     /// Vendors' wires: rest between what comes and what is said.
     pub turnaround_ms: Option<u64>,
+    /// BCI: line ends after records are part of the checksum.
+    pub checksum_counts_line_ends: Option<bool>,
+    /// BCI: characters of a record that we write; `None` is a record a field.
+    pub record_width: Option<usize>,
     /// POCT1-A: the conversation stays open, and the device reports as it measures.
     pub is_continuous: Option<bool>,
     /// POCT1-A: whether device events are asked for, too.
@@ -513,6 +569,8 @@ pub enum AnswerForm {
     BeckmanAu,
     /// Dimension: `D`, or `N`.
     Dimension,
+    /// BCI: one message a test.
+    Bci,
 }
 
 /// What is said when there is no order.

@@ -13,7 +13,9 @@ pub fn digest_input(raw: &[u8], protocol: Protocol) -> Vec<u8> {
         Protocol::Astm => (b"H", [2, 13]),
         Protocol::Hl7 => (b"MSH", [6, 9]),
         // Their messages have neither.
-        Protocol::BeckmanAu | Protocol::Dimension => return raw.to_vec(),
+        Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+            return raw.to_vec();
+        }
         Protocol::Poct1a => return without_header(raw),
     };
     let mut out = Vec::with_capacity(raw.len());

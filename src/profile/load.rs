@@ -208,6 +208,9 @@ impl Loader {
                 "value = \"OBX-5\"",
             ],
             Protocol::Dimension => ["id = \"sample_id\"", "code = \"test\"", "value = \"value\""],
+            Protocol::Bci | Protocol::SysmexLegacy => {
+                ["id = \"sample_id\"", "code = \"code\"", "value = \"value\""]
+            }
             Protocol::Poct1a => ["id = \"order_id\"", "code = \"code\"", "value = \"value\""],
             Protocol::BeckmanAu => [
                 "id = \"sample_id\"",

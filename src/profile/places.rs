@@ -122,9 +122,63 @@ pub(super) const POCT_OBSERVATION: Part = Part {
     ],
 };
 
-const PARTS: [&[Part]; 3] = [&AU, &DIMENSION, &POCT];
+/// A BCI message as a whole.
+pub(super) const BCI_MESSAGE: Part = Part {
+    row: "bci-message",
+    places: &[
+        "patient_id",
+        "patient_name",
+        "birth_date",
+        "sex",
+        "specimen_id",
+        "sample_id",
+    ],
+};
+
+/// One test of a BCI message, or one drug of an antibiogram.
+pub(super) const BCI_TEST: Part = Part {
+    row: "bci-test",
+    places: &[
+        "code",
+        "name",
+        "completed",
+        "value",
+        "unit",
+        "words",
+        "dilution",
+        "calibration",
+        "organism",
+        "organism_name",
+    ],
+};
+
+/// A line of an older Sysmex text.
+pub(super) const SYSMEX_LINE: Part = Part {
+    row: "sysmex-line",
+    places: &[
+        "kind",
+        "line",
+        "sample_id",
+        "rack",
+        "position",
+        "patient_id",
+        "operator",
+        "analysis",
+        "completed",
+    ],
+};
+
+/// One number of such a line.
+pub(super) const SYSMEX_CELL: Part = Part {
+    row: "sysmex-cell",
+    places: &["code", "value", "flag", "digits"],
+};
+
+const PARTS: [&[Part]; 5] = [&AU, &DIMENSION, &POCT, &BCI, &SYSMEX];
 const AU: [Part; 2] = [AU_TEXT, AU_GROUP];
 const DIMENSION: [Part; 2] = [DIMENSION_MESSAGE, DIMENSION_TEST];
+const BCI: [Part; 2] = [BCI_MESSAGE, BCI_TEST];
+const SYSMEX: [Part; 2] = [SYSMEX_LINE, SYSMEX_CELL];
 const POCT: [Part; 3] = [POCT_HELLO, POCT_SERVICE, POCT_OBSERVATION];
 
 const fn parts(protocol: Protocol) -> &'static [Part] {
@@ -133,6 +187,8 @@ const fn parts(protocol: Protocol) -> &'static [Part] {
         Protocol::BeckmanAu => &AU,
         Protocol::Dimension => &DIMENSION,
         Protocol::Poct1a => &POCT,
+        Protocol::Bci => &BCI,
+        Protocol::SysmexLegacy => &SYSMEX,
     }
 }
 

@@ -5,9 +5,12 @@
 //! does not have become marks (private code points, one for each byte), so that they survive the
 //! splitting and are shown as `\xNN` at the end.
 
+mod bci;
 mod beckman_au;
+mod date;
 mod dimension;
 mod poct1a;
+mod sysmex_legacy;
 
 use std::{borrow::Cow, ops::Range};
 
@@ -108,6 +111,8 @@ impl<'a> Rows<'a> {
             Wire::BeckmanAu(dialect) => beckman_au::read_rows(raw, dialect, text.charset),
             Wire::Dimension(dialect) => dimension::read_rows(raw, &dialect.layout, text.charset),
             Wire::Poct1a(_) => poct1a::read_rows(raw, opening, text.charset),
+            Wire::Bci(wire) => bci::read_rows(raw, wire.dates, text.charset),
+            Wire::SysmexLegacy(wire) => sysmex_legacy::read_rows(raw, wire, text.charset),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The tables of a profile file, one function each.
 
 mod own_wire;
+mod sysmex;
 
 use std::collections::BTreeMap;
 
@@ -62,7 +63,11 @@ impl Loader {
 
     pub(super) fn text(&mut self, raw: schema::TextRules) -> TextRules {
         let usual = match self.protocol {
-            Protocol::Astm | Protocol::BeckmanAu | Protocol::Dimension => Charset::Latin1,
+            Protocol::Astm
+            | Protocol::BeckmanAu
+            | Protocol::Dimension
+            | Protocol::Bci
+            | Protocol::SysmexLegacy => Charset::Latin1,
             Protocol::Hl7 | Protocol::Poct1a => Charset::Utf8,
         };
         let charset = raw.charset.map(|label| {
@@ -116,6 +121,8 @@ impl Loader {
             answers_enq: raw.answers_enq,
             turnaround_ms: raw.turnaround_ms,
             acceptance_timeout_ms: raw.acceptance_timeout_ms,
+            checksum_counts_line_ends: raw.checksum_counts_line_ends,
+            record_width: raw.record_width.map(Spanned::into_inner),
             is_continuous: raw.is_continuous,
             asks_events: raw.asks_events,
             wrap: raw.wrap.and_then(|word| self.word(&word, &wraps)),
@@ -453,7 +460,7 @@ impl Loader {
             Wire::Astm | Wire::Hl7 => defaults::ID_LENGTH_MAX,
             Wire::BeckmanAu(dialect) => dialect.layout.sample_id,
             Wire::Dimension(dialect) => dialect.layout.sample_id_max,
-            Wire::Poct1a(_) => defaults::ID_LENGTH_MAX,
+            Wire::Poct1a(_) | Wire::Bci(_) | Wire::SysmexLegacy(_) => defaults::ID_LENGTH_MAX,
         };
         let forms = [
             ("records", AnswerForm::Records),
@@ -461,6 +468,7 @@ impl Loader {
             ("qck-dsr", AnswerForm::QckDsr),
             ("beckman-au", AnswerForm::BeckmanAu),
             ("dimension", AnswerForm::Dimension),
+            ("bci", AnswerForm::Bci),
         ];
         let written = raw.form?;
         let form = self.word(&written, &forms)?;

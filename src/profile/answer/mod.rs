@@ -1,6 +1,7 @@
 //! Orders for a device: the answer to its query, an unasked download, a cancel.
 
 mod astm;
+mod bci;
 mod beckman_au;
 pub(super) mod dimension;
 mod hl7;
@@ -161,6 +162,8 @@ pub fn answer(
             let dialect = dimension_of(line)?;
             dimension::answer(line, rules, dialect, query, orders, stamp)
         }
+        // Such a device asks nothing.
+        AnswerForm::Bci => Err(no_form(line)),
     }
 }
 
@@ -191,6 +194,12 @@ fn unasked(
         AnswerForm::Records => astm::download(line, rules, orders, stamp),
         AnswerForm::Dimension => {
             dimension::download(line, rules, dimension_of(line)?, orders, stamp)
+        }
+        AnswerForm::Bci => {
+            let Wire::Bci(wire) = &line.profile.wire else {
+                return Err(no_form(line));
+            };
+            bci::download(line, rules, &wire.dialect, orders, stamp)
         }
         AnswerForm::OrrO02 | AnswerForm::QckDsr | AnswerForm::BeckmanAu => Err(no_form(line)),
     }

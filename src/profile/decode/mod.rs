@@ -121,7 +121,9 @@ fn sender_of(header: &Row<'_>, protocol: Protocol) -> String {
         Protocol::Astm => show(header.field(5)),
         Protocol::Hl7 => show(header.field(3)),
         // Nothing in a text names the device.
-        Protocol::BeckmanAu | Protocol::Dimension => String::new(),
+        Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+            String::new()
+        }
         // The device id of its hello.
         Protocol::Poct1a => show(header.field(1)),
     }
@@ -134,6 +136,9 @@ fn has_end(raw: &[u8], wire: &Wire) -> bool {
         Wire::BeckmanAu(dialect) => [dialect.block_end, dialect.text_end].contains(last),
         Wire::Dimension(_) => *last == FS,
         Wire::Poct1a(_) => *last == b'>',
+        Wire::Bci(_) => *last == b'|',
+        // Its end is not in the text.
+        Wire::SysmexLegacy(_) => false,
     }
 }
 
@@ -353,7 +358,11 @@ impl Decoder<'_> {
             Protocol::Astm => (row.field(5), row.field(26)),
             Protocol::Hl7 => (row.field(4), row.field(25)),
             // A text without results names no test.
-            Protocol::BeckmanAu | Protocol::Dimension | Protocol::Poct1a => return String::new(),
+            Protocol::BeckmanAu
+            | Protocol::Dimension
+            | Protocol::Poct1a
+            | Protocol::Bci
+            | Protocol::SysmexLegacy => return String::new(),
         };
         shorten(show(&format!("{tests} {report}")).trim())
     }
@@ -489,7 +498,9 @@ impl Context<'_> {
             Protocol::Astm => RowName::of("H"),
             Protocol::Hl7 => RowName::of("MSH"),
             Protocol::Poct1a => RowName::of_places(POCT_HELLO.row),
-            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
+            Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+                return String::new();
+            }
         };
         let header = self.row(name);
         header

@@ -1,10 +1,11 @@
 //! Captures of a vendor's own wire: its link reads them as it reads the line.
 
 use labwire_protocols::{
+    bci,
     beckman_au::{Class, Dialect, Link, notes::REPLY_UNASKED},
     dimension::{dialect::ChecksumRule, link::checksum},
     mllp::FS,
-    poct1a,
+    poct1a, sysmex_legacy,
     wire::{Commit, Input, Machine, Mono, Note, Output, Received},
 };
 
@@ -116,7 +117,7 @@ pub(super) fn poct1a(
     let mut link = poct1a::Link::new(dialect.clone());
     let parts = parts(&mut link, capture).into_iter();
     // What the data manager said in the same capture acknowledges nothing of ours.
-    let is_news = |part: &Part| !matches!(part, Part::Note(note) if note.code == poct1a::notes::ACK_UNASKED.code);
+    let is_news = |part: &Part| !part.is_one_of(&[poct1a::notes::ACK_UNASKED]);
     let refusals = [
         poct1a::notes::MALFORMED,
         poct1a::notes::FORBIDDEN,
@@ -125,11 +126,56 @@ pub(super) fn poct1a(
         poct1a::notes::CUT,
         poct1a::notes::RESTARTED,
     ];
-    let told = parts.filter(is_news).map(|part| match part {
-        Part::Note(note) if refusals.iter().any(|one| one.code == note.code) => Part::Refused(note),
-        part => part,
+    let parts = parts.filter(is_news);
+    decoded(line, catalogue, parts.map(|part| part.refused(&refusals)))
+}
+
+/// Reads a capture of a BCI line. What the link refuses is an incomplete item.
+pub(super) fn bci(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    dialect: &bci::Dialect,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    if !capture.contains(&STX) && !capture.is_empty() {
+        return vec![decode(line, catalogue, capture, true)];
+    }
+    let mut link = bci::Link::new(dialect.clone());
+    let parts = parts(&mut link, capture).into_iter();
+    // A capture has one side, and may begin in the middle of a session.
+    let passed = [bci::notes::REPLY_UNASKED, bci::notes::NO_ENQ];
+    let refusals = [
+        bci::notes::CHECKSUM_REFUSED,
+        bci::notes::FORM_REFUSED,
+        bci::notes::TOO_LONG,
+        bci::notes::CUT,
+        bci::notes::RESTARTED,
+    ];
+    let parts = parts.filter(|part| !part.is_one_of(&passed));
+    decoded(line, catalogue, parts.map(|part| part.refused(&refusals)))
+}
+
+/// Reads a capture of a line to an older Sysmex. Damaged texts are kept, as on a line of class A.
+pub(super) fn sysmex_legacy(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    dialect: &sysmex_legacy::Dialect,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    if !capture.contains(&STX) && !capture.is_empty() {
+        return vec![decode(line, catalogue, capture, true)];
+    }
+    let mut link = sysmex_legacy::Link::new(sysmex_legacy::Dialect {
+        class: sysmex_legacy::Class::A,
+        ..dialect.clone()
     });
-    decoded(line, catalogue, told)
+    let parts = parts(&mut link, capture).into_iter();
+    let passed = [sysmex_legacy::notes::REPLY_UNASKED];
+    decoded(
+        line,
+        catalogue,
+        parts.filter(|part| !part.is_one_of(&passed)),
+    )
 }
 
 enum Part {
@@ -137,6 +183,22 @@ enum Part {
     Refused(Note),
     Message(Received),
     Note(Note),
+}
+
+impl Part {
+    fn is_one_of(&self, notes: &[Note]) -> bool {
+        matches!(self, Self::Note(note) if notes.iter().any(|one| one.code == note.code))
+    }
+
+    /// A note of one of these is a message that the link refused.
+    fn refused(self, refusals: &[Note]) -> Self {
+        match self {
+            Self::Note(note) if refusals.iter().any(|one| one.code == note.code) => {
+                Self::Refused(note)
+            }
+            part => part,
+        }
+    }
 }
 
 /// What a machine makes of a capture when its store never fails.
