@@ -489,6 +489,7 @@ fn read_after_opening(
     work: &Work,
 ) -> Result<Option<Decoded>, StoreError> {
     let Some(opening) = journal::opening(db, work.message)? else {
+        journal::remember_opening(db, work.message)?;
         return Ok(None);
     };
     let catalogue = site.laboratory.catalogue.as_deref();

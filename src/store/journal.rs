@@ -19,7 +19,7 @@ use super::{
 };
 
 pub use self::{
-    before::{cut_before, opening},
+    before::{cut_before, opening, remember_opening},
     message::{Message, MessageState},
 };
 

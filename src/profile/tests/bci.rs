@@ -115,7 +115,7 @@ fn an_order_is_a_message_for_each_test_and_an_id_is_never_cut() {
         ..OrderForDevice::default()
     };
     let (line, stamp) = (vidas(), Stamp::default());
-    let written = download(&line, &[order("2603100001", "TRAN")], &stamp);
+    let written = download(&line, &[order("2603100001", "TRẦN")], &stamp);
     let expected = ["TSH", "HCG"].map(|code| {
         let fields = "mtmpr|piPN17|pnTRAN ANH|pb|psU|si|ci2603100001|rt";
         message(&format!("{fields}{code}|qd1|"))

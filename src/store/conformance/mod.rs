@@ -263,6 +263,11 @@ pub fn the_opening_of_a_session_is_its_first_message(ground: &dyn Ground) {
     others.into_iter().for_each(|id| check(id, None));
     check(second, Some("hello"));
     check(third, Some("hello"));
+    // What is remembered needs no search, and is of one session alone.
+    wait_for(store.transact(Turn::Reply, move |db| journal::remember_opening(db, second))).unwrap();
+    check(second, None);
+    check(third, Some("second"));
+    others.into_iter().for_each(|id| check(id, None));
     wait_for(store.close());
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Message, MessageState, read};
+use super::{Message, MessageState, message, meta, read, set_meta};
 use crate::store::{Db, Sql, StoreError};
 
 pub(super) const BEFORE: Sql = Sql::same(
@@ -51,13 +51,47 @@ pub fn cut_before(db: &mut dyn Db, line: &str, id: i64) -> Result<Vec<Message>, 
 }
 
 /// The first message of the session that the message `id` came in; `None` if that is the message
-/// itself. Of a session that has gone on for longer than [`BEFORE_MAX`] messages, the oldest of those.
+/// itself. Of a session that is neither remembered nor began within [`BEFORE_MAX`] messages, the oldest of
+/// those.
 ///
 /// # Errors
 /// What the database says.
 pub fn opening(db: &mut dyn Db, id: i64) -> Result<Option<Bytes>, StoreError> {
+    let Some(own) = message(db, id)? else {
+        return Ok(None);
+    };
+    if let Some(first) = remembered(db, &own)? {
+        if first == id {
+            return Ok(None);
+        }
+        return Ok(message(db, first)?.map(|one| one.raw));
+    }
     let params = [id.into(), id.saturating_sub(BEFORE_MAX).into()];
     let row = db.row_opt(&OPENING, &params)?;
     let raw = row.map(|row| row.blob(0).map(Bytes::copy_from_slice));
     raw.transpose()
+}
+
+/// Remembers a message as the first of its session, for as long as no other session of its line is:
+/// a conversation may go on for days.
+///
+/// # Errors
+/// What the database says.
+pub fn remember_opening(db: &mut dyn Db, id: i64) -> Result<(), StoreError> {
+    let Some(own) = message(db, id)? else {
+        return Ok(());
+    };
+    let value = format!("{} {} {id}", own.connection, own.session);
+    set_meta(db, &key(&own.line), &value)
+}
+
+/// The first message of the session of `own`, if it is the one that is remembered.
+fn remembered(db: &mut dyn Db, own: &Message) -> Result<Option<i64>, StoreError> {
+    let value = meta(db, &key(&own.line))?.unwrap_or_default();
+    let prefix = format!("{} {} ", own.connection, own.session);
+    Ok(value.strip_prefix(&prefix).and_then(|id| id.parse().ok()))
+}
+
+fn key(line: &str) -> String {
+    format!("opening:{line}")
 }
