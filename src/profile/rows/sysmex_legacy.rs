@@ -70,10 +70,10 @@ fn of_line<'a>(
     let span = line.span().start..end;
     let own = of_sample(line, layout, kind, dates);
     let own = Row::of_owned(role, &SYSMEX_LINE, span, &own, charset);
-    match role {
-        Role::Query => vec![own],
-        _ => std::iter::once(own).chain(numbers).collect(),
+    if role == Role::Query {
+        return vec![own];
     }
+    std::iter::once(own).chain(numbers).collect()
 }
 
 const fn is_number(cell: &Cell<'_, '_>) -> bool {

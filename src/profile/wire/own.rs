@@ -192,11 +192,10 @@ impl Part {
 
     /// A note of one of these is a message that the link refused.
     fn refused(self, refusals: &[Note]) -> Self {
+        let is_refusal = self.is_one_of(refusals);
         match self {
-            Self::Note(note) if refusals.iter().any(|one| one.code == note.code) => {
-                Self::Refused(note)
-            }
-            part => part,
+            Self::Note(note) if is_refusal => Self::Refused(note),
+            Self::Note(_) | Self::Refused(_) | Self::Message(_) => self,
         }
     }
 }
