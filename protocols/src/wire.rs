@@ -13,7 +13,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{astm::link, beckman_au, dimension, mllp};
+use crate::{astm::link, bci, beckman_au, dimension, mllp, poct1a, sysmex_legacy};
 
 /// A monotonic instant in microseconds since an origin the caller chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,6 +217,9 @@ impl Note {
             mllp::ALARMS,
             beckman_au::notes::ALARMS,
             dimension::notes::ALARMS,
+            poct1a::notes::ALARMS,
+            bci::notes::ALARMS,
+            sysmex_legacy::notes::ALARMS,
         ];
         alarms.into_iter().flatten().any(is_same)
     }
@@ -270,4 +273,39 @@ pub trait Machine: fmt::Debug + Send {
 
     /// The name of the present state, as the standard calls it, for people.
     fn state(&self) -> &'static str;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_vendors_wire_refuses_is_an_alarm_and_what_it_tolerates_is_none() {
+        let alarms = [
+            poct1a::notes::MALFORMED,
+            poct1a::notes::TOO_LONG,
+            poct1a::notes::COMMIT_FAILED,
+            poct1a::notes::NOT_CONTINUOUS,
+            bci::notes::CHECKSUM_REFUSED,
+            bci::notes::COMMIT_FAILED,
+            bci::notes::SENDS_EXHAUSTED,
+            sysmex_legacy::notes::DAMAGED_KEPT,
+            sysmex_legacy::notes::COMMIT_FAILED,
+        ];
+        for note in alarms {
+            assert!(note.at(7).is_alarm(), "{note}");
+        }
+        let habits = [
+            poct1a::notes::REPEAT,
+            poct1a::notes::BYTES_IGNORED,
+            poct1a::notes::UNKNOWN_KEPT,
+            bci::notes::NO_ENQ,
+            bci::notes::CHECKSUM_TOLERATED,
+            sysmex_legacy::notes::REPEAT,
+            sysmex_legacy::notes::UNKNOWN_LINE,
+        ];
+        for note in habits {
+            assert!(!note.is_alarm(), "{note}");
+        }
+    }
 }

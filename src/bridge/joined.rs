@@ -119,7 +119,7 @@ pub(super) fn whole(
         sender,
     };
     // What an earlier part asked was answered then.
-    let queries = super::parser::queries_of(&decoded)
+    let queries = super::reading::queries_of(&decoded)
         .into_iter()
         .skip(asked_before)
         .collect();
@@ -143,7 +143,7 @@ fn read(site: &Site, work: &Work, joined: &Joined, cut: &[journal::Message]) -> 
     let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
     let line = &work.line.profile;
     let protocol = line.profile().device.protocol;
-    let queries = |decoded: &Decoded| super::parser::queries_of(decoded).len();
+    let queries = |decoded: &Decoded| super::reading::queries_of(decoded).len();
     catch_unwind(AssertUnwindSafe(|| {
         let asked = cut
             .iter()

@@ -16,6 +16,7 @@ mod joined;
 mod law;
 mod orders;
 mod parser;
+mod reading;
 mod run;
 mod site;
 mod start;

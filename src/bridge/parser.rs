@@ -4,28 +4,24 @@
 //! worker takes what has come in meanwhile as one batch and one transaction; if the transaction
 //! fails, it goes through the batch message by message.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
-};
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    model::{Item, Query},
-    profile::{self, Decoded},
+    model::Query,
+    profile::Decoded,
     settle::{self, SettleContext, Settled},
     store::{Db, Store, StoreError, Turn, journal},
-    worklist,
 };
 
 use super::{
     backlog::{Hand, Reply, Ways},
     joined, law,
     orders::{self, Answered, Asked},
+    reading::{queries_of, read, read_after_opening, read_anew},
     site::{LineSite, Site},
 };
 
@@ -181,14 +177,14 @@ pub(super) struct Work {
     pub(super) message: i64,
     pub(super) raw: Bytes,
     pub(super) is_complete: bool,
-    received_at: i64,
-    decoded: Result<Decoded, ()>,
-    digest_input: Vec<u8>,
-    queries: Vec<Query>,
+    pub(super) received_at: i64,
+    pub(super) decoded: Result<Decoded, ()>,
+    pub(super) digest_input: Vec<u8>,
+    pub(super) queries: Vec<Query>,
     /// What it ends: decided anew with it.
-    parts: Vec<joined::Part>,
+    pub(super) parts: Vec<joined::Part>,
     /// The version of people's mappings that it was read with.
-    learned: i64,
+    pub(super) learned: i64,
 }
 
 /// What settling one message gave.
@@ -204,9 +200,11 @@ impl Work {
         self.decoded.is_ok() && self.queries.is_empty()
     }
 
-    /// Its device may go on with the message before it.
+    /// A message before it may say more of it: its device goes on in the middle after a cut, or names
+    /// itself once in a conversation.
     fn may_go_on(&self) -> bool {
-        self.line.profile.profile().specimen.restarts_at_record
+        let profile = self.line.profile.profile();
+        profile.specimen.restarts_at_record || profile.wire.has_hello()
     }
 
     /// For settling: the parts that it ends, and itself; nothing if it could not be read.
@@ -233,23 +231,45 @@ impl Work {
             .collect()
     }
 
-    /// The same message, read as one with the parts that it goes on with, if it does.
+    /// The same message, read as one with the parts that it goes on with, or by the hello of its
+    /// device.
     fn joined(&self, db: &mut dyn Db, site: &Site, now: i64) -> Result<Option<Self>, StoreError> {
+        if self.line.profile.profile().wire.has_hello() {
+            let decoded = read_after_opening(db, site, self)?;
+            return Ok(decoded.map(|decoded| Self {
+                queries: queries_of(&decoded),
+                decoded: Ok(decoded),
+                digest_input: self.digest_input.clone(),
+                parts: Vec::new(),
+                ..self.bare()
+            }));
+        }
         let Some(whole) = joined::whole(db, site, self, now)? else {
             return Ok(None);
         };
         Ok(Some(Self {
+            decoded: Ok(whole.decoded),
+            digest_input: whole.digest_input,
+            queries: whole.queries,
+            parts: whole.parts,
+            ..self.bare()
+        }))
+    }
+
+    /// The same message, not read yet.
+    fn bare(&self) -> Self {
+        Self {
             line: Arc::clone(&self.line),
             message: self.message,
             raw: self.raw.clone(),
             is_complete: self.is_complete,
             received_at: self.received_at,
-            decoded: Ok(whole.decoded),
-            digest_input: whole.digest_input,
-            queries: whole.queries,
-            parts: whole.parts,
+            decoded: Err(()),
+            digest_input: Vec::new(),
+            queries: Vec::new(),
+            parts: Vec::new(),
             learned: self.learned,
-        }))
+        }
     }
 }
 
@@ -436,69 +456,6 @@ fn log(job: &Job, settled: &Settled) {
     );
 }
 
-fn read(site: &Site, job: &Job) -> Work {
-    let learned = site.learned.version();
-    let catalogue = site.laboratory.catalogue.as_deref();
-    let catalogue = catalogue.map(|catalogue| catalogue as &dyn profile::Catalogue);
-    let protocol = job.line.profile.profile().device.protocol;
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        let decoded = profile::decode(&job.line.profile, catalogue, &job.raw, job.is_complete);
-        (decoded, profile::digest_input(&job.raw, protocol))
-    }));
-    let (decoded, digest_input) = match decoded {
-        Ok((decoded, digest_input)) => (Ok(decoded), digest_input),
-        Err(_) => (Err(()), Vec::new()),
-    };
-    let queries = decoded.as_ref().map(queries_of).unwrap_or_default();
-    Work {
-        line: Arc::clone(&job.line),
-        message: job.message,
-        raw: job.raw.clone(),
-        is_complete: job.is_complete,
-        received_at: job.received_at,
-        decoded,
-        digest_input,
-        queries,
-        parts: Vec::new(),
-        learned,
-    }
-}
-
-/// The messages read again, where people mapped something since; `None` where nobody did. Whoever
-/// mapped moved what waited then, so nothing may be settled as it was read before.
-fn read_anew(
-    db: &mut dyn Db,
-    site: &Site,
-    works: &[Work],
-) -> Result<Option<Vec<Work>>, StoreError> {
-    let version = worklist::learn(db, &site.learned)?;
-    if works.iter().all(|work| work.learned == version) {
-        return Ok(None);
-    }
-    let again = |work: &Work| {
-        let job = Job {
-            line: Arc::clone(&work.line),
-            message: work.message,
-            raw: work.raw.clone(),
-            is_complete: work.is_complete,
-            received_at: work.received_at,
-            connection: None,
-            reply: None,
-            permit: None,
-        };
-        read(site, &job)
-    };
-    Ok(Some(works.iter().map(again).collect()))
-}
-
-pub(super) fn queries_of(decoded: &Decoded) -> Vec<Query> {
-    let query = |item: &Item| match item {
-        Item::Query(query) => Some(query.clone()),
-        Item::Observation(_) | Item::Device(_) | Item::Incomplete(_) => None,
-    };
-    decoded.items.iter().filter_map(query).collect()
-}
-
 /// Settles messages in their order: those that only tell together, one that asks by itself, because
 /// its answer needs what came before it in the store. One that was settled already is passed over:
 /// it may be handed over after it was found in the journal.
@@ -515,7 +472,8 @@ fn settle_works(
     let fresh = journal::unparsed_of(db, &ids)?;
     let is_fresh = |work: &Work| fresh.contains(&work.message);
     let belong = |one: &Work, next: &Work| {
-        let both_tell = one.only_tells() && next.only_tells() && !next.may_go_on();
+        let both_tell = one.only_tells() && next.only_tells();
+        let both_tell = both_tell && !one.may_go_on() && !next.may_go_on();
         is_fresh(one) == is_fresh(next) && (both_tell || !is_fresh(one))
     };
     let mut done = Vec::with_capacity(works.len());

@@ -9,7 +9,7 @@ use labwire_drivers::{
 };
 use labwire_protocols::{
     astm::link::{Durability, Link},
-    beckman_au, dimension, mllp,
+    bci, beckman_au, dimension, mllp, poct1a, sysmex_legacy,
     wire::Machine,
 };
 use tokio::{
@@ -487,6 +487,18 @@ fn machine_of(
         Wire::Dimension(dialect) => {
             let dialect = Arc::clone(dialect);
             Arc::new(move || Box::new(dimension::Link::new(dimension::Dialect::clone(&dialect))))
+        }
+        Wire::Poct1a(dialect) => {
+            let dialect = Arc::clone(dialect);
+            Arc::new(move || Box::new(poct1a::Link::new(poct1a::Dialect::clone(&dialect))))
+        }
+        Wire::Bci(wire) => {
+            let wire = Arc::clone(wire);
+            Arc::new(move || Box::new(bci::Link::new(wire.dialect.clone())))
+        }
+        Wire::SysmexLegacy(wire) => {
+            let wire = Arc::clone(wire);
+            Arc::new(move || Box::new(sysmex_legacy::Link::new(wire.dialect.clone())))
         }
     })
 }

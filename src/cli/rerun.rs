@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use labwire_drivers::{Clock as _, SystemClock};
 use labwire_protocols::wire::Note;
 
@@ -69,7 +70,8 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
             };
             read += 1;
             let restarts = line.profile().specimen.restarts_at_record;
-            let Some(kept) = store.read(|db| Whole::of(db, kept, restarts))? else {
+            let has_hello = line.profile().wire.has_hello();
+            let Some(kept) = store.read(|db| Whole::of(db, kept, (restarts, has_hello)))? else {
                 continue;
             };
             let catalogue = &loaded.catalogue;
@@ -131,6 +133,8 @@ struct Whole {
     received_at: i64,
     is_complete: bool,
     raw: Vec<u8>,
+    /// What opened its conversation, where that names the device.
+    opening: Option<Bytes>,
     stored: Vec<StoredResult>,
 }
 
@@ -139,7 +143,7 @@ impl Whole {
     fn of(
         db: &mut dyn Db,
         (message, mut stored): Kept,
-        restarts: bool,
+        (restarts, has_hello): (bool, bool),
     ) -> Result<Option<Self>, StoreError> {
         let mut raw = message.raw.to_vec();
         if restarts && !message.is_complete {
@@ -164,11 +168,16 @@ impl Whole {
                 stored = all;
             }
         }
+        let opening = match has_hello {
+            true => journal::opening(db, message.id)?,
+            false => None,
+        };
         Ok(Some(Self {
             line: message.line,
             received_at: message.received_at,
             is_complete: message.is_complete,
             raw,
+            opening,
             stored,
         }))
     }
@@ -177,7 +186,8 @@ impl Whole {
 /// What is stored and would not be read any more, and what would be read instead. Where both are
 /// the same there is nothing.
 fn compare(line: &LineProfile, catalogue: Option<&dyn Catalogue>, kept: &Whole) -> Vec<String> {
-    let decoded = profile::decode(line, catalogue, &kept.raw, kept.is_complete);
+    let opening = kept.opening.as_deref();
+    let decoded = profile::decode_after(line, catalogue, opening, &kept.raw, kept.is_complete);
     // Which tube a person chose stands in no message.
     let mut chosen = kept.stored.iter().map(|one| {
         let tube = one.observation.specimen.clone();

@@ -170,6 +170,11 @@ const CONVENTIONAL: &[(&str, &[&str])] = &[
     ("mIU/mL", &["m[iU]/mL"]),
     ("uIU/mL", &["u[iU]/mL"]),
     ("kIU/mL", &["k[iU]/mL"]),
+    ("UI/L", &["[iU]/L", "U/L"]),
+    ("mUI/L", &["m[iU]/L"]),
+    ("UI/mL", &["[iU]/mL"]),
+    ("mUI/mL", &["m[iU]/mL"]),
+    ("uUI/mL", &["u[iU]/mL"]),
     ("IU/dL", &["[iU]/dL"]),
     ("mEq/L", &["meq/L"]),
     ("mOsm/kg", &["mosm/kg"]),
@@ -328,6 +333,9 @@ mod tests {
         check("µmol/L", "umol/L", "proven");
         check("IU/mL", "[iU]/mL", "proven");
         check("µIU/ml", "u[iU]/mL", "proven");
+        check("µUI/ml", "m[iU]/L", "proven");
+        check("mUI/ml", "[iU]/L", "proven");
+        check("mUI/ml", "[iU]/mL", "0.001");
         check("S", "s", "proven");
         check("mIU/ml", "[iU]/mL", "0.001");
         check("uIU/mL", "m[iU]/L", "proven");

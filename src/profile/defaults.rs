@@ -25,7 +25,18 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
             ("X", S::CannotBeDone),
         ],
         // No place says a status: what comes is final, its marks tell the rest.
-        Protocol::BeckmanAu | Protocol::Dimension => &[("", S::Final)],
+        Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+            &[("", S::Final)]
+        }
+        // `OBS.status_cd`: accepted; discarded and rejected ones wait. `SVC.reason_cd`: new, sent again,
+        // edited.
+        Protocol::Poct1a => &[
+            ("", S::Final),
+            ("A", S::Final),
+            ("NEW", S::Final),
+            ("RES", S::Retransmission),
+            ("EDT", S::Correction),
+        ],
         Protocol::Hl7 => &[
             ("F", S::Final),
             ("C", S::Correction),
@@ -42,9 +53,29 @@ pub(super) fn statuses(protocol: Protocol) -> BTreeMap<String, ResultStatus> {
 /// it is in doubt. No profile can make a patient's result of a control.
 pub(super) const fn controls(protocol: Protocol) -> [&'static [&'static str]; 3] {
     match protocol {
-        Protocol::Astm | Protocol::Hl7 => [&[], &[], &[]],
+        // Nothing in a BCI message tells a control: its profile does, by the sample id.
+        Protocol::Astm | Protocol::Hl7 | Protocol::Bci => [&[], &[], &[]],
+        Protocol::SysmexLegacy => [&["kind = control"], &["sample_id"], &[]],
         Protocol::BeckmanAu => [&["kind = control"], &["control_no"], &[]],
         Protocol::Dimension => [&["kind = control"], &["sample_id"], &["doubt"]],
+        Protocol::Poct1a => [
+            &["kind = control"],
+            &["control_lot", "control_name"],
+            &["doubt"],
+        ],
+    }
+}
+
+/// What the wire itself tells of calibrations: rules, and places of their name.
+pub(super) const fn calibrations(protocol: Protocol) -> [&'static [&'static str]; 2] {
+    match protocol {
+        Protocol::Astm
+        | Protocol::Hl7
+        | Protocol::BeckmanAu
+        | Protocol::Dimension
+        | Protocol::Bci
+        | Protocol::SysmexLegacy => [&[], &[]],
+        Protocol::Poct1a => [&["kind = calibration"], &["control_lot", "control_name"]],
     }
 }
 

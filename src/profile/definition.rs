@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use labwire_protocols::{beckman_au, charset::Charset, dimension};
+use labwire_protocols::{bci, beckman_au, charset::Charset, dimension, poct1a, sysmex_legacy};
 use miette::NamedSource;
 
 use super::{Condition, FieldPath, Pattern, Template, Test};
@@ -23,15 +23,24 @@ pub enum Protocol {
     BeckmanAu,
     /// Siemens Dimension: fields between FS, polled.
     Dimension,
+    /// POCT1-A: XML of devices at the point of care.
+    Poct1a,
+    /// bioMérieux BCI: fields that name themselves.
+    Bci,
+    /// Older Sysmex texts: lines of fixed columns.
+    SysmexLegacy,
 }
 
 impl Protocol {
     /// Every protocol, by the word that a profile writes.
-    pub(super) const ALL: [(&str, Self); 4] = [
+    pub(super) const ALL: [(&str, Self); 7] = [
         ("astm", Self::Astm),
         ("hl7", Self::Hl7),
         ("beckman-au", Self::BeckmanAu),
         ("dimension", Self::Dimension),
+        ("poct1a", Self::Poct1a),
+        ("bci", Self::Bci),
+        ("sysmex-legacy", Self::SysmexLegacy),
     ];
 
     /// What people call it.
@@ -41,6 +50,9 @@ impl Protocol {
             Self::Hl7 => "HL7",
             Self::BeckmanAu => "Beckman AU",
             Self::Dimension => "Dimension",
+            Self::Poct1a => "POCT1-A",
+            Self::Bci => "BCI",
+            Self::SysmexLegacy => "Sysmex (older)",
         }
     }
 
@@ -61,6 +73,64 @@ pub enum Wire {
     BeckmanAu(Arc<beckman_au::Dialect>),
     /// Dimension messages, as `[link]` and `[layout]` say.
     Dimension(Arc<dimension::Dialect>),
+    /// POCT1-A messages, as `[link]` says.
+    Poct1a(Arc<poct1a::Dialect>),
+    /// BCI messages, as `[link]` and `[layout]` say.
+    Bci(Arc<BciWire>),
+    /// Older Sysmex texts, as `[link]` and `[layout]` say.
+    SysmexLegacy(Arc<SysmexWire>),
+}
+
+/// A BCI line.
+#[derive(Clone, Debug)]
+pub struct BciWire {
+    /// What moves messages.
+    pub dialect: bci::Dialect,
+    /// How the site writes dates; `None` where nobody said it: they stay as sent.
+    pub dates: Option<DateOrder>,
+}
+
+/// A line to an older Sysmex.
+#[derive(Clone, Debug)]
+pub struct SysmexWire {
+    /// What moves texts.
+    pub dialect: sysmex_legacy::Dialect,
+    /// The columns.
+    pub layout: sysmex_legacy::Layout,
+    /// As [`BciWire::dates`].
+    pub dates: Option<DateOrder>,
+}
+
+/// The order of a date that a site chose on its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DateOrder {
+    /// Day, month, year.
+    DayFirst,
+    /// Month, day, year.
+    MonthFirst,
+    /// Year, month, day.
+    YearFirst,
+}
+
+impl DateOrder {
+    /// Every order, by the word that a profile writes.
+    pub(super) const WORDS: [(&str, Self); 3] = [
+        ("dmy", Self::DayFirst),
+        ("mdy", Self::MonthFirst),
+        ("ymd", Self::YearFirst),
+    ];
+}
+
+impl Wire {
+    /// Whether the first message of a conversation says which device all of it is from.
+    pub const fn has_hello(&self) -> bool {
+        matches!(self, Self::Poct1a(_))
+    }
+
+    /// Whether its messages are XML.
+    pub const fn is_xml(&self) -> bool {
+        matches!(self, Self::Poct1a(_))
+    }
 }
 
 /// Everything that one file says of one family of devices.
@@ -190,7 +260,7 @@ pub struct LinkRules {
     pub receive_timeout_ms: Option<u64>,
     /// Receiver, for the next byte in a frame.
     pub inter_byte_timeout_ms: Option<u64>,
-    /// Beckman AU: whether blocks are acknowledged.
+    /// Beckman AU, older Sysmex: whether blocks or texts are acknowledged.
     pub class: Option<beckman_au::Class>,
     /// Beckman AU: the start code.
     pub start: Option<u8>,
@@ -204,6 +274,18 @@ pub struct LinkRules {
     pub answers_enq: Option<bool>,
     /// Vendors' wires: rest between what comes and what is said.
     pub turnaround_ms: Option<u64>,
+    /// BCI: line ends after records are part of the checksum.
+    pub checksum_counts_line_ends: Option<bool>,
+    /// BCI: characters of a record that we write; `None` is a record a field.
+    pub record_width: Option<usize>,
+    /// POCT1-A: the conversation stays open, and the device reports as it measures.
+    pub is_continuous: Option<bool>,
+    /// POCT1-A: whether device events are asked for, too.
+    pub asks_events: Option<bool>,
+    /// POCT1-A: what stands around messages that we send.
+    pub wrap: Option<poct1a::Wrap>,
+    /// POCT1-A: what an acknowledgement calls the message that it is for.
+    pub ack_name: Option<poct1a::AckName>,
     /// Dimension: for the device's word about an order.
     pub acceptance_timeout_ms: Option<u64>,
     /// Vendors' wires: the same bytes within so long are the same sent again.
@@ -520,6 +602,8 @@ pub enum AnswerForm {
     Dimension,
     /// IHE LAW: RSP^K11, then OML^O33.
     Law,
+    /// BCI: one message a test.
+    Bci,
 }
 
 /// What is said when there is no order.

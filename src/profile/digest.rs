@@ -13,7 +13,10 @@ pub fn digest_input(raw: &[u8], protocol: Protocol) -> Vec<u8> {
         Protocol::Astm => (b"H", [2, 13]),
         Protocol::Hl7 => (b"MSH", [6, 9]),
         // Their messages have neither.
-        Protocol::BeckmanAu | Protocol::Dimension => return raw.to_vec(),
+        Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+            return raw.to_vec();
+        }
+        Protocol::Poct1a => return without_header(raw),
     };
     let mut out = Vec::with_capacity(raw.len());
     let mut kept_to = 0;
@@ -30,6 +33,22 @@ pub fn digest_input(raw: &[u8], protocol: Protocol) -> Vec<u8> {
     }
     out.extend_from_slice(raw.get(kept_to..).unwrap_or_default());
     out
+}
+
+/// A POCT1-A message without its `HDR`, which has nothing but its own time and control id.
+fn without_header(raw: &[u8]) -> Vec<u8> {
+    let find = |wanted: &[u8]| {
+        let mut windows = raw.windows(wanted.len());
+        windows.position(|window| window == wanted)
+    };
+    let (start, end) = (find(b"<HDR>"), find(b"</HDR>"));
+    match start.zip(end).filter(|(start, end)| start < end) {
+        Some((start, end)) => {
+            let before = raw.get(..start).unwrap_or_default();
+            [before, raw.get(end..).unwrap_or_default()].concat()
+        }
+        None => raw.to_vec(),
+    }
 }
 
 /// Where the lines lie, without their ends.
@@ -78,6 +97,20 @@ mod tests {
             Protocol::Hl7,
             "MSH|^~\\&|A|B|C|D|20250115||ORU^R01|77|P|2.3.1\rOBX|1\r",
             "MSH|^~\\&|A|B|C|D|||ORU^R01||P|2.3.1\rOBX|1\r",
+        );
+    }
+
+    #[test]
+    fn a_poct1a_message_sent_in_a_new_conversation_is_the_same() {
+        let message = |header: &str| format!("<OBS.R01>{header}<SVC/></OBS.R01>");
+        for header in ["<HDR><HDR.control_id V=\"7\"/></HDR>", "<HDR></HDR>"] {
+            let raw = message(header);
+            check(Protocol::Poct1a, &raw, &message("</HDR>"));
+        }
+        check(
+            Protocol::Poct1a,
+            "<OBS.R01><SVC/></OBS.R01>",
+            "<OBS.R01><SVC/></OBS.R01>",
         );
     }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use labwire_protocols::{
     astm::link::{ChecksumRule, Dialect, FrameNumberRule},
+    bci,
     beckman_au::{self, Bcc, Layout},
-    dimension, mllp,
+    dimension, mllp, poct1a, sysmex_legacy,
 };
 
 use super::{ChecksumMode, LinkRules};
@@ -91,6 +92,67 @@ impl LinkRules {
         set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
         set(&mut timers.reply, millis(self.reply_timeout_ms));
         set(&mut timers.acceptance, millis(self.acceptance_timeout_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
+    /// A BCI line.
+    pub(super) fn bci(&self) -> bci::Dialect {
+        let mut dialect = bci::Dialect::default();
+        set(&mut dialect.checksum, self.checksum.map(checksum_rule));
+        set(&mut dialect.sums_line_ends, self.checksum_counts_line_ends);
+        set(
+            &mut dialect.records,
+            self.record_width.map(bci::Records::Width),
+        );
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.message, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.receive, millis(self.receive_timeout_ms));
+        set(
+            &mut timers.establishment,
+            millis(self.establishment_timeout_ms),
+        );
+        set(&mut timers.turnaround, millis(self.turnaround_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.busy, millis(self.busy_wait_ms));
+        set(&mut timers.pause, millis(self.between_sessions_ms));
+        set(&mut timers.contention, millis(self.contention_wait_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
+    /// A line to an older Sysmex.
+    pub(super) fn sysmex_legacy(&self) -> sysmex_legacy::Dialect {
+        let mut dialect = sysmex_legacy::Dialect::default();
+        if self.class == Some(beckman_au::Class::A) {
+            dialect.class = sysmex_legacy::Class::A;
+        }
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.text, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.repeat, millis(self.repeat_within_ms));
+        dialect
+    }
+
+    /// A POCT1-A line.
+    pub(super) fn poct1a(&self) -> poct1a::Dialect {
+        let mut dialect = poct1a::Dialect::default();
+        if self.is_continuous == Some(true) {
+            dialect.mode = poct1a::Mode::Continuous;
+        }
+        set(&mut dialect.asks_events, self.asks_events);
+        set(&mut dialect.wrap, self.wrap);
+        set(&mut dialect.ack_name, self.ack_name);
+        set(&mut dialect.sends_max, self.sends_max);
+        set(&mut dialect.limits.message, self.message_bytes_max);
+        let timers = &mut dialect.timers;
+        set(&mut timers.inter_byte, millis(self.inter_byte_timeout_ms));
+        set(&mut timers.reply, millis(self.reply_timeout_ms));
+        set(&mut timers.topic, millis(self.receive_timeout_ms));
         set(&mut timers.repeat, millis(self.repeat_within_ms));
         dialect
     }

@@ -174,7 +174,7 @@ impl Loader {
             ignored_flags: file.flags.ignore.into_iter().collect(),
             suspect_comments: self.conditions(&file.comments.holds_when),
             qc: self.controls(file.qc),
-            calibration: self.kind(file.calibration),
+            calibration: self.calibrations(file.calibration),
             ignore: file
                 .ignore
                 .into_iter()
@@ -214,6 +214,10 @@ impl Loader {
                 "value = \"OBX-5\"",
             ],
             Protocol::Dimension => ["id = \"sample_id\"", "code = \"test\"", "value = \"value\""],
+            Protocol::Bci | Protocol::SysmexLegacy => {
+                ["id = \"sample_id\"", "code = \"code\"", "value = \"value\""]
+            }
+            Protocol::Poct1a => ["id = \"order_id\"", "code = \"code\"", "value = \"value\""],
             Protocol::BeckmanAu => [
                 "id = \"sample_id\"",
                 "code = \"test_no\"",

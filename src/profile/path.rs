@@ -37,7 +37,13 @@ impl FieldPath {
                 .ok_or("write record letter, field and component with points: `R.3.5`")?,
             Protocol::Hl7 => split_record(text, '-', is_hl7_segment)
                 .ok_or("write segment, dash, field, point, component: `OBX-3.1`")?,
-            Protocol::BeckmanAu | Protocol::Dimension => return places::parse(text, protocol),
+            Protocol::BeckmanAu
+            | Protocol::Dimension
+            | Protocol::Poct1a
+            | Protocol::Bci
+            | Protocol::SysmexLegacy => {
+                return places::parse(text, protocol);
+            }
         };
         let (rest, is_open) = rest
             .strip_suffix('+')

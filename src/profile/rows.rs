@@ -5,8 +5,12 @@
 //! does not have become marks (private code points, one for each byte), so that they survive the
 //! splitting and are shown as `\xNN` at the end.
 
+mod bci;
 mod beckman_au;
+mod date;
 mod dimension;
+mod poct1a;
+mod sysmex_legacy;
 
 use std::{borrow::Cow, ops::Range};
 
@@ -20,7 +24,7 @@ use labwire_protocols::{
 use super::{
     FieldPath, TextRules, Wire,
     fields::{FieldMarks, RowName, piece, pieces},
-    places,
+    places::{self, Part},
 };
 
 /// What a row is for, in both protocols.
@@ -79,6 +83,9 @@ enum Marks {
     None,
 }
 
+/// What stands in the places of a row in their order, each with its repeats.
+type Places<'m> = Vec<Vec<Cow<'m, [u8]>>>;
+
 /// All rows of a message.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
@@ -91,13 +98,31 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Splits `raw`.
-    pub(super) fn read(raw: &'a [u8], wire: &Wire, text: &TextRules) -> Self {
+    /// Splits `raw`. What opened its conversation, where its wire has such a thing, says which device it is from.
+    pub(super) fn read(
+        raw: &'a [u8],
+        opening: Option<&[u8]>,
+        wire: &Wire,
+        text: &TextRules,
+    ) -> Self {
         match wire {
             Wire::Astm => Self::astm(raw, text.charset),
             Wire::Hl7 => Self::hl7(raw, text),
             Wire::BeckmanAu(dialect) => beckman_au::read_rows(raw, dialect, text.charset),
             Wire::Dimension(dialect) => dimension::read_rows(raw, &dialect.layout, text.charset),
+            Wire::Poct1a(_) => poct1a::read_rows(raw, opening, text.charset),
+            Wire::Bci(wire) => bci::read_rows(raw, wire.dates, text.charset),
+            Wire::SysmexLegacy(wire) => sysmex_legacy::read_rows(raw, wire, text.charset),
+        }
+    }
+
+    /// Of a message that cannot be read safely.
+    fn refused(why: String, notes: Vec<Note>, raw: &[u8]) -> Self {
+        Self {
+            rows: Vec::new(),
+            notes,
+            is_whole: false,
+            refused: Some((why, 0..raw.len())),
         }
     }
 
@@ -278,6 +303,22 @@ impl Row<'_> {
             places,
             charset,
         }
+    }
+
+    /// [`Row::of_places`], of texts that are not all parts of the message.
+    fn of_owned(
+        role: Role,
+        part: &Part,
+        span: Range<usize>,
+        places: &Places<'_>,
+        charset: Charset,
+    ) -> Self {
+        let fields: Vec<Vec<&[u8]>> = places
+            .iter()
+            .map(|place| place.iter().map(AsRef::as_ref).collect())
+            .collect();
+        let fields: Vec<&[&[u8]]> = fields.iter().map(Vec::as_slice).collect();
+        Self::of_places(role, part.row, span, &fields, charset)
     }
 
     /// Whether it is a record of that letter, or a segment of that name.
@@ -609,7 +650,7 @@ mod tests {
             from_message: false,
             transliterate: false,
         };
-        let rows = Rows::read(raw, &Wire::Astm, &rules);
+        let rows = Rows::read(raw, None, &Wire::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(show(row.field(3)), "^^^NA\\xFFME");
         assert_eq!(show(row.field(4)), "a\\xFE\\b&F&");
@@ -627,7 +668,7 @@ mod tests {
             from_message: false,
             transliterate: false,
         };
-        let rows = Rows::read(raw, &Wire::Astm, &rules);
+        let rows = Rows::read(raw, None, &Wire::Astm, &rules);
         let row = rows.rows.get(1).expect("two records");
         assert_eq!(row.field(4).chars().count(), 2);
         assert_eq!(row.field(5), "u");

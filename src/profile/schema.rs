@@ -89,6 +89,12 @@ pub(super) struct Link {
     pub(super) answers_enq: Option<bool>,
     pub(super) turnaround_ms: Option<u64>,
     pub(super) acceptance_timeout_ms: Option<u64>,
+    pub(super) checksum_counts_line_ends: Option<bool>,
+    pub(super) record_width: Option<Spanned<usize>>,
+    pub(super) is_continuous: Option<bool>,
+    pub(super) asks_events: Option<bool>,
+    pub(super) wrap: Option<Text>,
+    pub(super) ack_element: Option<Text>,
     pub(super) repeat_within_ms: Option<u64>,
     pub(super) answer_within_ms: Option<u64>,
     pub(super) silent_after_s: Option<Spanned<u64>>,
@@ -98,7 +104,8 @@ pub(super) struct Link {
     pub(super) pending_max: Option<Spanned<usize>>,
 }
 
-/// Columns of a Beckman AU text, as the site's parameter sheet has them; limits of a Dimension message.
+/// Columns of a Beckman AU text, as the site's parameter sheet has them; limits of a Dimension message;
+/// lines of an older Sysmex.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Layout {
@@ -125,6 +132,31 @@ pub(super) struct Layout {
     pub(super) cup_position: Option<Text>,
     pub(super) control_type_min: Option<usize>,
     pub(super) control_priority: Option<usize>,
+    pub(super) date_order: Option<Text>,
+    pub(super) line: Vec<Spanned<LineLayout>>,
+}
+
+/// A line of an older Sysmex.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct LineLayout {
+    pub(super) code: Option<Text>,
+    #[serde(rename = "use")]
+    pub(super) used_for: Option<Text>,
+    pub(super) columns: Vec<Column>,
+}
+
+/// A column: of text (`width`), a number (`digits`), or nothing (`fill`).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) width: Option<usize>,
+    pub(super) align: Option<Text>,
+    pub(super) digits: Option<usize>,
+    pub(super) decimals: Option<usize>,
+    pub(super) flag: bool,
+    pub(super) fill: Option<Text>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

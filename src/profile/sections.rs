@@ -1,10 +1,11 @@
 //! The tables of a profile file, one function each.
 
 mod own_wire;
+mod sysmex;
 
 use std::collections::BTreeMap;
 
-use labwire_protocols::{beckman_au, charset::Charset};
+use labwire_protocols::{beckman_au, charset::Charset, poct1a};
 use toml::Spanned;
 
 use super::{
@@ -31,7 +32,7 @@ impl Loader {
                 Words {
                     message: "`[device] protocol` is missing",
                     label: "",
-                    help: "write `protocol = \"astm\"`, `\"hl7\"`, `\"beckman-au\"` or `\"dimension\"`",
+                    help: "write `protocol = \"astm\"` or `\"hl7\"`; config/profiles/README.md lists the others",
                 },
             );
             return None;
@@ -71,8 +72,12 @@ impl Loader {
 
     pub(super) fn text(&mut self, raw: schema::TextRules) -> TextRules {
         let usual = match self.protocol {
-            Protocol::Astm | Protocol::BeckmanAu | Protocol::Dimension => Charset::Latin1,
-            Protocol::Hl7 => Charset::Utf8,
+            Protocol::Astm
+            | Protocol::BeckmanAu
+            | Protocol::Dimension
+            | Protocol::Bci
+            | Protocol::SysmexLegacy => Charset::Latin1,
+            Protocol::Hl7 | Protocol::Poct1a => Charset::Utf8,
         };
         let charset = raw.charset.map(|label| {
             Charset::from_label(label.get_ref()).unwrap_or_else(|| {
@@ -109,6 +114,13 @@ impl Loader {
             .frame_numbers
             .and_then(|word| self.word(&word, &[("strict", false), ("lenient", true)]));
         let classes = [("A", beckman_au::Class::A), ("B", beckman_au::Class::B)];
+        let wraps = [
+            ("none", poct1a::Wrap::Plain),
+            ("lf", poct1a::Wrap::Line),
+            ("mllp", poct1a::Wrap::Mllp),
+        ];
+        let elements = [poct1a::AckName::AckControlId, poct1a::AckName::ControlId]
+            .map(|name| (name.element(), name));
         LinkRules {
             class: raw.class.and_then(|word| self.word(&word, &classes)),
             start: raw.start,
@@ -118,6 +130,12 @@ impl Loader {
             answers_enq: raw.answers_enq,
             turnaround_ms: raw.turnaround_ms,
             acceptance_timeout_ms: raw.acceptance_timeout_ms,
+            checksum_counts_line_ends: raw.checksum_counts_line_ends,
+            record_width: raw.record_width.map(Spanned::into_inner),
+            is_continuous: raw.is_continuous,
+            asks_events: raw.asks_events,
+            wrap: raw.wrap.and_then(|word| self.word(&word, &wraps)),
+            ack_name: raw.ack_element.and_then(|word| self.word(&word, &elements)),
             repeat_within_ms: raw.repeat_within_ms,
             checksum: raw.checksum.and_then(|word| self.word(&word, &modes)),
             has_lenient_frame_numbers: numbers.unwrap_or(false),
@@ -328,6 +346,16 @@ impl Loader {
     /// Controls: what the wire tells, and what the profile says besides.
     pub(super) fn controls(&mut self, raw: schema::When) -> KindRule {
         let [rules, places, _] = defaults::controls(self.protocol);
+        self.kind_of_wire(raw, rules, places)
+    }
+
+    /// Calibrations, as [`Loader::controls`].
+    pub(super) fn calibrations(&mut self, raw: schema::When) -> KindRule {
+        let [rules, places] = defaults::calibrations(self.protocol);
+        self.kind_of_wire(raw, rules, places)
+    }
+
+    fn kind_of_wire(&mut self, raw: schema::When, rules: &[&str], places: &[&str]) -> KindRule {
         let mut own = self.kind(raw);
         let rules = rules
             .iter()
@@ -456,6 +484,7 @@ impl Loader {
             Wire::Astm | Wire::Hl7 => defaults::ID_LENGTH_MAX,
             Wire::BeckmanAu(dialect) => dialect.layout.sample_id,
             Wire::Dimension(dialect) => dialect.layout.sample_id_max,
+            Wire::Poct1a(_) | Wire::Bci(_) | Wire::SysmexLegacy(_) => defaults::ID_LENGTH_MAX,
         };
         let forms = [
             ("records", AnswerForm::Records),
@@ -464,6 +493,7 @@ impl Loader {
             ("beckman-au", AnswerForm::BeckmanAu),
             ("dimension", AnswerForm::Dimension),
             ("law", AnswerForm::Law),
+            ("bci", AnswerForm::Bci),
         ];
         let written = raw.form?;
         let form = self.word(&written, &forms)?;

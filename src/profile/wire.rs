@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use labwire_protocols::{
     astm::link::{Deframed, Refusal, RefusedFrame, checksum, deframe, notes::REPLY_DROPPED},
+    bci,
     beckman_au::{Bcc, link::frame as framed},
     charset::Charset,
     dimension::link as dimension,
@@ -30,10 +31,13 @@ const NAMES: &[(&str, u8)] = &[
     ("LF", b'\n'),
     ("VT", VT),
     ("FS", FS),
+    ("GS", GS),
+    ("RS", 0x1E),
 ];
 
 /// Reads example notation: `<STX>` and the like, `<xB5>` for any byte, `<CS>` for the checksum of
-/// the frame before it; line breaks are for the eye only, everything else stands for itself.
+/// the frame before it; line breaks are for the eye only, everything else stands for itself. XML is
+/// written as it is.
 ///
 /// # Errors
 /// A text for a person who edits a profile.
@@ -41,7 +45,10 @@ pub(super) fn read(text: &str, charset: Charset, wire: &Wire) -> Result<Vec<u8>,
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(ch) = rest.chars().next() {
-        if let Some((token, after)) = token(rest) {
+        // Of XML, `<ACK>` and `<EOT>` are elements.
+        if !wire.is_xml()
+            && let Some((token, after)) = token(rest)
+        {
             match token {
                 Token::Byte(byte) => bytes.push(byte),
                 Token::Checksum => {
@@ -65,7 +72,12 @@ pub(super) fn read(text: &str, charset: Charset, wire: &Wire) -> Result<Vec<u8>,
 /// The checksum of the frame that `bytes` end with, as its wire writes it.
 fn checksum_of(bytes: &[u8], wire: &Wire) -> Result<Vec<u8>, String> {
     let start = match wire {
-        Wire::Astm | Wire::Hl7 | Wire::Dimension(_) => 0x02,
+        Wire::Astm
+        | Wire::Hl7
+        | Wire::Dimension(_)
+        | Wire::Poct1a(_)
+        | Wire::Bci(_)
+        | Wire::SysmexLegacy(_) => 0x02,
         Wire::BeckmanAu(dialect) => dialect.start,
     };
     let at = bytes.iter().rposition(|byte| *byte == start);
@@ -74,6 +86,13 @@ fn checksum_of(bytes: &[u8], wire: &Wire) -> Result<Vec<u8>, String> {
         .ok_or("<CS> without <STX>")?;
     match wire {
         Wire::Astm | Wire::Hl7 => Ok(checksum(frame).to_vec()),
+        Wire::Poct1a(_) | Wire::SysmexLegacy(_) => {
+            Err("<CS> where a message has no checksum".to_owned())
+        }
+        Wire::Bci(wire) => {
+            let message = frame.strip_suffix(&[GS]).ok_or("<CS> without <GS>")?;
+            Ok(bci::link::checksum(message, wire.dialect.sums_line_ends).to_vec())
+        }
         Wire::Dimension(_) => Ok(dimension::checksum(frame).to_vec()),
         Wire::BeckmanAu(dialect) if dialect.bcc == Bcc::Off => {
             Err("<CS> where `[link] checksum` is off".to_owned())
@@ -83,6 +102,9 @@ fn checksum_of(bytes: &[u8], wire: &Wire) -> Result<Vec<u8>, String> {
         }
     }
 }
+
+/// Before the checksum of a BCI message.
+const GS: u8 = 0x1D;
 
 enum Token {
     Byte(u8),
@@ -144,6 +166,9 @@ pub fn decode_capture(
         Wire::Astm => astm(line, catalogue, capture),
         Wire::BeckmanAu(dialect) => own::beckman_au(line, catalogue, dialect, capture),
         Wire::Dimension(dialect) => own::dimension(line, catalogue, dialect.checksum, capture),
+        Wire::Poct1a(dialect) => own::poct1a(line, catalogue, dialect, capture),
+        Wire::Bci(wire) => own::bci(line, catalogue, &wire.dialect, capture),
+        Wire::SysmexLegacy(wire) => own::sysmex_legacy(line, catalogue, &wire.dialect, capture),
         Wire::Hl7 => blocks(capture)
             .into_iter()
             .map(|(block, is_complete)| {

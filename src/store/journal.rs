@@ -4,6 +4,7 @@
 //! whole message and deletes its frames; what that frame holds of the next message stays under
 //! its own number. A message is `unparsed` until the transaction that stores its results marks it.
 
+mod before;
 mod message;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +18,10 @@ use super::{
     session::Session,
 };
 
-pub use self::message::{Message, MessageState};
+pub use self::{
+    before::{cut_before, opening, remember_opening},
+    message::{Message, MessageState},
+};
 
 /// Something a line asks to be made durable.
 #[derive(Clone, Debug)]
@@ -70,7 +74,8 @@ pub const ALL: &[&Sql] = &[
     &MARK,
     &MARK_PARSED,
     &UNPARSED_OF,
-    &BEFORE,
+    &before::BEFORE,
+    &before::OPENING,
     &OUTCOME,
     &META,
     &WHOLE,
@@ -177,11 +182,6 @@ const UNPARSED: Sql = Sql::same(
 );
 
 const OUTCOME: Sql = Sql::same("SELECT outcome FROM message WHERE id = $1");
-
-const BEFORE: Sql = Sql::same(
-    "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
-     FROM message WHERE line = $1 AND id < $2 AND id >= $3 ORDER BY id DESC LIMIT 1",
-);
 
 const UNPARSED_LINES: Sql = Sql::same(
     "SELECT line, count(*) FROM message WHERE state = 'unparsed' GROUP BY line ORDER BY line",
@@ -573,40 +573,6 @@ pub fn unparsed(
 ) -> Result<Vec<Message>, StoreError> {
     let params = [line.into(), after.into(), until.into(), limit.into()];
     db.rows(&UNPARSED, &params)?.iter().map(read).collect()
-}
-
-/// How many messages of all lines lie at most between two of one line that may be parts of one.
-const BEFORE_MAX: i64 = 10_000;
-
-/// Most messages that [`cut_before`] looks back.
-const CUT_MAX: usize = 8;
-
-/// The messages of `line` directly before the message `id` that ended without their end and were
-/// read, oldest first.
-///
-/// # Errors
-/// What the database says.
-pub fn cut_before(db: &mut dyn Db, line: &str, id: i64) -> Result<Vec<Message>, StoreError> {
-    let mut cut = Vec::new();
-    let mut next = id;
-    while cut.len() < CUT_MAX {
-        let params = [
-            line.into(),
-            next.into(),
-            id.saturating_sub(BEFORE_MAX).into(),
-        ];
-        let row = db.row_opt(&BEFORE, &params)?;
-        let Some(before) = row.as_ref().map(read).transpose()? else {
-            break;
-        };
-        if before.is_complete || before.state != MessageState::Parsed {
-            break;
-        }
-        next = before.id;
-        cut.push(before);
-    }
-    cut.reverse();
-    Ok(cut)
 }
 
 /// The lines that have unparsed messages, and how many.

@@ -32,6 +32,9 @@ const POSTED: Sql = Sql::same(
 const DISTINCT: Sql =
     Sql::same("SELECT count(*), count(DISTINCT control_id) FROM queue WHERE body IS NOT NULL");
 
+const INSTRUMENTS: Sql =
+    Sql::same("SELECT DISTINCT detail ->> 'instrument' FROM result ORDER BY 1");
+
 /// The last of each; together what a person asks first when something did not come.
 const STORY: [(&str, Sql); 3] = [
     (
@@ -110,6 +113,15 @@ pub fn story(url: &str) -> Vec<String> {
         Ok(lines)
     });
     read.unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// The instruments that the stored results name.
+pub fn instruments(url: &str) -> Vec<String> {
+    let read = look(url, |db| {
+        let rows = db.rows(&INSTRUMENTS, &[])?;
+        rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
+    });
+    read.unwrap_or_else(|error: StoreError| vec![error.to_string()])
 }
 
 /// The sum of a run.

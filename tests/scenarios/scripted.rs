@@ -10,9 +10,10 @@ use std::{
 use bytes::Bytes;
 use labwire_protocols::{
     astm::link::{Dialect, Durability, Link},
-    beckman_au, dimension,
+    bci, beckman_au, dimension,
     mllp::{self, Endpoint},
-    wire::{Commit, CommitId, Mono, OutId, Outgoing, OutgoingKind, SendOutcome},
+    poct1a, sysmex_legacy,
+    wire::{Commit, CommitId, Machine, Mono, OutId, Outgoing, OutgoingKind, SendOutcome},
 };
 use labwire_sims::{
     port::{Port, keep},
@@ -104,6 +105,28 @@ impl Script {
             let mut link = dimension::Link::new(dimension::Dialect::instrument());
             keep(port, &mut link, &mut speaker, &mut wire).await
         });
+    }
+
+    /// Plugs it in as a POCT1-A device; runs until the wire is cancelled.
+    pub fn plug_poct1a(&self, port: Port, wire: Wire) {
+        self.plug(port, wire, poct1a::Link::new(poct1a::Dialect::device()));
+    }
+
+    /// Plugs it in as a VIDAS; runs until the wire is cancelled.
+    pub fn plug_bci(&self, port: Port, wire: Wire) {
+        self.plug(port, wire, bci::Link::new(bci::Dialect::instrument()));
+    }
+
+    /// Plugs it in as an older Sysmex of class B; runs until the wire is cancelled.
+    pub fn plug_sysmex_legacy(&self, port: Port, wire: Wire) {
+        let dialect = sysmex_legacy::Dialect::instrument();
+        self.plug(port, wire, sysmex_legacy::Link::new(dialect));
+    }
+
+    fn plug<M: Machine + 'static>(&self, port: Port, mut wire: Wire, mut machine: M) {
+        wire.wake = Arc::clone(&self.wake);
+        let mut speaker = Speaker::new(self.clone());
+        tokio::spawn(async move { keep(port, &mut machine, &mut speaker, &mut wire).await });
     }
 
     /// Plugs it in as an HL7 device, or as a host that orders; runs until the wire is cancelled.
@@ -223,5 +246,6 @@ fn refusal(reply: &[u8]) -> Option<String> {
         .iter()
         .any(|code| text.contains(code));
     let is_taken = is_taken || text.starts_with("M\u{1c}A\u{1c}");
+    let is_taken = is_taken || text.contains("<ACK.type_cd V=\"AA\"/>");
     (!is_taken).then_some(text)
 }

@@ -307,3 +307,111 @@ fn fields(text: &str) -> Vec<u8> {
     raw.push(0x1C);
     raw
 }
+
+/// A POCT1-A message.
+fn xml(root: &str, body: &str) -> Vec<u8> {
+    let header = "<HDR><HDR.control_id V=\"1\"/></HDR>";
+    format!("<{root}>{header}{body}</{root}>").into_bytes()
+}
+
+/// A potassium.
+fn potassium(value: &str) -> String {
+    format!("<OBS><OBS.observation_id V=\"6298-4\"/><OBS.value V=\"{value}\" U=\"mmol/L\"/></OBS>")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bedside_device_says_hello_and_its_values_reach_the_his_under_its_name() {
+    let instrument = "profile = \"abbott/i-stat\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      tests = { \"6298-4\" = \"K\" }";
+    let (mut his, site, bridge) = open(instrument).await;
+    order(&mut his, &bridge, "2603100001", &["K"]).await;
+    let (device, cancel) = (Script::default(), CancellationToken::new());
+    let address = bridge.address("dev-1").await.expect("it listens");
+    device.plug_poct1a(Port::Connect(address.to_string()), wire(&cancel));
+
+    device.say(xml("HEL.R01", "<DEV><DEV.serial_id V=\"358712\"/></DEV>"));
+    device.say(xml(
+        "DST.R01",
+        "<DST><DST.new_observations_qty V=\"3\"/></DST>",
+    ));
+    // A control under the number of a patient's order, and a patient's result without an order.
+    let control = format!(
+        "<SVC><SVC.role_cd V=\"LQC\"/><CTC><CTC.lot_number V=\"2603100001\"/>{}</CTC>\
+         <ORD><ORD.order_id V=\"2603100001\"/></ORD></SVC>",
+        potassium("9.9")
+    );
+    device.say(xml("OBS.R02", &control));
+    let bare = format!(
+        "<SVC><SVC.role_cd V=\"OBS\"/><PT><PT.patient_id V=\"2603100001\"/>{}</PT></SVC>",
+        potassium("7.7")
+    );
+    device.say(xml("OBS.R01", &bare));
+    let ordered = format!(
+        "<SVC><SVC.role_cd V=\"OBS\"/><PT>{}</PT>\
+         <ORD><ORD.order_id V=\"2603100001\"/></ORD></SVC>",
+        potassium("3.9")
+    );
+    device.say(xml("OBS.R01", &ordered));
+    device.say(xml("EOT.R01", "<EOT><EOT.topic_cd V=\"OBS\"/></EOT>"));
+    bridge.until("all is said", || device.is_idle()).await;
+    reaches(&his, &bridge, "2603100001", &[("K", "3.9")]).await;
+    let story = account::story(&site.store());
+    let is_held = |line: &&String| line.contains(" held ") && line.contains("no-specimen");
+    assert_eq!(story.iter().filter(is_held).count(), 1, "{story:#?}");
+    assert_eq!(account::instruments(&site.store()), ["358712"]);
+    close(&site, bridge, &cancel).await;
+}
+
+/// A BCI message of these fields, a record each.
+fn records(fields: &str) -> Vec<u8> {
+    let fields = fields.split_inclusive('|');
+    let records = fields.map(|field| format!("\u{1e}{field}"));
+    records.collect::<String>().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vidas_gets_its_orders_and_its_values_reach_the_his() {
+    let instrument = "profile = \"biomerieux/vidas\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      orders = \"download\"\ntests = { TSH = \"TSH\" }";
+    let (mut his, site, bridge) = open(instrument).await;
+    let (device, cancel) = (Script::default(), CancellationToken::new());
+    let address = bridge.address("dev-1").await.expect("it listens");
+    device.plug_bci(Port::Connect(address.to_string()), wire(&cancel));
+
+    order(&mut his, &bridge, "2603100001", &["TSH"]).await;
+    let told = hears(&bridge, &device, 1).await.replace('\u{1e}', "");
+    assert!(told.starts_with("mtmpr|piPN2603100001|pn"), "{told}");
+    assert!(told.ends_with("|ci2603100001|rtTSH|qd1|"), "{told}");
+
+    device.say(records("mtrsl|ciQC1|rtTSH|qn9.99 uUI/ml|"));
+    device.say(records("mtrsl|ci2603100001|rtTSH|qn2,31 uUI/ml|"));
+    bridge.until("all is said", || device.is_idle()).await;
+    reaches(&his, &bridge, "2603100001", &[("TSH", "2.31")]).await;
+    close(&site, bridge, &cancel).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_columns_of_an_older_sysmex_reach_the_his_and_a_short_text_does_not() {
+    let instrument = "profile = \"sysmex/kx-21\"\nport = \"tcp-listen://127.0.0.1:0\"\n\
+                      tests = { WBC = \"WBC\", PLT = \"PLT\" }";
+    let (mut his, site, bridge) = open(instrument).await;
+    order(&mut his, &bridge, "2603100001", &["WBC", "PLT"]).await;
+    let (device, cancel) = (Script::default(), CancellationToken::new());
+    let address = bridge.address("dev-1").await.expect("it listens");
+    device.plug_sysmex_legacy(Port::Connect(address.to_string()), wire(&cancel));
+
+    let text = |code: &str, wbc: &str| {
+        format!(
+            "{code}2603101  2603100001000000C{wbc}0462001420042000909003070033800250003020008000618\
+             000210000600044001330011500098002230"
+        )
+    };
+    // A control under the number of a patient's tube, and a text that lost a digit of its first number.
+    device.say(text("D1C", "09990"));
+    device.say(text("D1U", "0888"));
+    device.say(text("D1U", "00710"));
+    bridge.until("all is said", || device.is_idle()).await;
+    let values = [("WBC", "7.1"), ("PLT", "250")];
+    reaches(&his, &bridge, "2603100001", &values).await;
+    close(&site, bridge, &cancel).await;
+}

@@ -77,3 +77,20 @@ notes! {
     /// At: offset of the test.
     NO_TEST = "BCI-0202", "result fields before any test, kept unread";
 }
+
+/// What people should see: messages refused, a store that fails, orders that did not reach the device.
+pub(crate) const ALARMS: &[Note] = &[
+    CHECKSUM_REFUSED,
+    FORM_REFUSED,
+    TOO_LONG,
+    CUT,
+    COMMIT_LATE,
+    COMMIT_FAILED,
+    STORE_BEHIND,
+    DETACHED_FAILED,
+    INBOX_OVERFLOW,
+    SENDS_EXHAUSTED,
+    QUEUE_FULL,
+    UNSENDABLE,
+    EXPIRED,
+];

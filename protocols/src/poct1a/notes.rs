@@ -77,3 +77,24 @@ notes! {
     /// At: offset of the first one.
     UNKNOWN_KEPT = "POC-0204", "elements that are not known are kept unread";
 }
+
+/// What people should see: messages refused, a store that fails, a mode that the device does not have,
+/// messages that did not reach it.
+pub(crate) const ALARMS: &[Note] = &[
+    MALFORMED,
+    FORBIDDEN,
+    TOO_LONG,
+    TOO_DEEP,
+    CUT,
+    COMMIT_FAILED,
+    INBOX_OVERFLOW,
+    TOPIC_UNENDED,
+    NOT_CONTINUOUS,
+    QUERY_UNANSWERED,
+    SENDS_EXHAUSTED,
+    REFUSED,
+    QUEUE_FULL,
+    UNSENDABLE,
+    NOT_ASKED,
+    EXPIRED,
+];

@@ -61,3 +61,20 @@ notes! {
     /// At: offset of the line.
     UNKNOWN_LINE = "SYX-0201", "line of a kind that the layout does not know, kept unread";
 }
+
+/// What people should see: texts damaged or refused, a store that fails, texts that did not reach the
+/// analyzer.
+pub(crate) const ALARMS: &[Note] = &[
+    TOO_LONG,
+    CUT,
+    DAMAGED_KEPT,
+    COMMIT_LATE,
+    COMMIT_FAILED,
+    STORE_BEHIND,
+    DETACHED_FAILED,
+    INBOX_OVERFLOW,
+    SENDS_EXHAUSTED,
+    QUEUE_FULL,
+    UNSENDABLE,
+    EXPIRED,
+];

@@ -1,6 +1,7 @@
 //! Orders for a device: the answer to its query, an unasked download, a cancel.
 
 mod astm;
+mod bci;
 mod beckman_au;
 pub(super) mod dimension;
 mod hl7;
@@ -160,17 +161,19 @@ pub fn answer(
     match rules.form {
         AnswerForm::Records => astm::answer(line, rules, query, orders, stamp),
         AnswerForm::OrrO02 | AnswerForm::QckDsr => hl7::answer(line, rules, query, orders, stamp),
-        AnswerForm::BeckmanAu => match &line.profile.wire {
-            Wire::BeckmanAu(dialect) => {
-                beckman_au::answer(line, rules, dialect, query, orders, stamp)
-            }
-            Wire::Astm | Wire::Hl7 | Wire::Dimension(_) => Err(no_form(line)),
-        },
+        AnswerForm::BeckmanAu => {
+            let Wire::BeckmanAu(dialect) = &line.profile.wire else {
+                return Err(no_form(line));
+            };
+            beckman_au::answer(line, rules, dialect, query, orders, stamp)
+        }
         AnswerForm::Dimension => {
             let dialect = dimension_of(line)?;
             dimension::answer(line, rules, dialect, query, orders, stamp)
         }
         AnswerForm::Law => law::answer(line, rules, query, orders, stamp),
+        // Such a device asks nothing.
+        AnswerForm::Bci => Err(no_form(line)),
     }
 }
 
@@ -203,15 +206,21 @@ fn unasked(
             dimension::download(line, rules, dimension_of(line)?, orders, stamp)
         }
         AnswerForm::Law => law::download(line, rules, orders, stamp),
+        AnswerForm::Bci => {
+            let Wire::Bci(wire) = &line.profile.wire else {
+                return Err(no_form(line));
+            };
+            bci::download(line, rules, &wire.dialect, orders, stamp)
+        }
         AnswerForm::OrrO02 | AnswerForm::QckDsr | AnswerForm::BeckmanAu => Err(no_form(line)),
     }
 }
 
 fn dimension_of(line: &LineProfile) -> Result<&Dialect, AnswerError> {
-    match &line.profile.wire {
-        Wire::Dimension(dialect) => Ok(dialect),
-        Wire::Astm | Wire::Hl7 | Wire::BeckmanAu(_) => Err(no_form(line)),
-    }
+    let Wire::Dimension(dialect) = &line.profile.wire else {
+        return Err(no_form(line));
+    };
+    Ok(dialect)
 }
 
 /// Takes orders back.

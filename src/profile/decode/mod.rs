@@ -22,6 +22,7 @@ use super::{
     Device, LineProfile, Protocol, TestRule, Wire,
     fields::RowName,
     line::Catalogue,
+    places::POCT_HELLO,
     rows::{Role, Row, Rows, shorten, show},
 };
 use crate::model::{DeviceEvent, HoldReason, Incomplete, Item, WallTime};
@@ -51,8 +52,20 @@ pub fn decode(
     raw: &[u8],
     is_complete: bool,
 ) -> Decoded {
+    decode_after(line, catalogue, None, raw, is_complete)
+}
+
+/// [`decode`], with the message that opened the conversation: of a POCT1-A device the hello, which
+/// alone says what device it is.
+pub fn decode_after(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    opening: Option<&[u8]>,
+    raw: &[u8],
+    is_complete: bool,
+) -> Decoded {
     let protocol = line.profile.device.protocol;
-    let rows = Rows::read(raw, &line.profile.wire, &line.text());
+    let rows = Rows::read(raw, opening, &line.profile.wire, &line.text());
     let mut decoder = Decoder {
         line,
         catalogue,
@@ -105,13 +118,17 @@ fn stranger(device: &Device, rows: &[Row<'_>]) -> Option<String> {
         .map(|name| shorten(&name))
 }
 
-/// H.5 or MSH-3, the whole field.
+/// H.5 or MSH-3, the whole field; the device id of a hello.
 fn sender_of(header: &Row<'_>, protocol: Protocol) -> String {
     match protocol {
         Protocol::Astm => show(header.field(5)),
         Protocol::Hl7 => show(header.field(3)),
         // Nothing in a text names the device.
-        Protocol::BeckmanAu | Protocol::Dimension => String::new(),
+        Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+            String::new()
+        }
+        // The device id of its hello.
+        Protocol::Poct1a => show(header.field(1)),
     }
 }
 
@@ -121,6 +138,10 @@ fn has_end(raw: &[u8], wire: &Wire) -> bool {
         Wire::Astm | Wire::Hl7 => matches!(last, b'\r' | b'\n'),
         Wire::BeckmanAu(dialect) => [dialect.block_end, dialect.text_end].contains(last),
         Wire::Dimension(_) => *last == FS,
+        Wire::Poct1a(_) => *last == b'>',
+        Wire::Bci(_) => *last == b'|',
+        // Its end is not in the text.
+        Wire::SysmexLegacy(_) => false,
     }
 }
 
@@ -348,7 +369,11 @@ impl Decoder<'_> {
             Protocol::Astm => (row.field(5), row.field(26)),
             Protocol::Hl7 => (row.field(4), row.field(25)),
             // A text without results names no test.
-            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
+            Protocol::BeckmanAu
+            | Protocol::Dimension
+            | Protocol::Poct1a
+            | Protocol::Bci
+            | Protocol::SysmexLegacy => return String::new(),
         };
         shorten(show(&format!("{tests} {report}")).trim())
     }
@@ -482,11 +507,14 @@ const PATIENT_FIELDS: usize = 35;
 impl Context<'_> {
     fn first_sender(&self, protocol: Protocol) -> String {
         let name = match protocol {
-            Protocol::Astm => "H",
-            Protocol::Hl7 => "MSH",
-            Protocol::BeckmanAu | Protocol::Dimension => return String::new(),
+            Protocol::Astm => RowName::of("H"),
+            Protocol::Hl7 => RowName::of("MSH"),
+            Protocol::Poct1a => RowName::of_places(POCT_HELLO.row),
+            Protocol::BeckmanAu | Protocol::Dimension | Protocol::Bci | Protocol::SysmexLegacy => {
+                return String::new();
+            }
         };
-        let header = self.row(RowName::of(name));
+        let header = self.row(name);
         header
             .map(|row| sender_of(row, protocol))
             .unwrap_or_default()

@@ -144,8 +144,7 @@ impl<'a> Decoder<'a> {
         let field = part
             .or(rules.text.as_ref())
             .map_or("", |path| self.context.raw(path));
-        let catalogue = self.catalogue;
-        let own_unit = test.as_deref().and_then(|test| catalogue?.unit(test));
+        let own_unit = self.unit_of(test.as_deref());
         let mut notes = Vec::new();
         let value = self.value(test.as_deref(), rule, (row, part), &mut notes);
         let unit = self.context.text(&rules.unit, &rules.padding);
@@ -203,6 +202,12 @@ impl<'a> Decoder<'a> {
             rule,
             unit: own_unit,
         }
+    }
+
+    /// The unit of a test in the catalogue.
+    fn unit_of(&self, test: Option<&str>) -> Option<&'a str> {
+        let catalogue = self.catalogue;
+        test.and_then(|test| catalogue?.unit(test))
     }
 
     fn some(&self, paths: &[FieldPath]) -> Option<String> {

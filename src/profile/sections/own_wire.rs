@@ -10,8 +10,8 @@ use toml::{Spanned, de::DeTable};
 
 use super::{
     super::{
-        AnswerForm, LinkRules, NegativeStyle, Protocol, Wire, answer::dimension as dimension_order,
-        schema,
+        AnswerForm, BciWire, DateOrder, LinkRules, NegativeStyle, Protocol, Wire,
+        answer::dimension as dimension_order, schema,
     },
     Loader, Words,
 };
@@ -56,10 +56,18 @@ impl Loader {
     ) {
         let is_own = match self.protocol {
             Protocol::Astm | Protocol::Hl7 => {
-                !matches!(form, AnswerForm::BeckmanAu | AnswerForm::Dimension)
+                let own = [
+                    AnswerForm::BeckmanAu,
+                    AnswerForm::Dimension,
+                    AnswerForm::Bci,
+                ];
+                !own.contains(&form)
             }
             Protocol::BeckmanAu => form == AnswerForm::BeckmanAu,
             Protocol::Dimension => form == AnswerForm::Dimension,
+            Protocol::Bci => form == AnswerForm::Bci,
+            // Nothing is ordered from such a device, or nobody knows how.
+            Protocol::Poct1a | Protocol::SysmexLegacy => false,
         };
         if !is_own {
             self.problem(
@@ -110,6 +118,9 @@ impl Loader {
             Protocol::Hl7 => Some(Wire::Hl7),
             Protocol::BeckmanAu => self.beckman_au(layout, link, negative),
             Protocol::Dimension => self.dimension(layout, link, negative),
+            Protocol::Poct1a => self.poct1a(layout, link),
+            Protocol::Bci => self.bci(layout, link),
+            Protocol::SysmexLegacy => self.sysmex_legacy(layout, link),
         }
     }
 
@@ -155,7 +166,31 @@ impl Loader {
         Some(Wire::Dimension(Arc::new(dialect)))
     }
 
-    fn cannot_work(&mut self, layout: &Spanned<schema::Layout>, message: &str) {
+    fn poct1a(&mut self, raw: &Spanned<schema::Layout>, link: &LinkRules) -> Option<Wire> {
+        let dialect = link.poct1a();
+        if let Err(error) = dialect.check() {
+            self.cannot_work(raw, &format!("{} {error}", error.code()));
+            return None;
+        }
+        Some(Wire::Poct1a(Arc::new(dialect)))
+    }
+
+    fn bci(&mut self, raw: &Spanned<schema::Layout>, link: &LinkRules) -> Option<Wire> {
+        let dates = self.date_order(raw.get_ref());
+        let dialect = link.bci();
+        if let Err(error) = dialect.check() {
+            self.cannot_work(raw, &format!("{} {error}", error.code()));
+            return None;
+        }
+        Some(Wire::Bci(Arc::new(BciWire { dialect, dates })))
+    }
+
+    pub(super) fn date_order(&mut self, raw: &schema::Layout) -> Option<DateOrder> {
+        let order = raw.date_order.as_ref();
+        order.and_then(|word| self.word(word, &DateOrder::WORDS))
+    }
+
+    pub(super) fn cannot_work(&mut self, layout: &Spanned<schema::Layout>, message: &str) {
         self.problem(
             "PROF-0213",
             Some(layout.span()).filter(|span| !span.is_empty()),
@@ -281,6 +316,48 @@ const BECKMAN_AU_LINK: &[&str] = &[
     "checksum_covers_start",
 ];
 const DIMENSION_LINK: &[&str] = &["acceptance_timeout_ms"];
+const POCT1A_LINK: &[&str] = &["is_continuous", "asks_events", "wrap", "ack_element"];
+
+const BCI_LINK: &[&str] = &["checksum_counts_line_ends", "record_width"];
+
+/// What a BCI line has of the settings of others: its dialogue is that of ASTM.
+const BCI_COMMON_LINK: &[&str] = &[
+    "checksum",
+    "sends_max",
+    "inter_byte_timeout_ms",
+    "receive_timeout_ms",
+    "establishment_timeout_ms",
+    "turnaround_ms",
+    "reply_timeout_ms",
+    "busy_wait_ms",
+    "between_sessions_ms",
+    "contention_wait_ms",
+    "repeat_within_ms",
+    "silent_after_s",
+    "message_bytes_max",
+];
+
+/// What a line to an older Sysmex has of them.
+const SYSMEX_COMMON_LINK: &[&str] = &[
+    "class",
+    "sends_max",
+    "inter_byte_timeout_ms",
+    "reply_timeout_ms",
+    "repeat_within_ms",
+    "silent_after_s",
+    "message_bytes_max",
+];
+
+/// What a POCT1-A line has of the settings of others: there is no checksum, no rest and no answer.
+const POCT1A_COMMON_LINK: &[&str] = &[
+    "sends_max",
+    "inter_byte_timeout_ms",
+    "receive_timeout_ms",
+    "reply_timeout_ms",
+    "repeat_within_ms",
+    "silent_after_s",
+    "message_bytes_max",
+];
 
 /// Settings of the link that every vendor's wire shares with others.
 const COMMON_LINK: &[&str] = &[
@@ -305,26 +382,31 @@ const DIMENSION_LAYOUT: &[&str] = &[
     "control_priority",
 ];
 
+/// `[layout]` of an older Sysmex.
+const SYSMEX_LAYOUT: &[&str] = &["line", "date_order"];
+
 /// Whether a key of a table means something on the wire of `protocol`. What no wire has was told
 /// already.
 fn belongs(protocol: Protocol, table: &str, key: &str) -> bool {
     let is_vendor = VENDOR_LINK.contains(&key);
     let is_common = is_vendor || COMMON_LINK.contains(&key);
-    let (is_au, is_dimension) = (
-        BECKMAN_AU_LINK.contains(&key),
-        DIMENSION_LINK.contains(&key),
-    );
+    let is_au = BECKMAN_AU_LINK.contains(&key);
     match (protocol, table) {
-        (Protocol::Astm | Protocol::Hl7, "link") => !is_vendor && !is_au && !is_dimension,
+        (Protocol::Astm | Protocol::Hl7, "link") => {
+            let own = [BECKMAN_AU_LINK, DIMENSION_LINK, POCT1A_LINK, BCI_LINK];
+            !is_vendor && !own.concat().contains(&key)
+        }
         (Protocol::Astm | Protocol::Hl7, "layout") => false,
         (Protocol::Astm | Protocol::Hl7, _) => true,
         (Protocol::BeckmanAu, "link") => is_common || is_au || key == "receive_timeout_ms",
-        (Protocol::BeckmanAu, "layout") => !DIMENSION_LAYOUT.contains(&key),
+        (Protocol::BeckmanAu, "layout") => {
+            !DIMENSION_LAYOUT.contains(&key) && !SYSMEX_LAYOUT.contains(&key)
+        }
         (Protocol::BeckmanAu, "answer") => ["form", "test", "negative"].contains(&key),
         // A host speaks when it is asked, and of the sample it was asked for.
         (Protocol::BeckmanAu, "download") => false,
         (Protocol::BeckmanAu, "query") => ["id", "rack", "position"].contains(&key),
-        (Protocol::Dimension, "link") => is_common || is_dimension,
+        (Protocol::Dimension, "link") => is_common || DIMENSION_LINK.contains(&key),
         (Protocol::Dimension, "layout") => DIMENSION_LAYOUT.contains(&key),
         (Protocol::Dimension, "answer") => {
             let templates = ["form", "o", "test", "negative"];
@@ -333,9 +415,26 @@ fn belongs(protocol: Protocol, table: &str, key: &str) -> bool {
         }
         (Protocol::Dimension, "download") => ["broadcast", "cancel"].contains(&key),
         (Protocol::Dimension, "query") => key == "id",
-        (Protocol::BeckmanAu | Protocol::Dimension, "device") => key != "sender",
-        (Protocol::BeckmanAu | Protocol::Dimension, "text") => key != "from_message",
-        (Protocol::BeckmanAu | Protocol::Dimension, "specimen") => key != "restart",
-        (Protocol::BeckmanAu | Protocol::Dimension, _) => true,
+        (Protocol::Poct1a, "link") => {
+            POCT1A_LINK.contains(&key) || POCT1A_COMMON_LINK.contains(&key)
+        }
+        // Nothing is asked or ordered, and XML has no columns.
+        (Protocol::Poct1a, "layout" | "answer" | "download" | "query") => false,
+        (Protocol::Bci, "link") => BCI_LINK.contains(&key) || BCI_COMMON_LINK.contains(&key),
+        (Protocol::Bci, "layout") => key == "date_order",
+        (Protocol::Bci, "answer") => ["form", "test", "max_id_length"].contains(&key),
+        (Protocol::Bci, "download") => key == "broadcast",
+        (Protocol::Bci, "query") => false,
+        (Protocol::SysmexLegacy, "link") => SYSMEX_COMMON_LINK.contains(&key),
+        (Protocol::SysmexLegacy, "layout") => SYSMEX_LAYOUT.contains(&key),
+        // The columns of orders are not known.
+        (Protocol::SysmexLegacy, "answer" | "download") => false,
+        (Protocol::SysmexLegacy, "query") => ["id", "rack", "position"].contains(&key),
+        // Hello names the device.
+        (Protocol::Poct1a, "device") => true,
+        (_, "device") => key != "sender",
+        (_, "text") => key != "from_message",
+        (_, "specimen") => key != "restart",
+        _ => true,
     }
 }

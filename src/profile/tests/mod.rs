@@ -1,6 +1,7 @@
 //! Promises that hold for every profile.
 
 mod answers;
+mod bci;
 mod beckman_au;
 mod blood;
 mod captures;
@@ -9,7 +10,9 @@ mod decoding;
 mod dimension;
 mod files;
 mod hostile;
+mod poct1a;
 mod suspect;
+mod sysmex_legacy;
 
 use std::sync::Arc;
 

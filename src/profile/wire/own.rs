@@ -1,13 +1,15 @@
 //! Captures of a vendor's own wire: its link reads them as it reads the line.
 
 use labwire_protocols::{
+    bci,
     beckman_au::{Class, Dialect, Link, notes::REPLY_UNASKED},
     dimension::{dialect::ChecksumRule, link::checksum},
     mllp::FS,
+    poct1a, sysmex_legacy,
     wire::{Commit, Input, Machine, Mono, Note, Output, Received},
 };
 
-use super::super::{Catalogue, Decoded, LineProfile, decode};
+use super::super::{Catalogue, Decoded, LineProfile, decode, decode_after};
 use crate::model::{Incomplete, Item};
 
 /// Reads a capture of a Beckman AU line. A damaged block is kept, as on a line of class A: nobody is
@@ -104,9 +106,98 @@ fn message_of(frame: &[u8], rule: ChecksumRule) -> Result<&[u8], String> {
     Ok(message)
 }
 
+/// Reads a capture of a POCT1-A line, both sides of it or one. What the link refuses is an incomplete
+/// item.
+pub(super) fn poct1a(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    dialect: &poct1a::Dialect,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    let mut link = poct1a::Link::new(dialect.clone());
+    let parts = parts(&mut link, capture).into_iter();
+    // What the data manager said in the same capture acknowledges nothing of ours.
+    let is_news = |part: &Part| !part.is_one_of(&[poct1a::notes::ACK_UNASKED]);
+    let refusals = [
+        poct1a::notes::MALFORMED,
+        poct1a::notes::FORBIDDEN,
+        poct1a::notes::TOO_LONG,
+        poct1a::notes::TOO_DEEP,
+        poct1a::notes::CUT,
+        poct1a::notes::RESTARTED,
+    ];
+    let parts = parts.filter(is_news);
+    decoded(line, catalogue, parts.map(|part| part.refused(&refusals)))
+}
+
+/// Reads a capture of a BCI line. What the link refuses is an incomplete item.
+pub(super) fn bci(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    dialect: &bci::Dialect,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    if !capture.contains(&STX) && !capture.is_empty() {
+        return vec![decode(line, catalogue, capture, true)];
+    }
+    let mut link = bci::Link::new(dialect.clone());
+    let parts = parts(&mut link, capture).into_iter();
+    // A capture has one side, and may begin in the middle of a session.
+    let passed = [bci::notes::REPLY_UNASKED, bci::notes::NO_ENQ];
+    let refusals = [
+        bci::notes::CHECKSUM_REFUSED,
+        bci::notes::FORM_REFUSED,
+        bci::notes::TOO_LONG,
+        bci::notes::CUT,
+        bci::notes::RESTARTED,
+    ];
+    let parts = parts.filter(|part| !part.is_one_of(&passed));
+    decoded(line, catalogue, parts.map(|part| part.refused(&refusals)))
+}
+
+/// Reads a capture of a line to an older Sysmex. Damaged texts are kept, as on a line of class A.
+pub(super) fn sysmex_legacy(
+    line: &LineProfile,
+    catalogue: Option<&dyn Catalogue>,
+    dialect: &sysmex_legacy::Dialect,
+    capture: &[u8],
+) -> Vec<Decoded> {
+    if !capture.contains(&STX) && !capture.is_empty() {
+        return vec![decode(line, catalogue, capture, true)];
+    }
+    let mut link = sysmex_legacy::Link::new(sysmex_legacy::Dialect {
+        class: sysmex_legacy::Class::A,
+        ..dialect.clone()
+    });
+    let parts = parts(&mut link, capture).into_iter();
+    let passed = [sysmex_legacy::notes::REPLY_UNASKED];
+    decoded(
+        line,
+        catalogue,
+        parts.filter(|part| !part.is_one_of(&passed)),
+    )
+}
+
 enum Part {
+    /// A message that the link refused, which began at the note's place.
+    Refused(Note),
     Message(Received),
     Note(Note),
+}
+
+impl Part {
+    fn is_one_of(&self, notes: &[Note]) -> bool {
+        matches!(self, Self::Note(note) if notes.iter().any(|one| one.code == note.code))
+    }
+
+    /// A note of one of these is a message that the link refused.
+    fn refused(self, refusals: &[Note]) -> Self {
+        let is_refusal = self.is_one_of(refusals);
+        match self {
+            Self::Note(note) if is_refusal => Self::Refused(note),
+            Self::Note(_) | Self::Refused(_) | Self::Message(_) => self,
+        }
+    }
 }
 
 /// What a machine makes of a capture when its store never fails.
@@ -159,13 +250,32 @@ fn decoded(
 ) -> Vec<Decoded> {
     let mut found: Vec<Decoded> = Vec::new();
     let mut notes = Vec::new();
+    let mut opening: Option<Received> = None;
     for part in parts {
         match part {
             Part::Note(note) => notes.push(note),
+            Part::Refused(note) => {
+                let start = usize::try_from(note.at).unwrap_or(usize::MAX);
+                found.push(Decoded {
+                    items: vec![Item::Incomplete(Incomplete {
+                        why: note.text.to_owned(),
+                        span: start..start,
+                    })],
+                    notes: notes.drain(..).chain([note]).collect(),
+                    sender: String::new(),
+                });
+            }
             Part::Message(message) => {
-                let mut one = decode(line, catalogue, &message.bytes, message.is_complete);
+                let is_of = |opening: &&Received| opening.session == message.session;
+                let before = opening.as_ref().filter(is_of);
+                let before = before.map(|opening| opening.bytes.as_ref());
+                let (raw, is_complete) = (&message.bytes, message.is_complete);
+                let mut one = decode_after(line, catalogue, before, raw, is_complete);
                 one.notes.splice(0..0, notes.drain(..));
                 found.push(one);
+                if before.is_none() {
+                    opening = Some(message);
+                }
             }
         }
     }

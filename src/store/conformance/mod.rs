@@ -83,6 +83,7 @@ macro_rules! conformance_tests {
             frames_of_a_dead_process_become_an_incomplete_message,
             ids_follow_the_order_of_arrival,
             unparsed_messages_wait_in_order_and_attempts_count,
+            the_opening_of_a_session_is_its_first_message,
             a_message_of_ten_megabytes_is_kept,
         );
     };
@@ -234,6 +235,47 @@ fn raws(store: &Store, line: &str) -> Vec<String> {
 
 fn adopt_orphans(store: &Store) -> Vec<i64> {
     wait_for(store.transact(Turn::Reply, journal::orphans)).unwrap()
+}
+
+/// Sessions of other lines, connections and numbers have openings of their own.
+pub fn the_opening_of_a_session_is_its_first_message(ground: &dyn Ground) {
+    let store = ground.open(StoreOptions::default());
+    let keep = |line: &str, connection: u64, session: u64, text: &str| {
+        let received = Received {
+            session,
+            ..received(text)
+        };
+        let entry = JournalEntry {
+            connection,
+            ..entry(line, Commit::Message(received))
+        };
+        wait_for(store.journal(entry)).unwrap().messages[0]
+    };
+    let check = |id: i64, expected: Option<&str>| {
+        let found = wait_for(store.read(move |db| journal::opening(db, id))).unwrap();
+        assert_eq!(
+            found.as_deref(),
+            expected.map(str::as_bytes),
+            "message {id}"
+        );
+    };
+    let hello = keep("poc", 5, 1, "hello");
+    let others = [
+        keep("other", 5, 1, "of another line"),
+        keep("poc", 6, 1, "of another connection"),
+        keep("poc", 5, 2, "of another session"),
+    ];
+    let (second, third) = (keep("poc", 5, 1, "second"), keep("poc", 5, 1, "third"));
+    check(hello, None);
+    others.into_iter().for_each(|id| check(id, None));
+    check(second, Some("hello"));
+    check(third, Some("hello"));
+    // What is remembered needs no search, and is of one session alone.
+    wait_for(store.transact(Turn::Reply, move |db| journal::remember_opening(db, second))).unwrap();
+    check(second, None);
+    check(third, Some("second"));
+    others.into_iter().for_each(|id| check(id, None));
+    wait_for(store.close());
 }
 
 /// Atomic, visible, durable.
