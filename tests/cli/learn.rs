@@ -50,7 +50,7 @@ impl Listening {
         let address = line
             .strip_prefix("listening at ")
             .and_then(|rest| rest.split(';').next())
-            .unwrap_or_else(|| panic!("no address in {line}"));
+            .expect("an address in the line");
         Self {
             address: address.to_owned(),
             child,
