@@ -6,6 +6,7 @@
 mod change;
 mod entry;
 mod lookup;
+mod name;
 mod patient;
 mod told;
 
@@ -25,6 +26,7 @@ pub use self::{
         patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
         specimens_with_barcodes, tests_of, waiting_for_device,
     },
+    name::name_words,
     patient::resolve,
     told::{ItemTests, forget_told, note_taken_back, note_told, told_tests},
 };
@@ -35,5 +37,5 @@ use crate::store::Sql;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static Sql> {
-    [change::ALL, lookup::ALL, patient::ALL, told::ALL].concat()
+    [change::ALL, lookup::ALL, name::ALL, patient::ALL, told::ALL].concat()
 }

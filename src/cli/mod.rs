@@ -16,6 +16,7 @@ mod replay;
 mod rerun;
 mod site;
 mod trace;
+mod user;
 
 pub mod demo;
 pub mod run;
@@ -52,6 +53,7 @@ Examples:
   labwire queue list                             what waits, and what a host refused
   labwire ledger --since 24h                     where every message of the last day ended
   labwire replay xn.raw --profile sysmex/xn      what a captured device said
+  labwire user add lan --role technician         who may use the web console
 
 Exit codes: 0 all is well, 1 something was found, 2 the command could not be carried out.
 Colours are left out where NO_COLOR is set or the output is no terminal.";
@@ -67,6 +69,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    User(user::UserArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -125,6 +128,7 @@ impl Command {
             Self::Replay(args) => replay::run(&args, out),
             Self::Backup(args) => backup::back_up(&args, out),
             Self::Restore(args) => backup::restore(&args, out),
+            Self::User(args) => user::run(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),
         }
     }

@@ -26,6 +26,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         name: "domain",
         sqlite: include_str!("migrations/0002_domain.sql"),
     },
+    Migration {
+        number: 3,
+        name: "console",
+        sqlite: include_str!("migrations/0003_console.sql"),
+    },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_change (
