@@ -28,15 +28,29 @@ pub(super) struct Asked {
     pub(super) before: Option<i64>,
     #[serde(default)]
     pub(super) subject: String,
+    /// `all` for what lines and hosts did, too.
+    #[serde(default)]
+    pub(super) who: String,
 }
 
 impl Asked {
     pub(super) async fn rows(&self, app: &App) -> Result<Vec<look::AuditRow>, Fault> {
-        let (before, subject) = (self.before.unwrap_or(i64::MAX), self.subject.clone());
+        let before = self.before.unwrap_or(i64::MAX);
+        let which = match (self.subject.trim(), self.who.as_str()) {
+            ("", "all") => look::Rows::All,
+            ("", _) => look::Rows::People,
+            (subject, _) => look::Rows::Of(subject.to_owned()),
+        };
         let rows = app
-            .read(move |db| look::audit(db, before, subject.trim(), ROWS_MAX))
+            .read(move |db| look::audit(db, &which, before, ROWS_MAX))
             .await?;
         Ok(rows)
+    }
+
+    /// The same rows of the page after this one.
+    fn next(&self, before: i64) -> String {
+        let (who, subject) = (encoded(&self.who), encoded(&self.subject));
+        format!("/audit?before={before}&who={who}&subject={subject}")
     }
 }
 
@@ -56,6 +70,10 @@ pub(super) async fn show(
         .last()
         .filter(|_| rows.len() >= usize::try_from(ROWS_MAX).unwrap_or(0));
     let content = html! {
+        nav.tabs aria-label=(words.t("place.audit")) {
+            a href="/audit" aria-current=[(asked.who.is_empty() && asked.subject.is_empty()).then_some("true")] { (words.t("audit.people")) }
+            a href="/audit?who=all" aria-current=[(asked.who == "all").then_some("true")] { (words.t("audit.all")) }
+        }
         form.find action="/audit" {
             label for="subject" { (words.t("audit.subject")) }
             input id="subject" name="subject" type="search" value=(asked.subject) maxlength="120" placeholder="result:12";
@@ -69,13 +87,13 @@ pub(super) async fn show(
             tbody { @for row in &rows { tr {
                 td { (when(row.at, zone, now)) }
                 th scope="row" { (row.actor) }
-                td.code { (row.action) }
+                td { (row.action) }
                 td { a.code href={ "/audit?subject=" (encoded(&row.subject)) } { (row.subject) } }
-                td { (row.detail) }
+                td.machine { (row.detail) }
             } } }
         } } }
         @if let Some(last) = next {
-            p { a.button href={ "/audit?before=" (last.id) "&subject=" (encoded(&asked.subject)) } { (words.t("queue.next")) } }
+            p { a.button href=(asked.next(last.id)) { (words.t("queue.next")) } }
         }
     };
     Ok(Page::new(&app, &who, Place::Audit, words.t("place.audit")).show(&content))

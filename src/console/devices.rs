@@ -28,7 +28,7 @@ use super::{
     gate::Who,
     live::Moment,
     look,
-    page::{Page, Place, Tone, empty, encoded, of_tube, state, when},
+    page::{Page, Place, Tone, age, empty, encoded, of_tube, since, state, when},
     wire,
     words::Words,
     work::{note_reading, test_name},
@@ -112,7 +112,7 @@ fn line_card(words: Words, app: &App, moment: &Moment, line: &LineStatus) -> Mar
         dl.facts {
             @for (key, at) in times {
                 dt { (words.t(&format!("devices.{key}"))) }
-                dd { @if let Some(at) = at { (when(at, zone, moment.now)) } @else { "—" } }
+                dd { @if let Some(at) = at { (age(at, zone, moment.now)) } @else { "—" } }
             }
             dt { (words.t("devices.messages")) }
             dd { (words.count(line.counters.messages)) }
@@ -223,7 +223,7 @@ fn facts(app: &App, words: Words, status: &LineStatus, now: i64) -> Markup {
                 ("last-ack", status.last_acknowledgement_utc_micros),
             ] {
                 div { dt { (words.t(&format!("devices.{key}"))) }
-                    dd { @if let Some(at) = at { (when(at, zone, now)) } @else { "—" } } }
+                    dd { @if let Some(at) = at { (since(at, zone, now)) } @else { "—" } } }
             }
             @for (key, count) in counts {
                 div { dt { (words.t(&format!("devices.{key}"))) } dd { (words.count(count)) } }

@@ -175,8 +175,11 @@ pub(super) async fn stream(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Fault> {
     let seat = Seat::take(&app).ok_or(Fault::BUSY)?;
+    let mut changed = app.live.fragments.subscribe();
+    // What is known already is news for this page.
+    changed.mark_changed();
     let streaming = Streaming {
-        changed: app.live.fragments.subscribe(),
+        changed,
         wire: wire::Tail::of(&app, &wanted.line),
         told: BTreeMap::new(),
         waiting: Vec::new(),

@@ -33,6 +33,11 @@ const AUDIT: Sql = Sql::same(
     "SELECT id, at, actor, action, subject, detail FROM audit WHERE id < $1 ORDER BY id DESC \
      LIMIT $2",
 );
+/// In the words of the index `audit_people`.
+const AUDIT_PEOPLE: Sql = Sql::same(
+    "SELECT id, at, actor, action, subject, detail FROM audit \
+     WHERE substr(actor, 1, 5) NOT IN ('line:', 'host:') AND id < $1 ORDER BY id DESC LIMIT $2",
+);
 const AUDIT_OF: Sql = Sql::same(
     "SELECT id, at, actor, action, subject, detail FROM audit WHERE subject = $3 AND id < $1 \
      ORDER BY id DESC LIMIT $2",
@@ -70,6 +75,7 @@ pub(super) const ALL: &[&Sql] = &[
     &PRIORITY,
     &PREVIOUS,
     &AUDIT,
+    &AUDIT_PEOPLE,
     &AUDIT_OF,
     &BY_BARCODE,
     &BY_WORDS,
@@ -210,20 +216,35 @@ pub(super) struct AuditRow {
     pub(super) detail: String,
 }
 
-/// Rows of the audit before a row, newest first; of one subject, or of all.
+/// Whose rows of the audit.
+#[derive(Clone, Debug)]
+pub(super) enum Rows {
+    /// What people did.
+    People,
+    /// What lines and hosts did, too.
+    All,
+    /// What was done to one subject.
+    Of(String),
+}
+
+/// Rows of the audit before a row, newest first.
 pub(super) fn audit(
     db: &mut dyn Db,
+    which: &Rows,
     before: i64,
-    subject: &str,
     count_max: i64,
 ) -> Result<Vec<AuditRow>, StoreError> {
-    let rows = if subject.is_empty() {
-        db.rows(&AUDIT, &[before.into(), count_max.into()])?
-    } else {
-        let params = [before.into(), count_max.into(), subject.into()];
-        db.rows(&AUDIT_OF, &params)?
+    let mut params = vec![before.into(), count_max.into()];
+    let sql = match which {
+        Rows::People => &AUDIT_PEOPLE,
+        Rows::All => &AUDIT,
+        Rows::Of(subject) => {
+            params.push(subject.into());
+            &AUDIT_OF
+        }
     };
-    rows.iter()
+    db.rows(sql, &params)?
+        .iter()
         .map(|row| {
             Ok(AuditRow {
                 id: row.int(0)?,

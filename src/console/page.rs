@@ -92,10 +92,24 @@ pub(super) fn state(tone: Tone, word: &str) -> Markup {
     }
 }
 
-/// An instant that the browser keeps telling the age of.
+/// An instant; the browser tells its age where one points at it.
 pub(super) fn when(micros: i64, zone: &TimeZone, now: i64) -> Markup {
     html! {
         time datetime=(super::words::rfc3339(micros)) { (moment(micros, zone, now)) }
+    }
+}
+
+/// An instant with its age beside it, which the browser keeps.
+pub(super) fn since(micros: i64, zone: &TimeZone, now: i64) -> Markup {
+    html! {
+        time.both datetime=(super::words::rfc3339(micros)) { (moment(micros, zone, now)) }
+    }
+}
+
+/// The age of an instant, which the browser keeps.
+pub(super) fn age(micros: i64, zone: &TimeZone, now: i64) -> Markup {
+    html! {
+        time.age datetime=(super::words::rfc3339(micros)) { (moment(micros, zone, now)) }
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     gate::{Posted, Who},
     ledger,
     live::Moment,
-    page::{Page, Place, Tone, empty, of_tube, state, token, when},
+    page::{Page, Place, Tone, empty, of_tube, since, state, token, when},
     words::Words,
     work::note_reading,
 };
@@ -83,7 +83,7 @@ pub(super) fn board(words: Words, app: &App, moment: &Moment) -> Markup {
                             (state(tone(known), &text::queue_state(words.0, known)))
                         } }
                         td { a href={ "/queue?state=" (open.state) } { (words.count(open.count)) } }
-                        td { (when(open.oldest_at, zone, moment.now)) }
+                        td { (since(open.oldest_at, zone, moment.now)) }
                     }
                 } }
             } }
@@ -168,7 +168,7 @@ fn card(app: &App, who: &Who, row: &QueueRow, now: i64) -> Markup {
                 strong { (destination(words, &row.destination)) }
                 a.code.tube href=(of_tube(&row.barcode)) { (row.barcode) }
                 span { (words.t(&format!("queue.kind.{}", row.kind))) }
-                span.since { (words.t("since")) " " (when(row.created_at, zone, now)) }
+                span.since { (words.t("since")) " " (since(row.created_at, zone, now)) }
             }
             @if !row.reason.is_empty() { p.why { (words.t("queue.why")) ": " (row.reason) } }
             @if !row.answer.is_empty() { p { (words.t("queue.answer")) ": " code { (row.answer) } } }

@@ -108,7 +108,7 @@ async fn show(
 
 fn search(words: Words, asked: &str) -> Markup {
     html! {
-        form.find action="/specimens" role="search" {
+        form.find action="/specimens" role="search" aria-label=(words.t("specimens.find")) {
             label for="q" { (words.t("specimens.search")) }
             input id="q" name="q" type="search" value=(asked) autocomplete="off" spellcheck="false" maxlength="80";
             button.primary type="submit" { (words.t("specimens.find")) }

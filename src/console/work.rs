@@ -22,7 +22,7 @@ use super::{
     gate::Who,
     live::Moment,
     look,
-    page::{Page, Place, Tone, empty, of_tube, state, when},
+    page::{Page, Place, Tone, empty, of_tube, since, state, when},
     patient,
     words::Words,
 };
@@ -200,7 +200,7 @@ pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
                     span.number { (words.count(counts.held.count)) }
                     (state(if counts.held.count > 0 { Tone::Look } else { Tone::Good }, &words.t("work.held")))
                     @if let Some(oldest) = counts.held.oldest_at {
-                        span.since { (words.t("oldest")) " " (when(oldest, zone, moment.now)) }
+                        span.since { (words.t("oldest")) " " (since(oldest, zone, moment.now)) }
                     }
                 }
             }
@@ -215,7 +215,7 @@ pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
                     span.number { (words.count(counts.waiting.count)) }
                     (state(Tone::Calm, &words.t("work.waiting")))
                     @if let Some(oldest) = counts.waiting.oldest_at {
-                        span.since { (words.t("oldest")) " " (when(oldest, zone, moment.now)) }
+                        span.since { (words.t("oldest")) " " (since(oldest, zone, moment.now)) }
                     }
                 }
             }
@@ -288,7 +288,7 @@ fn card(app: &App, who: &Who, tube: &Tube, now: i64) -> Markup {
                 @if tube.barcode.is_empty() { span.code { (words.t("no-barcode")) } }
                 @else { a.code.tube href=(of_tube(&tube.barcode)) { (tube.barcode) } }
                 @if let Some(patient) = &tube.patient { (patient::line(patient, words)) }
-                span.since { (when(tube.since, zone, now)) }
+                span.since { (since(tube.since, zone, now)) }
             }
             @for reason in &reasons {
                 @let hold = text::hold(words.0, *reason);
@@ -303,7 +303,7 @@ fn table(app: &App, who: &Who, results: &[Undecided], now: i64) -> Markup {
     let words = who.words();
     let zone = &app.parts.site.laboratory.zone;
     html! {
-        div.wide tabindex="0" role="region" aria-label=(words.t("work.results")) {
+        div.wide tabindex="0" role="group" aria-label=(words.t("work.results")) {
             table {
                 thead { tr {
                     @for key in ["test", "value", "flags", "previous", "reason", "device", "received"] {

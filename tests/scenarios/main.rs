@@ -6,6 +6,8 @@
 
 mod account;
 mod bad_input;
+mod console;
+mod console_attacks;
 mod courier;
 mod crash;
 mod hospital;

@@ -13,7 +13,9 @@
       ...[2, -2].map((by) => ({ by, label: `${by} s`, stroke: "--look", dash: [6, 4] })),
       ...[3, -3].map((by) => ({ by, label: `${by} s`, stroke: "--act", dash: [10, 4] })),
     ];
-    const axis = { stroke: colour("--text"), grid: { show: false }, ticks: { stroke: colour("--line") } };
+    const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 4 });
+    const told = (_, ticks) => ticks.map((tick) => number.format(tick));
+    const axis = { values: told, stroke: colour("--text"), grid: { show: false }, ticks: { stroke: colour("--line") } };
     const chart = new uPlot({
       width: place.clientWidth, height: 200, legend: { show: false }, cursor: { drag: { x: false, y: false } },
       scales: { x: { time: false } },

@@ -19,8 +19,12 @@
   };
   const tell = () => document.querySelectorAll("time:not(.exact)").forEach((time) => {
     if (!time.dataset.at) time.dataset.at = time.textContent;
-    const text = `${time.dataset.at} (${age(time)})`;
+    const at = time.dataset.at, old = age(time);
+    let text = at;
+    if (time.classList.contains("age")) text = old;
+    if (time.classList.contains("both")) text = `${at} (${old})`;
     if (time.textContent !== text) time.textContent = text;
+    time.title = text === at ? old : at;
   });
 
   // Rows: arrows, j and k go from one to the next; Enter opens its first link.

@@ -35,3 +35,6 @@ CREATE INDEX patient_word_patient ON patient_word(patient);
 
 CREATE INDEX result_waiting ON result(received_at) WHERE state = 'waiting';
 CREATE INDEX result_control ON result(received_at) WHERE kind <> 'patient';
+
+-- What people did, among what lines and hosts did.
+CREATE INDEX audit_people ON audit(id) WHERE substr(actor, 1, 5) NOT IN ('line:', 'host:');
