@@ -84,7 +84,7 @@ async fn watched(
         ))?;
         out.flush()?;
     }
-    let report = play(&mut demo, out).await?;
+    let (report, was_stopped) = play(&mut demo, out).await?;
     out.line(&report)?;
     if let Some(kept) = &args.keep {
         let lab = kept.join("lab.toml");
@@ -93,7 +93,7 @@ async fn watched(
             lab.display()
         ))?;
     }
-    if args.stay {
+    if args.stay && !was_stopped {
         out.line("The console stays open until Ctrl-C.")?;
         out.flush()?;
         // Where Ctrl-C cannot be heard, nobody could end it.
@@ -103,7 +103,8 @@ async fn watched(
     Ok(report.verdict())
 }
 
-async fn play(demo: &mut Demo, out: &mut Out) -> Result<demo::Report, Failure> {
+/// The morning, and whether somebody ended it early.
+async fn play(demo: &mut Demo, out: &mut Out) -> Result<(demo::Report, bool), Failure> {
     let stop = CancellationToken::new();
     let ended_early = tokio::spawn({
         let stop = stop.clone();
@@ -116,9 +117,10 @@ async fn play(demo: &mut Demo, out: &mut Out) -> Result<demo::Report, Failure> {
     });
     let mut screen = Screen::new(out);
     let report = demo.play(stop, &mut |live| screen.show(live)).await;
+    let was_stopped = ended_early.is_finished();
     ended_early.abort();
     screen.end()?;
-    Ok(report?)
+    Ok((report?, was_stopped))
 }
 
 /// One line that is written over on a terminal, a line a second elsewhere.

@@ -245,6 +245,17 @@ fn each_mistake_of_a_lab_file_is_told() {
     check("[laboratory]\nname = \"x\"", &["CONF-0107"]);
     check("[store]\nurl = \"mysql://x\"", &["CONF-0211"]);
     check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
+    for open in [
+        "0.0.0.0:8080",
+        "10.0.0.5:8080",
+        "[::]:8080",
+        "lab.example:80",
+    ] {
+        check(&format!("[console]\nlisten = \"{open}\""), &["CONF-0206"]);
+    }
+    for closed in ["127.0.0.1:8080", "[::1]:8080", "localhost:8080"] {
+        check(&format!("[console]\nlisten = \"{closed}\""), &[]);
+    }
     check("[[host]]\nid = \"his\"", &["CONF-0103"]);
     check("[[host]]\nresults = \"mllp://a:1\"", &["CONF-0103"]);
     check(
