@@ -31,12 +31,15 @@ enum What {
     /// List everybody
     List(ListArgs),
     /// Let somebody log in no more, and end their sessions
-    Disable(OneArgs),
+    Disable(KnownArgs),
     /// Give somebody a new password, and end their sessions
-    Reset(OneArgs),
+    Reset(KnownArgs),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  labwire user add lan --name \"Nguyễn Thị Lan\" --role technician")]
 struct AddArgs {
     #[command(flatten)]
     one: OneArgs,
@@ -46,6 +49,17 @@ struct AddArgs {
     /// What they may do
     #[arg(long, value_enum)]
     role: RoleName,
+}
+
+/// Somebody who is there, for a command of its own.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  labwire user disable lan
+  labwire user reset lan")]
+struct KnownArgs {
+    #[command(flatten)]
+    one: OneArgs,
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +75,9 @@ struct OneArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  labwire user list -c /etc/labwire/lab.toml")]
 struct ListArgs {
     #[command(flatten)]
     site: SiteArgs,
@@ -101,8 +118,8 @@ pub(crate) fn run(args: &UserArgs, out: &mut Out) -> Result<Verdict, Failure> {
     match &args.what {
         What::Add(args) => add(args, out),
         What::List(args) => list(args, out),
-        What::Disable(args) => disable(args, out),
-        What::Reset(args) => reset(args, out),
+        What::Disable(args) => disable(&args.one, out),
+        What::Reset(args) => reset(&args.one, out),
     }
 }
 

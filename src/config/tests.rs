@@ -150,7 +150,7 @@ language = "en"
 [store]
 url = "sqlite:/var/lib/labwire/labwire.db"
 [console]
-listen = "0.0.0.0:8443"
+listen = "127.0.0.1:8443"
 [[host]]
 id = "his"
 orders  = "mllp-listen://127.0.0.1:2575"

@@ -351,7 +351,9 @@ pub(super) fn happened(words: Words, trace: &Trace) -> Vec<Happened> {
             add(at, key, answer.join(" · "));
         }
     }
-    for row in &trace.audit {
+    // What lines and hosts wrote down is told above, in words.
+    let is_person = |actor: &str| !actor.starts_with("line:") && !actor.starts_with("host:");
+    for row in trace.audit.iter().filter(|row| is_person(&row.actor)) {
         add(
             row.at,
             "audit",

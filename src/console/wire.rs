@@ -201,8 +201,8 @@ mod tests {
             &["Result WBC = 6.45 10*9/L"],
         );
         check(
-            b"\x0bMSH|^~\\&|BC|||||||ORU^R01|7|P\rOBX|1|NM|WBC||6.45|10*9/L\r\x1c\r",
-            &["ORU R01", "WBC = 6.45"],
+            b"\x0bMSH|^~\\&|BC||||||ORU^R01|7|P\rOBX|1|NM|WBC||6.45|10*9/L\r\x1c\r",
+            &["Message ORU R01", "WBC = 6.45"],
         );
         check(b"\x022<script>|x\r", &[]);
     }

@@ -91,7 +91,7 @@ for (const language of ["vi", "en"]) {
     for (const [name, path] of Object.entries(screens)) {
       await page.goto(`${address}${path}`);
       // News of the stream and the chart are there a moment later.
-      if (name === "qc") await page.waitForSelector(".uplot, .empty");
+      if (name === "qc") await page.waitForSelector(".charts article, .empty");
       if (name === "queue") await page.waitForSelector(".sentence");
       await shot(`${name}-${language}-${theme}`);
       await accessible(`${name} ${language} ${theme}`);
@@ -119,13 +119,25 @@ await page.waitForSelector(".menu .badge");
 const size = await page.evaluate(() => performance.getEntriesByType("navigation")[0].encodedBodySize);
 check(size < 60_000, `the page of devices has ${size} bytes`);
 
+// A control that was measured twice has a chart.
+let hasChart = false;
+for (let tries = 0; tries < 40 && !hasChart; tries += 1) {
+  await page.goto(`${address}/qc`);
+  hasChart = await page.waitForSelector(".uplot canvas", { timeout: 2000 }).then(() => true, () => false);
+}
+check(hasChart, "a control has a Levey-Jennings chart");
+await shot("chart");
+
 // A phone.
 await page.setViewportSize({ width: 390, height: 844 });
 for (const name of ["work", "devices", "device", "queue", "specimen"]) {
   await page.goto(`${address}${screens[name]}`);
   await shot(`phone-${name}`);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);
-  check(!wide, `${name} is wider than a phone`);
+  const widest = wide && await page.evaluate(() => [...document.querySelectorAll("main *")]
+    .filter((one) => one.getBoundingClientRect().right > window.innerWidth + 1 && !one.closest(".wide, .wire, .bytes"))
+    .map((one) => `${one.tagName}.${one.className}`).slice(0, 5).join(" "));
+  check(!wide, `${name} is wider than a phone: ${widest}`);
 }
 await page.setViewportSize({ width: 1280, height: 720 });
 

@@ -103,17 +103,19 @@
   });
 
   // News replaces a part of the page: whoever stood in it stands there still.
-  let focused = "", paused = false, missed = false;
+  let focused = "", paused = false, missed = false, works = 0;
   document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
     focused = document.activeElement?.id || "";
     if (event.detail.type === "wire" && paused) { missed = true; event.preventDefault(); }
   });
-  document.body.addEventListener("htmx:sseMessage", () => {
+  document.body.addEventListener("htmx:sseMessage", (event) => {
     if (focused && document.activeElement?.id !== focused) byId(focused)?.focus();
     tell();
     follow();
+    // The first of these tells what the page has told already.
+    if (event.detail.type === "work") works += 1;
     const more = byId("more");
-    if (more) more.hidden = false;
+    if (more) more.hidden = works < 2;
   });
   // The session is over: the login says so better than a page that stands still.
   window.addEventListener("load", () => {
