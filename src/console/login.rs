@@ -109,12 +109,12 @@ async fn log_in(
 ) -> Result<Response, Fault> {
     let now = app.now();
     let login = posted.field("login").to_lowercase();
-    app.lockout
-        .may_try(&login, &visitor.address, now)
+    let is_last = app
+        .lockout
+        .begin(&login, &visitor.address, now)
         .map_err(|locked| Fault::LOCKED.wait(locked.wait_s))?;
     let Some(person) = prove(&app, &login, posted.secret("password")).await? else {
-        let is_locked = app.lockout.failed(&login, &visitor.address, now);
-        note_failure(&app, &login, is_locked, now).await?;
+        note_failure(&app, &login, is_last, now).await?;
         let before = before(&headers)?;
         let words = visitor.words();
         let wrong = Some(words.t("login.wrong"));
@@ -124,7 +124,7 @@ async fn log_in(
         response.extensions_mut().insert(gate::Told);
         return Ok(response);
     };
-    app.lockout.succeeded(&login);
+    app.lockout.succeeded(&login, &visitor.address);
     let ticket = Ticket::new()?;
     let (kept, address) = (ticket.clone(), visitor.address);
     app.write(move |db| {

@@ -120,7 +120,7 @@ async fn change_password(
     let now = app.now();
     let login = who.person.login.clone();
     app.lockout
-        .may_try(&login, "", now)
+        .begin(&login, "", now)
         .map_err(|locked| Fault::LOCKED.wait(locked.wait_s))?;
     let (old, new) = (
         posted.secret("old").to_owned(),
@@ -129,7 +129,6 @@ async fn change_password(
     let digest = who.person.password.clone();
     let known = old.clone();
     let wrong = if !hashed(&app, move || digest.is_of(&known)).await? {
-        app.lockout.failed(&login, "", now);
         Some("password.wrong")
     } else if new != posted.secret("again") {
         Some("password.differs")
@@ -138,6 +137,9 @@ async fn change_password(
     } else {
         None
     };
+    if wrong != Some("password.wrong") {
+        app.lockout.succeeded(&login, "");
+    }
     if let Some(wrong) = wrong {
         let words = who.words();
         let form = form(&who, Some(wrong));

@@ -44,12 +44,14 @@ impl Lockout {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody of that name and address may try now, microseconds UTC.
+    /// Whether somebody of that name and address may try now, microseconds UTC. The try counts as a
+    /// failure until [`Lockout::succeeded`]: tries at once are no more than tries one by one. True for
+    /// the last one before the name has to wait.
     ///
     /// # Errors
     /// They have to wait.
-    pub fn may_try(&self, login: &str, address: &str, now: i64) -> Result<(), Locked> {
-        let failures = self.lock();
+    pub fn begin(&self, login: &str, address: &str, now: i64) -> Result<bool, Locked> {
+        let mut failures = self.lock();
         let wait = |key: String, max: u32| {
             let known = failures.get(&key)?;
             let left = known.last.saturating_add(WINDOW).saturating_sub(now);
@@ -59,24 +61,22 @@ impl Lockout {
             wait(of_name(login), OF_NAME_MAX),
             wait(of_address(address), OF_ADDRESS_MAX),
         ];
-        match waits.into_iter().flatten().max() {
-            Some(left) => Err(Locked {
+        if let Some(left) = waits.into_iter().flatten().max() {
+            return Err(Locked {
                 wait_s: left / 1_000_000 + 1,
-            }),
-            None => Ok(()),
+            });
         }
-    }
-
-    /// Notes a failure; true when it is the one that makes the name wait.
-    pub fn failed(&self, login: &str, address: &str, now: i64) -> bool {
-        let mut failures = self.lock();
         note(&mut failures, of_address(address), now);
-        note(&mut failures, of_name(login), now) == OF_NAME_MAX
+        Ok(note(&mut failures, of_name(login), now) == OF_NAME_MAX)
     }
 
-    /// Somebody logged in: their failures are forgotten, those of the address are not.
-    pub fn succeeded(&self, login: &str) {
-        self.lock().remove(&of_name(login));
+    /// The try was none: what counted against the name is forgotten, and this try against the address.
+    pub fn succeeded(&self, login: &str, address: &str) {
+        let mut failures = self.lock();
+        failures.remove(&of_name(login));
+        if let Some(known) = failures.get_mut(&of_address(address)) {
+            known.count = known.count.saturating_sub(1);
+        }
     }
 
     /// How many names and addresses are remembered.
@@ -134,42 +134,47 @@ mod tests {
     fn a_name_waits_after_five_failures_and_may_try_again_after_five_minutes() {
         let lockout = Lockout::default();
         for n in 0..4 {
-            assert!(!lockout.failed("lan", "10.0.0.1", n));
+            assert_eq!(lockout.begin("lan", "10.0.0.1", n), Ok(false));
         }
-        assert_eq!(lockout.may_try("lan", "10.0.0.2", 10), Ok(()));
-        assert!(lockout.failed("lan", "10.0.0.1", 10));
+        assert_eq!(lockout.begin("lan", "10.0.0.2", 10), Ok(true));
         assert_eq!(
-            lockout.may_try("lan", "10.0.0.2", 10),
+            lockout.begin("lan", "10.0.0.3", 10),
             Err(Locked { wait_s: 301 })
         );
-        assert_eq!(lockout.may_try("minh", "10.0.0.1", 10), Ok(()));
-        assert_eq!(lockout.may_try("lan", "10.0.0.1", 10 + WINDOW), Ok(()));
+        assert_eq!(lockout.begin("minh", "10.0.0.1", 10), Ok(false));
+        assert_eq!(lockout.begin("lan", "10.0.0.2", 11 + WINDOW), Ok(false));
     }
 
     #[test]
     fn an_address_waits_after_fifty_failures_of_any_name() {
         let lockout = Lockout::default();
         for n in 0..50 {
-            lockout.failed(&format!("name{n}"), "10.0.0.1", 5);
+            assert!(lockout.begin(&format!("name{n}"), "10.0.0.1", 5).is_ok());
         }
-        assert!(lockout.may_try("lan", "10.0.0.1", 6).is_err());
-        assert_eq!(lockout.may_try("lan", "10.0.0.2", 6), Ok(()));
+        assert!(lockout.begin("lan", "10.0.0.1", 6).is_err());
+        assert_eq!(lockout.begin("lan", "10.0.0.2", 6), Ok(false));
+    }
+
+    #[test]
+    fn who_logs_in_was_no_failure() {
+        let lockout = Lockout::default();
+        for n in 0..200 {
+            assert_eq!(lockout.begin("lan", "10.0.0.1", n), Ok(false));
+            lockout.succeeded("lan", "10.0.0.1");
+        }
     }
 
     #[test]
     fn ten_thousand_names_cost_bounded_memory_and_free_nobody_who_waits() {
         let lockout = Lockout::default();
         for _ in 0..OF_NAME_MAX {
-            lockout.failed("lan", "10.0.0.9", 1);
+            assert!(lockout.begin("lan", "10.0.0.9", 1).is_ok());
         }
         for n in 0..10_000 {
-            lockout.failed(
-                &format!("name{n}"),
-                &format!("10.1.{}.{}", n / 250, n % 250),
-                2,
-            );
+            let address = format!("10.1.{}.{}", n / 250, n % 250);
+            assert!(lockout.begin(&format!("name{n}"), &address, 2).is_ok());
         }
         assert!(lockout.remembered() <= REMEMBERED_MAX);
-        assert!(lockout.may_try("lan", "10.0.0.3", 3).is_err());
+        assert!(lockout.begin("lan", "10.0.0.3", 3).is_err());
     }
 }

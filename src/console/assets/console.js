@@ -93,7 +93,11 @@
     if (back) back.hidden = true;
     wasLost = true;
   });
-  document.body.addEventListener("htmx:sseOpen", () => {
+  let source = null;
+  document.body.addEventListener("htmx:sseOpen", (event) => {
+    // The session is over: the login says so better than a page that stands still.
+    source = event.detail.source;
+    source.addEventListener("ended", () => window.location.assign("/login"));
     if (lost) lost.hidden = true;
     if (wasLost && back) {
       back.hidden = false;
@@ -117,10 +121,18 @@
     const more = byId("more");
     if (more) more.hidden = works < 2;
   });
-  // The session is over: the login says so better than a page that stands still.
+  // A browser opens few connections to one place: a page that nobody looks at gives its own back.
+  const HIDDEN_MS = 10000;
+  let hiding = 0;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(hiding);
+    if (document.hidden) {
+      hiding = setTimeout(() => source?.close(), HIDDEN_MS);
+    } else if (source?.readyState === EventSource.CLOSED) {
+      window.location.reload();
+    }
+  });
   window.addEventListener("load", () => {
-    const source = document.body["htmx-internal-data"]?.sseEventSource;
-    source?.addEventListener("ended", () => window.location.assign("/login"));
     tell();
     setInterval(tell, 1000);
     follow();
