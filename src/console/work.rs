@@ -93,18 +93,21 @@ impl Tube {
     }
 }
 
-/// Whether a value is beyond the limits at which a ward is called.
+/// Whether a value is beyond the limits at which a ward is called. A value in another unit than the
+/// catalogue's is compared with nothing: it is held for its unit.
 pub(super) fn is_critical(catalogue: &Catalogue, result: &StoredResult) -> bool {
-    let test = result.observation.test.as_deref();
+    let observation = &result.observation;
+    let test = observation.test.as_deref();
     let Some(test) = test.and_then(|test| catalogue.test(test)) else {
         return false;
     };
-    let Value::Quantity { number, .. } = &result.observation.value else {
+    let unit = test.unit.as_ref().map(|unit| unit.as_str());
+    let Value::Quantity { number, .. } = &observation.value else {
         return false;
     };
     let is_low = test.critical.low.is_some_and(|low| *number < low);
     let is_high = test.critical.high.is_some_and(|high| *number > high);
-    is_low || is_high
+    unit == observation.ucum.as_deref() && (is_low || is_high)
 }
 
 /// Tubes with results in a state: critical, then STAT, then the oldest first.
@@ -122,46 +125,53 @@ pub(super) fn tubes(
         };
         by_tube.entry(key).or_default().push(result);
     }
+    let ids: Vec<i64> = by_tube
+        .keys()
+        .filter_map(|(_, specimen)| *specimen)
+        .collect();
+    let known = book::specimens_by_ids(db, &ids)?;
     let mut tubes = Vec::new();
     for ((_, specimen), results) in by_tube {
-        let owner = specimen
-            .map(|id| book::specimen_by_id(db, id))
-            .transpose()?;
         let priority = specimen.map(|id| look::priority(db, id)).transpose()?;
-        let since = results.iter().map(|result| result.received_at).min();
-        let results: Vec<Undecided> = results
-            .into_iter()
-            .map(|result| Undecided {
-                is_critical: is_critical(catalogue, &result),
-                previous: None,
-                result,
-            })
-            .collect();
+        let owner = specimen
+            .and_then(|id| known.get(&id))
+            .map(|tube| tube.patient);
         tubes.push((
-            owner.map(|tube| tube.patient),
-            Tube {
-                barcode: results
-                    .first()
-                    .map(|one| one.result.barcode.clone())
-                    .unwrap_or_default(),
-                patient: None,
-                priority: priority.unwrap_or_default(),
-                is_critical: results.iter().any(|one| one.is_critical),
-                since: since.unwrap_or_default(),
-                results,
-            },
+            owner,
+            tube_of(catalogue, priority.unwrap_or_default(), results),
         ));
     }
     tubes.sort_by_key(|(_, tube)| (!tube.is_critical, tube.priority, tube.since));
     tubes.truncate(TUBES_MAX);
     tubes
         .into_iter()
-        .map(|(owner, tube)| known(db, owner, tube))
+        .map(|(owner, tube)| of_patient(db, owner, tube))
         .collect()
 }
 
+fn tube_of(catalogue: &Catalogue, priority: Priority, results: Vec<StoredResult>) -> Tube {
+    let results: Vec<Undecided> = results
+        .into_iter()
+        .map(|result| Undecided {
+            is_critical: is_critical(catalogue, &result),
+            previous: None,
+            result,
+        })
+        .collect();
+    let first = results.first().map(|one| one.result.barcode.clone());
+    let since = results.iter().map(|one| one.result.received_at).min();
+    Tube {
+        barcode: first.unwrap_or_default(),
+        patient: None,
+        priority,
+        is_critical: results.iter().any(|one| one.is_critical),
+        since: since.unwrap_or_default(),
+        results,
+    }
+}
+
 /// A tube with its patient, and what was released for that patient before.
-fn known(db: &mut dyn Db, owner: Option<i64>, mut tube: Tube) -> Result<Tube, StoreError> {
+fn of_patient(db: &mut dyn Db, owner: Option<i64>, mut tube: Tube) -> Result<Tube, StoreError> {
     let Some(owner) = owner else {
         return Ok(tube);
     };
