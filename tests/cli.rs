@@ -36,13 +36,60 @@ fn here() -> &'static Path {
 fn help_names_every_command_with_examples() {
     assert_snapshot!("help", check(&labwire_in(here(), &["--help"]), 0));
     for command in [
-        "run", "check", "trace", "held", "queue", "ledger", "replay", "backup", "restore",
+        "run", "check", "trace", "held", "queue", "ledger", "replay", "backup", "restore", "user",
     ] {
         let help = check(&labwire_in(here(), &[command, "--help"]), 0);
         assert_snapshot!(format!("help-{command}"), help);
     }
     let help = check(&labwire_in(here(), &["profile", "learn", "--help"]), 0);
     assert_snapshot!("help-profile-learn", help);
+}
+
+#[test]
+fn people_are_added_listed_disabled_and_given_a_new_password() {
+    let lab = Lab::new();
+    let add = [
+        "user",
+        "add",
+        "minh",
+        "--name",
+        "Lê Minh",
+        "--role",
+        "technician",
+    ];
+    let added = check(&lab.labwire(&add), 0);
+    assert!(added.starts_with("minh may log in with "), "{added}");
+    let password = |told: &str| {
+        told.lines()
+            .next()
+            .and_then(|line| line.rsplit(' ').next().map(str::to_owned))
+    };
+    assert_eq!(
+        check(&lab.labwire(&add), 2),
+        "",
+        "there is somebody of that name"
+    );
+    let line = |lab: &Lab| {
+        let list = check(&lab.labwire(&["user", "list"]), 0);
+        list.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        line(&lab),
+        "minh technician has to change the password Lê Minh"
+    );
+    check(&lab.labwire(&["user", "disable", "minh"]), 0);
+    assert_eq!(line(&lab), "minh technician disabled Lê Minh");
+    let reset = check(&lab.labwire(&["user", "reset", "minh"]), 0);
+    assert_ne!(password(&added), password(&reset));
+    assert_eq!(
+        line(&lab),
+        "minh technician has to change the password Lê Minh"
+    );
+    check(&lab.labwire(&["user", "disable", "nobody"]), 2);
+    check(
+        &lab.labwire(&["user", "add", "Bad Name", "--role", "viewer"]),
+        2,
+    );
 }
 
 #[test]

@@ -362,6 +362,7 @@ pub fn unordered_specimen(
         patient.sex.clone(),
     ];
     let owner = patient::insert(db, row, context.now)?;
+    super::name::note(db, owner, None, patient.fields.expose())?;
     for identifier in &patient.identifiers {
         patient::add_identifier(db, OF_DEVICES, identifier, false, owner)?;
     }

@@ -7,6 +7,7 @@ mod blood;
 mod change;
 mod entry;
 mod lookup;
+mod name;
 mod patient;
 mod step;
 mod told;
@@ -28,6 +29,7 @@ pub use self::{
         patient_of, patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
         specimens_with_barcodes, tests_of, waiting_for_device,
     },
+    name::name_words,
     patient::resolve,
     step::{StepState, TubeSteps, WorkStep, note_step, step_of_number},
     told::{ItemTests, forget_told, note_taken_back, note_told, told_tests},
@@ -43,6 +45,7 @@ pub(crate) fn statements() -> Vec<&'static Sql> {
         blood::ALL,
         change::ALL,
         lookup::ALL,
+        name::ALL,
         patient::ALL,
         step::ALL,
         told::ALL,

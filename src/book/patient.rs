@@ -134,8 +134,8 @@ pub(super) fn upsert(
         Some(key) => find(db, host, key)?,
         None => None,
     };
-    let (fields, birth, sex) = said_of(db, known, entry)?;
-    let fields = super::change::json(&fields)?;
+    let (before, (named, birth, sex)) = said_of(db, known, entry)?;
+    let fields = super::change::json(&named)?;
     let id = if let Some(id) = known {
         let params: [Param; 5] = [
             id.into(),
@@ -149,6 +149,7 @@ pub(super) fn upsert(
     } else {
         insert(db, [fields, birth, sex], now)?
     };
+    super::name::note(db, id, before.as_ref(), &named)?;
     for (index, identifier) in entry.identifiers.iter().enumerate() {
         add_identifier(db, host, identifier, index == 0, id)?;
     }
@@ -167,12 +168,15 @@ pub(super) fn insert(
 /// "Delete what is known" (HL7 v2.5.1 2.5.3).
 const NULL: &str = "\"\"";
 
-/// What is known of the patient after the message: an empty field changes nothing, `""` deletes.
+/// Fields, birth date and sex.
+type Known = (Fields, String, String);
+
+/// What was known of the patient before the message, and what is after it: an empty field changes nothing, `""` deletes.
 fn said_of(
     db: &mut dyn Db,
     known: Option<i64>,
     entry: &PatientEntry,
-) -> Result<(Fields, String, String), StoreError> {
+) -> Result<(Option<Fields>, Known), StoreError> {
     let stored = match known {
         Some(id) => db.row_opt(&STORED, &[id.into()])?,
         None => None,
@@ -185,6 +189,7 @@ fn said_of(
         ),
         None => Default::default(),
     };
+    let before = known.map(|_| fields.clone());
     let said = entry.fields.expose();
     for (n, text) in said {
         if text == NULL {
@@ -203,7 +208,7 @@ fn said_of(
     };
     let birth = newer(BIRTH, entry.birth.expose(), birth);
     let sex = newer(SEX, &entry.sex, sex);
-    Ok((fields, birth, sex))
+    Ok((before, (fields, birth, sex)))
 }
 
 /// PID-7.

@@ -1,9 +1,12 @@
-//! `labwire run`: check, start, wait for the end, stop in order.
+//! `labwire run`: check, start, open the console, wait for the end, stop in order.
 
 use std::sync::Arc;
 
 use labwire_drivers::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::console::{self, Parts};
 
 use super::start::{Setup, StartError, start};
 
@@ -14,13 +17,30 @@ use super::start::{Setup, StartError, start};
 pub async fn run(setup: Setup) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let running = start(setup, Arc::new(SystemClock::default())).await?;
+    let clock = Arc::new(SystemClock::default());
+    let loaded = Arc::new(setup.loaded.clone());
+    let running = start(setup, Arc::clone(&clock) as _).await?;
     tracing::info!("labwire is at work");
+    let closing = CancellationToken::new();
+    let listen = loaded.lab.console.listen.value.clone();
+    let parts = Parts::of(&running, loaded, clock);
+    let console = tokio::spawn({
+        let closing = closing.clone();
+        async move {
+            // The bridge works without a page to look at.
+            if let Err(error) = console::run(parts, &listen, closing).await {
+                tracing::error!("{error}");
+            }
+        }
+    });
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping in order");
+    closing.cancel();
+    // A console that panicked has been logged by the runtime.
+    drop(console.await);
     running.stop().await;
     Ok(())
 }

@@ -75,6 +75,8 @@ pub struct Running {
     pub lines: BTreeMap<String, LineHandle>,
     /// The store.
     pub store: Store,
+    /// The site, resolved.
+    pub site: Arc<Site>,
     stop: CancellationToken,
     couriers: Vec<JoinHandle<()>>,
     result_lines: Vec<LineHandle>,
@@ -421,6 +423,7 @@ impl Starter {
         Running {
             lines: self.lines,
             store: self.store,
+            site: self.site,
             stop: self.stop,
             couriers: self.couriers,
             result_lines: self.result_lines,
@@ -509,12 +512,19 @@ impl Running {
         self.lines.get(line)?.local_addr().await
     }
 
+    /// The connections on which results go to hosts, each by its name.
+    pub fn result_lines(&self) -> impl Iterator<Item = (String, LineHandle)> + '_ {
+        let lines = self.result_lines.iter();
+        lines.map(|line| (line.status().id, line.clone()))
+    }
+
     /// Stops in order: devices and hosts first, so that nothing new is promised; what was handed
     /// over is settled; what is on its way to a host may still be answered.
     pub async fn stop(self) {
         let Self {
             lines,
             store,
+            site: _,
             stop,
             couriers,
             result_lines,

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{Verdict, failure::Failure, out::Out};
-use crate::demo::{self, DemoError, Live, Options};
+use crate::demo::{self, Demo, DemoError, Live, Options};
 
 /// Play a simulated hospital morning in one process: analyzers, a HIS, and the bridge between them
 #[derive(Clone, Debug, Args)]
@@ -17,6 +17,9 @@ Examples:
   labwire demo --specimens 100 --speed 600     a small one, in seconds
   labwire demo --keep /tmp/demo                then: labwire trace -c /tmp/demo/lab.toml TUBE
   labwire demo --for 30s                       its beginning alone; Ctrl-C does the same
+  labwire demo --speed 5 --stay                slowly, to watch in the console
+
+The first line says where the console is and how to log in.
 
 Eight analyzers and a HIS talk to the bridge over loopback ports; six hundred tubes an hour, now and
 then a tube without order, a cancelled order, a rerun, a suspect value, a HIS that is busy. At the
@@ -24,7 +27,7 @@ end the logs of the devices, the store and the book of the HIS are compared, res
 
 Exit code 1 when a result is lost, altered, at the wrong patient, or unaccounted for.")]
 pub struct DemoArgs {
-    /// Where the web console will listen; it is not part of this release yet
+    /// Where the web console listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
     /// How many times as fast as life, from 0.1 to 1000; 1 is one tube every six seconds
@@ -43,6 +46,9 @@ pub struct DemoArgs {
     /// Keep the site and its store in this folder, for `labwire trace`, `ledger` and `queue`
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+    /// Keep the console open after the morning, until Ctrl-C
+    #[arg(long)]
+    pub stay: bool,
 }
 
 pub(super) fn run(args: &DemoArgs, out: &mut Out) -> Result<Verdict, Failure> {
@@ -58,10 +64,27 @@ pub(super) fn run(args: &DemoArgs, out: &mut Out) -> Result<Verdict, Failure> {
         length: args.length,
         settle: demo::SETTLE,
         folder: folder.path(),
+        console: Some(args.listen),
     };
-    out.line("The web console is not part of this release yet: --listen opens nothing.")?;
-    out.flush()?;
-    let report = runtime.block_on(play(&options, out))?;
+    let verdict = runtime.block_on(watched(&options, args, out))?;
+    Ok(Verdict::found_if(verdict == demo::Verdict::Found))
+}
+
+/// The morning with its console, and what is told of it.
+async fn watched(
+    options: &Options,
+    args: &DemoArgs,
+    out: &mut Out,
+) -> Result<demo::Verdict, Failure> {
+    let mut demo = Demo::open(options).await?;
+    if let Some((address, login)) = demo.console() {
+        let (name, password) = (login.name, &login.password);
+        out.line(format_args!(
+            "Console: http://{address}/  log in as {name} with {password}"
+        ))?;
+        out.flush()?;
+    }
+    let (report, was_stopped) = play(&mut demo, out).await?;
     out.line(&report)?;
     if let Some(kept) = &args.keep {
         let lab = kept.join("lab.toml");
@@ -70,10 +93,18 @@ pub(super) fn run(args: &DemoArgs, out: &mut Out) -> Result<Verdict, Failure> {
             lab.display()
         ))?;
     }
-    Ok(Verdict::found_if(report.verdict() == demo::Verdict::Found))
+    if args.stay && !was_stopped {
+        out.line("The console stays open until Ctrl-C.")?;
+        out.flush()?;
+        // Where Ctrl-C cannot be heard, nobody could end it.
+        drop(tokio::signal::ctrl_c().await);
+    }
+    demo.close().await;
+    Ok(report.verdict())
 }
 
-async fn play(options: &Options, out: &mut Out) -> Result<demo::Report, Failure> {
+/// The morning, and whether somebody ended it early.
+async fn play(demo: &mut Demo, out: &mut Out) -> Result<(demo::Report, bool), Failure> {
     let stop = CancellationToken::new();
     let ended_early = tokio::spawn({
         let stop = stop.clone();
@@ -85,10 +116,11 @@ async fn play(options: &Options, out: &mut Out) -> Result<demo::Report, Failure>
         }
     });
     let mut screen = Screen::new(out);
-    let report = demo::run(options, stop, &mut |live| screen.show(live)).await;
+    let report = demo.play(stop, &mut |live| screen.show(live)).await;
+    let was_stopped = ended_early.is_finished();
     ended_early.abort();
     screen.end()?;
-    Ok(report?)
+    Ok((report?, was_stopped))
 }
 
 /// One line that is written over on a terminal, a line a second elsewhere.

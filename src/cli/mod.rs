@@ -19,6 +19,7 @@ mod replay;
 mod rerun;
 mod site;
 mod trace;
+mod user;
 
 pub mod demo;
 pub mod run;
@@ -57,6 +58,7 @@ Examples:
   labwire ledger --since 24h                     where every message of the last day ended
   labwire replay xn.raw --profile sysmex/xn      what a captured device said
   labwire profile learn tcp-listen://0.0.0.0:5001  what an unknown device speaks, and a draft for it
+  labwire user add lan --role technician         who may use the web console
 
 Exit codes: 0 all is well, 1 something was found, 2 the command could not be carried out.
 Colours are left out where NO_COLOR is set or the output is no terminal.";
@@ -74,6 +76,7 @@ enum Command {
     Profile(profile::ProfileArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
+    User(user::UserArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -134,6 +137,7 @@ impl Command {
             Self::Profile(args) => profile::run(&args, out),
             Self::Backup(args) => backup::back_up(&args, out),
             Self::Restore(args) => backup::restore(&args, out),
+            Self::User(args) => user::run(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),
         }
     }

@@ -255,6 +255,18 @@ impl Console {
                 "not address:port",
                 "write listen = \"127.0.0.1:8080\"",
             );
+        } else if let Some(file) = table
+            .map(Table::file)
+            .filter(|_| !crate::console::is_loopback(&listen))
+        {
+            file.error(
+                "CONF-0206",
+                listen.span.clone(),
+                format!("the console cannot listen on `{}` without TLS", *listen),
+                "other machines could read passwords and patients on the way",
+                "write listen = \"127.0.0.1:8080\" and reach it by a tunnel, such as \
+                 ssh -L 8080:127.0.0.1:8080",
+            );
         }
         Self { listen }
     }

@@ -151,7 +151,7 @@ language = "en"
 [store]
 url = "sqlite:/var/lib/labwire/labwire.db"
 [console]
-listen = "0.0.0.0:8443"
+listen = "127.0.0.1:8443"
 [[host]]
 id = "his"
 orders  = "mllp-listen://127.0.0.1:2575"
@@ -232,6 +232,19 @@ fn every_word_that_is_no_value_is_told_with_the_values() {
 }
 
 #[test]
+fn a_console_that_is_open_to_others_is_told() {
+    check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
+    for open in [
+        "0.0.0.0:8080",
+        "10.0.0.5:8080",
+        "[::]:8080",
+        "lab.example:80",
+    ] {
+        check(&format!("[console]\nlisten = \"{open}\""), &["CONF-0206"]);
+    }
+}
+
+#[test]
 fn each_mistake_of_a_lab_file_is_told() {
     let host = |more: &str| format!("{HOST}{more}\n");
     let instrument = |more: &str| format!("{INSTRUMENT}{more}\n");
@@ -245,7 +258,9 @@ fn each_mistake_of_a_lab_file_is_told() {
     check("[lab]\ncatalogue = \"none.toml\"", &["CONF-0001"]);
     check("[laboratory]\nname = \"x\"", &["CONF-0107"]);
     check("[store]\nurl = \"mysql://x\"", &["CONF-0211"]);
-    check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
+    for closed in ["127.0.0.1:8080", "[::1]:8080", "localhost:8080"] {
+        check(&format!("[console]\nlisten = \"{closed}\""), &[]);
+    }
     check("[[host]]\nid = \"his\"", &["CONF-0103"]);
     check("[[host]]\nresults = \"mllp://a:1\"", &["CONF-0103"]);
     check(

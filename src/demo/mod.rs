@@ -10,13 +10,14 @@ mod live;
 mod report;
 
 use std::{
-    io,
+    fmt, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use labwire_drivers::SystemClock;
+use labwire_drivers::{Clock, SystemClock};
 use labwire_sims::{
     his::{Answering, Policy},
     morning::{Addresses, Morning, Report as Ended, Settings},
@@ -27,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     bridge::{Running, Setup, StartError, start},
     config::render,
-    store::{StoreError, StoreOptions},
+    console::{Console, ConsoleError, Limits, Parts},
+    people::{self, Digest, NewPerson, Role},
+    store::{StoreError, StoreOptions, Turn},
 };
 
 pub use self::{
@@ -66,6 +69,8 @@ pub struct Options {
     pub settle: Duration,
     /// An empty folder for `lab.toml` and the store.
     pub folder: PathBuf,
+    /// Where the web console listens; `None` for a morning that nobody watches.
+    pub console: Option<SocketAddr>,
 }
 
 /// Why the morning could not be played.
@@ -95,12 +100,42 @@ pub enum DemoError {
     /// The store.
     #[error("the store does not answer")]
     Store(#[from] StoreError),
+    /// The console.
+    #[error(
+        "the console cannot be opened: another program may have the port; name one with --listen"
+    )]
+    Console(#[from] ConsoleError),
     /// The simulators.
     #[error("the simulated hospital broke down: {why}")]
     Simulation {
         /// What they said.
         why: String,
     },
+}
+
+/// A hospital that is open: its bridge at work, nobody measuring yet.
+pub struct Demo {
+    options: Options,
+    running: Running,
+    console: Option<(Console, Login)>,
+    results: Option<TcpListener>,
+}
+
+/// Who looks on.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The name to log in with.
+    pub name: &'static str,
+    /// A password that this demo alone has.
+    pub password: String,
+}
+
+impl fmt::Debug for Demo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demo")
+            .field("console", &self.console)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Plays a morning to its end, or until `stop`; tells `watch` once a second how it goes.
@@ -112,27 +147,108 @@ pub async fn run(
     stop: CancellationToken,
     watch: &mut dyn FnMut(&Live),
 ) -> Result<Report, DemoError> {
-    let results = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(DemoError::Port)?;
-    let address = results.local_addr().map_err(DemoError::Port)?;
-    let lab = hospital::write(&options.folder, address).map_err(|source| DemoError::Folder {
-        path: options.folder.clone(),
-        source,
-    })?;
-    let running = start(setup(&lab)?, Arc::new(SystemClock::default())).await?;
-    let morning = Arc::new(Morning::with_settings(
-        options.seed,
-        options.specimens,
-        options.speed,
-        settings(options),
-    ));
-    let addresses = hospital::plug(&running, results).await?;
-    let playing = play(&morning, addresses, stop.clone());
-    let ended = look(options, &running, &morning, playing, &stop, watch).await?;
-    let report = report::make(options, &running, &morning, ended).await?;
-    running.stop().await;
+    let mut demo = Demo::open(options).await?;
+    let report = demo.play(stop, watch).await?;
+    demo.close().await;
     Ok(report)
+}
+
+impl Demo {
+    /// Writes the site, starts its bridge and opens its console.
+    ///
+    /// # Errors
+    /// See [`DemoError`].
+    pub async fn open(options: &Options) -> Result<Self, DemoError> {
+        let results = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(DemoError::Port)?;
+        let address = results.local_addr().map_err(DemoError::Port)?;
+        let lab =
+            hospital::write(&options.folder, address).map_err(|source| DemoError::Folder {
+                path: options.folder.clone(),
+                source,
+            })?;
+        let setup = setup(&lab)?;
+        let loaded = Arc::new(setup.loaded.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let running = start(setup, Arc::clone(&clock)).await?;
+        let console = match options.console {
+            Some(listen) => {
+                let parts = Parts::of(&running, loaded, clock);
+                Some(open_console(parts, listen).await?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            options: options.clone(),
+            running,
+            console,
+            results: Some(results),
+        })
+    }
+
+    /// Where the console is, and who may log in there.
+    pub fn console(&self) -> Option<(SocketAddr, &Login)> {
+        let (console, login) = self.console.as_ref()?;
+        Some((console.address(), login))
+    }
+
+    /// Plays the morning, once.
+    ///
+    /// # Errors
+    /// See [`DemoError`].
+    pub async fn play(
+        &mut self,
+        stop: CancellationToken,
+        watch: &mut dyn FnMut(&Live),
+    ) -> Result<Report, DemoError> {
+        let options = &self.options;
+        let results = self.results.take().ok_or_else(|| DemoError::Simulation {
+            why: "the morning was played already".to_owned(),
+        })?;
+        let morning = Arc::new(Morning::with_settings(
+            options.seed,
+            options.specimens,
+            options.speed,
+            settings(options),
+        ));
+        let addresses = hospital::plug(&self.running, results).await?;
+        let playing = play(&morning, addresses, stop.clone());
+        let ended = look(options, &self.running, &morning, playing, &stop, watch).await?;
+        Ok(report::make(options, &self.running, &morning, ended).await?)
+    }
+
+    /// Closes the console, then the bridge.
+    pub async fn close(self) {
+        if let Some((console, _)) = self.console {
+            console.stop().await;
+        }
+        self.running.stop().await;
+    }
+}
+
+/// Opens the console of the demo to one administrator.
+async fn open_console(parts: Parts, listen: SocketAddr) -> Result<(Console, Login), DemoError> {
+    let login = Login {
+        name: "demo",
+        password: people::one_time().map_err(ConsoleError::from)?,
+    };
+    let person = NewPerson {
+        login: login.name.to_owned(),
+        name: "Demo".to_owned(),
+        role: Role::Administrator,
+        password: Digest::of(&login.password).map_err(ConsoleError::from)?,
+        must_change: false,
+    };
+    let now = parts.clock.utc_micros();
+    parts
+        .store
+        .transact(Turn::Background, move |db| {
+            people::add(db, &person, "demo", now).map(drop)
+        })
+        .await?;
+    let console = Console::start(parts, &listen.to_string(), Limits::default()).await?;
+    Ok((console, login))
 }
 
 /// A HIS of flesh and blood: now and then it is busy, or answers twice.

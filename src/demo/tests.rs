@@ -28,6 +28,7 @@ async fn a_small_morning_accounts_for_every_result() {
         // It ends as soon as everything is there; this is for a machine that is busy.
         settle: Duration::from_secs(180),
         folder: folder.path().to_path_buf(),
+        console: None,
     };
     let report = run(&options, CancellationToken::new(), &mut |_| {})
         .await

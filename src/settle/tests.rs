@@ -1293,6 +1293,8 @@ fn every_statement_of_the_domain_prepares() {
             book::statements(),
             queue::statements(),
             crate::audit::ALL.to_vec(),
+            crate::people::statements(),
+            crate::console::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });

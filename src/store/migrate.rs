@@ -48,6 +48,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0003_work_step.sql"),
         postgres: include_str!("migrations/postgres/0003_work_step.sql"),
     },
+    Migration {
+        number: 4,
+        name: "console",
+        sqlite: include_str!("migrations/0004_console.sql"),
+        postgres: include_str!("migrations/postgres/0004_console.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -9,6 +9,8 @@ mod bad_input;
 #[path = "../cluster.rs"]
 #[expect(dead_code, reason = "other tests share one cluster")]
 mod cluster;
+mod console;
+mod console_attacks;
 mod courier;
 mod crash;
 mod hospital;

@@ -1,0 +1,202 @@
+//! Quality control: results by test, lot and level, as Levey-Jennings charts.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{extract::State, response::Response};
+use maud::{Markup, html};
+use rust_decimal::{Decimal, MathematicalOps as _, prelude::ToPrimitive as _};
+use serde::Serialize;
+
+use crate::{
+    model::{ObservationKind, Value},
+    settle::StoredResult,
+};
+
+use super::{
+    App,
+    fault::Fault,
+    gate::Who,
+    look,
+    page::{Page, Place, Tone, empty, state, when},
+    words::Words,
+    work::{flags, test_name},
+};
+
+/// Control results read for the page, newest first.
+const RESULTS_MAX: i64 = 3_000;
+/// Points of a chart.
+const POINTS_MAX: usize = 60;
+/// Values that a mean and a standard deviation need at least to say anything.
+const VALUES_MIN: usize = 5;
+
+/// The results of one test of one control material on one device, oldest first.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub(super) line: String,
+    pub(super) control: String,
+    pub(super) results: Vec<StoredResult>,
+}
+
+/// What a chart is drawn from. Floating point is for pixels alone: what is shown as a number is the
+/// text that was sent.
+#[derive(Clone, Debug, Serialize)]
+struct Chart {
+    /// Seconds since 1970.
+    at: Vec<i64>,
+    value: Vec<Option<f64>>,
+    mean: Option<f64>,
+    deviation: Option<f64>,
+}
+
+/// By device, test and control material; the newest results first among series.
+pub(super) fn series(results: Vec<StoredResult>) -> Vec<Series> {
+    let mut by: BTreeMap<(String, String, String), Vec<StoredResult>> = BTreeMap::new();
+    for result in results {
+        if result.observation.kind != ObservationKind::Control {
+            continue;
+        }
+        let of = &result.observation;
+        let control = of.control.clone().unwrap_or_else(|| result.barcode.clone());
+        let test = of.test.clone().unwrap_or_else(|| of.code.clone());
+        by.entry((result.line.clone(), control, test))
+            .or_default()
+            .push(result);
+    }
+    by.into_iter()
+        .map(|((line, control, _), mut results)| {
+            results.truncate(POINTS_MAX);
+            results.reverse();
+            Series {
+                line,
+                control,
+                results,
+            }
+        })
+        .collect()
+}
+
+fn number(result: &StoredResult) -> Option<Decimal> {
+    match &result.observation.value {
+        Value::Quantity { number, .. } => Some(*number),
+        Value::Coded { .. }
+        | Value::Text { .. }
+        | Value::Titre { .. }
+        | Value::Ratio { .. }
+        | Value::Image { .. }
+        | Value::Absent { .. } => None,
+    }
+}
+
+/// Mean and standard deviation of what was measured so far.
+fn spread(values: &[Decimal]) -> Option<(Decimal, Decimal)> {
+    if values.len() < VALUES_MIN {
+        return None;
+    }
+    let count = Decimal::from(values.len());
+    let sum = values
+        .iter()
+        .try_fold(Decimal::ZERO, |sum, value| sum.checked_add(*value))?;
+    let mean = sum.checked_div(count)?;
+    let squares = values.iter().try_fold(Decimal::ZERO, |sum, value| {
+        let apart = value.checked_sub(mean)?;
+        sum.checked_add(apart.checked_mul(apart)?)
+    })?;
+    let deviation = squares.checked_div(count - Decimal::ONE)?.sqrt()?;
+    Some((mean, deviation))
+}
+
+fn chart(series: &Series) -> Chart {
+    let values: Vec<Option<Decimal>> = series.results.iter().map(number).collect();
+    let known: Vec<Decimal> = values.iter().copied().flatten().collect();
+    let spread = spread(&known);
+    Chart {
+        at: series
+            .results
+            .iter()
+            .map(|result| result.received_at / 1_000_000)
+            .collect(),
+        value: values
+            .iter()
+            .map(|value| value.and_then(|value| value.to_f64()))
+            .collect(),
+        mean: spread.and_then(|(mean, _)| mean.to_f64()),
+        deviation: spread.and_then(|(_, deviation)| deviation.to_f64()),
+    }
+}
+
+/// How far the last value lies from the mean: within 2, beyond 2, beyond 3 standard deviations.
+fn judged(series: &Series) -> Option<(Tone, &'static str)> {
+    let (last, before) = series.results.split_last()?;
+    let known: Vec<Decimal> = before.iter().filter_map(number).collect();
+    let (mean, deviation) = spread(&known)?;
+    let apart = (number(last)? - mean).abs();
+    Some(if apart > deviation * Decimal::from(3) {
+        (Tone::Act, "qc.beyond-3")
+    } else if apart > deviation * Decimal::from(2) {
+        (Tone::Look, "qc.beyond-2")
+    } else {
+        (Tone::Good, "qc.within")
+    })
+}
+
+/// `GET /qc`
+pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Response, Fault> {
+    let words = who.words();
+    let results = app.read(|db| look::controls(db, RESULTS_MAX)).await?;
+    let all = series(results);
+    let now = app.now();
+    let content = html! {
+        p.hint { (words.t("qc.hint")) }
+        @if all.is_empty() { (empty(&words.t("qc.none"))) }
+        div.charts { @for one in &all { (figure(&app, words, one, now)) } }
+    };
+    let mut page = Page::new(&app, &who, Place::Qc, words.t("place.qc"));
+    page.has_charts = true;
+    Ok(page.show(&content))
+}
+
+fn figure(app: &App, words: Words, series: &Series, now: i64) -> Markup {
+    let zone = &app.parts.site.laboratory.zone;
+    let drawn = chart(series);
+    let is_drawn = drawn.value.iter().flatten().count() > 1;
+    let data = serde_json::to_string(&drawn).unwrap_or_default();
+    let last = series.results.last();
+    html! {
+        @if let Some(last) = last {
+            article.card {
+                h2 { (test_name(app, words, last)) }
+                p.head {
+                    @if let Some((tone, word)) = judged(series) { (state(tone, &words.t(word))) }
+                    span { (words.t("qc.control")) " " strong { (series.control) } }
+                    a href={ "/devices/" (series.line) } { (series.line) }
+                }
+                @if is_drawn {
+                    div.chart data-chart=(data) data-unit=(last.observation.unit) role="img"
+                        aria-label=(words.f("qc.chart", &[("count", &series.results.len().to_string())])) {}
+                }
+                details {
+                    summary { (words.t("qc.values")) " (" (series.results.len()) ")" }
+                    ol.plain { @for one in series.results.iter().rev() {
+                        li { (when(one.received_at, zone, now)) " " strong.value { (look::shown(one)) } " "
+                            span.unit { (one.observation.unit) } " " (flags(&one.observation.flags)) }
+                    } }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_that_of_a_sample() {
+        let values: Vec<Decimal> = [2, 4, 4, 4, 5, 5, 7, 9].map(Decimal::from).to_vec();
+        let (mean, deviation) = spread(&values).expect("eight values");
+        assert_eq!(mean, Decimal::from(5));
+        // The sum of squares is 32, over seven.
+        assert_eq!(deviation.round_dp(4).to_string(), "2.1381");
+        assert_eq!(spread(values.get(..4).expect("four")), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! Settings: the configuration as it runs, and where each value comes from.
+
+use std::{ops::Range, sync::Arc};
+
+use axum::{extract::State, response::Response};
+use maud::{Markup, html};
+use serde::Serialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::config::Loaded;
+
+use super::{
+    App,
+    fault::Fault,
+    gate::Who,
+    page::{Page, Place},
+    words::Words,
+};
+
+/// A value that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Setting {
+    pub(super) key: String,
+    pub(super) value: String,
+    /// The line of `lab.toml`; `None` for what is so by itself.
+    pub(super) line: Option<usize>,
+}
+
+/// A table of `lab.toml` as it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Section {
+    pub(super) name: String,
+    pub(super) settings: Vec<Setting>,
+}
+
+/// Where values stand in `lab.toml`.
+struct Reader<'a> {
+    text: &'a str,
+    table: Option<DeTable<'a>>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        let table = DeTable::parse(text).ok().map(Spanned::into_inner);
+        Self { text, table }
+    }
+
+    fn line(&self, span: &Range<usize>) -> Option<usize> {
+        let before = self.text.get(..span.start)?;
+        Some(before.matches('\n').count() + 1)
+    }
+
+    /// A value of a table of `lab.toml`; of the one with that index where there are several.
+    fn at(&self, (table, index): (&str, usize), key: &str, value: impl ToString) -> Setting {
+        let written = self.table.as_ref().and_then(|root| root.get(table));
+        let mut written = written.and_then(|found| match found.get_ref().as_array() {
+            Some(tables) => tables.get(index).map(Spanned::get_ref),
+            None => Some(found.get_ref()),
+        });
+        let mut span = None;
+        for part in key.splitn(2, '.') {
+            let found = written
+                .and_then(DeValue::as_table)
+                .and_then(|table| table.get(part));
+            span = found.map(Spanned::span);
+            written = found.map(Spanned::get_ref);
+        }
+        Setting {
+            key: key.to_owned(),
+            value: value.to_string(),
+            line: span.and_then(|span| self.line(&span)),
+        }
+    }
+}
+
+/// The configuration, table by table.
+pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
+    let lab = &loaded.lab;
+    let reader = Reader::new(lab.source.inner());
+    let own = |key: &str, value: &dyn ToString| reader.at(("lab", 0), key, value.to_string());
+    let mut settings = vec![
+        own("name", &lab.lab.name),
+        own("timezone", &lab.lab.timezone.value),
+        own("language", &lab.lab.language.code()),
+        own("specimen_days", &lab.lab.specimen_days),
+    ];
+    let files = [
+        ("catalogue", &lab.lab.catalogue),
+        ("profiles", &lab.lab.profiles),
+    ];
+    for (key, file) in files {
+        settings.extend(file.iter().map(|file| own(key, &file.value)));
+    }
+    let url = reader.at(("store", 0), "url", &lab.store.url.value);
+    let listen = reader.at(("console", 0), "listen", &lab.console.listen.value);
+    let mut sections = vec![
+        section("[lab]".to_owned(), settings),
+        section("[store]".to_owned(), vec![url]),
+        section("[console]".to_owned(), vec![listen]),
+    ];
+    for (index, host) in lab.hosts.iter().enumerate() {
+        let own = |key: &str, value: String| reader.at(("host", index), key, value);
+        let mut settings = Vec::new();
+        settings.extend(host.orders.iter().map(|at| own("orders", at.to_string())));
+        settings.extend(host.results.iter().map(|at| own("results", at.to_string())));
+        settings.push(own("connections", host.connections.to_string()));
+        settings.push(own("reply_timeout_s", host.reply_timeout_s.to_string()));
+        settings.push(own("retry_first_s", host.retry_first_s.to_string()));
+        settings.push(own("retry_longest_s", host.retry_longest_s.to_string()));
+        sections.push(section(format!("[[host]] {}", *host.id), settings));
+    }
+    for (index, one) in lab.instruments.iter().enumerate() {
+        let own = |key: &str, value: String| reader.at(("instrument", index), key, value);
+        let mut settings = vec![
+            own("profile", one.profile.to_string()),
+            own("port", one.port.to_string()),
+            own("section", one.section.to_string()),
+        ];
+        settings.extend(one.charset.iter().map(|at| own("charset", at.to_string())));
+        settings.extend(
+            one.timezone
+                .iter()
+                .map(|at| own("timezone", at.to_string())),
+        );
+        settings.extend(one.tests.iter().map(|(code, test)| {
+            let key = format!("tests.{}", code.value);
+            own(&key, test.to_string())
+        }));
+        sections.push(section(format!("[[instrument]] {}", *one.id), settings));
+    }
+    sections
+}
+
+fn section(name: String, settings: Vec<Setting>) -> Section {
+    Section { name, settings }
+}
+
+/// `GET /settings`
+pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Response, Fault> {
+    let words = who.words();
+    let loaded = &app.parts.loaded;
+    let file = loaded.lab.source.name();
+    let content = html! {
+        p.hint { (words.t("settings.hint")) " " span.code { (file) } }
+        dl.facts.broad {
+            div { dt { (words.t("settings.version")) } dd { (env!("CARGO_PKG_VERSION")) } }
+            div { dt { (words.t("settings.tests")) } dd { (words.count(u64::try_from(loaded.catalogue.tests().count()).unwrap_or(0))) } }
+        }
+        @for section in sections(loaded) { (table(words, &section)) }
+    };
+    Ok(Page::new(&app, &who, Place::Settings, words.t("place.settings")).show(&content))
+}
+
+fn table(words: Words, section: &Section) -> Markup {
+    html! {
+        section {
+            h2.code { (section.name) }
+            div.wide { table {
+                thead { tr { @for key in ["setting", "value", "origin"] {
+                    th scope="col" { (words.t(&format!("column.{key}"))) }
+                } } }
+                tbody { @for one in &section.settings { tr {
+                    th.code scope="row" { (one.key) }
+                    td.code { (one.value) }
+                    td { @match one.line {
+                        Some(line) => (words.f("settings.line", &[("line", &line.to_string())])),
+                        None => span.hint { (words.t("settings.default")) },
+                    } }
+                } } }
+            } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_told_with_the_line_it_stands_on() {
+        let text = "[lab]\nname = \"A\"\n\n[[host]]\nid = \"one\"\n\n[[host]]\nid = \"two\"\n\
+                    connections = 2\ntests = { X = \"Y\" }\n";
+        let reader = Reader::new(text);
+        let line = |table, key| reader.at(table, key, "").line;
+        assert_eq!(line(("lab", 0), "name"), Some(2));
+        assert_eq!(line(("lab", 0), "language"), None);
+        assert_eq!(line(("host", 1), "connections"), Some(9));
+        assert_eq!(line(("host", 0), "connections"), None);
+        assert_eq!(line(("host", 1), "tests.X"), Some(10));
+    }
+}

@@ -1,0 +1,155 @@
+// Looks at every screen of a running console in Chromium: logs in, in both languages, light and dark,
+// at a bench PC's size and at a phone's; axe-core has to find nothing, and no page may be told off by
+// its own content policy. Pictures go to LABWIRE_SHOTS, where that is set.
+//
+//     node look.mjs ADDRESS LOGIN PASSWORD
+//
+// playwright-core and axe-core are found beside this file's NODE_PATH; CHROMIUM names the browser.
+import { createRequire } from "node:module";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const require = createRequire(join(process.env.LABWIRE_NODE ?? import.meta.dirname, "package.json"));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const [address, login, password] = process.argv.slice(2);
+const shots = process.env.LABWIRE_SHOTS;
+if (shots) mkdirSync(shots, { recursive: true });
+
+const failures = [];
+const check = (is, what) => { if (!is) { failures.push(what); console.error(`FAILED ${what}`); } };
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-dev-shm-usage"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: "vi-VN" });
+const page = await context.newPage();
+page.on("console", (message) => {
+  if (message.type() === "error" && !/status of 4\d\d/.test(message.text())) {
+    check(false, `a page complained: ${message.text()}`);
+  }
+});
+page.on("pageerror", (error) => check(false, `a script failed: ${error.message}`));
+
+async function shot(name) {
+  if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
+}
+
+async function accessible(name) {
+  // axe is put in by the browser itself; the page's policy keeps all other scripts out.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  }));
+  for (const one of violations) {
+    const where = one.nodes.slice(0, 3).map((node) => `${node.target.join(" ")}: ${node.failureSummary}`);
+    check(false, `${name}: ${one.id} (${one.impact}) ${one.help}\n  ${where.join("\n  ")}`);
+  }
+}
+
+async function logIn() {
+  await page.goto(`${address}/login`);
+  await page.fill("#login", login);
+  await page.fill("#password", password);
+  await page.click("button[type=submit]");
+  await page.waitForSelector(".menu");
+}
+
+async function like(language, theme) {
+  await page.goto(`${address}/me`);
+  await page.check(`input[name=language][value=${language}]`);
+  await page.check(`input[name=theme][value=${theme}]`);
+  await page.click(".stack button");
+  await page.waitForSelector(`html[lang=${language}][data-theme=${theme}]`);
+}
+
+await page.goto(`${address}/queue`);
+check(page.url().includes("/login?next="), `without a session: ${page.url()}`);
+await shot("login");
+await accessible("login");
+await logIn();
+check(page.url().startsWith(address), "logged in");
+
+// A tube and a line to look at.
+await page.goto(`${address}/devices`);
+const line = await page.getAttribute(".board a", "href");
+const tube = await page.evaluate(async () => {
+  const work = await (await fetch("/api/v1/work")).json();
+  const found = work.results.find((one) => one.barcode !== "");
+  return found ? `/specimens?q=${encodeURIComponent(found.barcode)}` : "/specimens";
+});
+const screens = {
+  work: "/", devices: "/devices", device: line, specimens: "/specimens", specimen: tube, name: "/specimens?q=nguyen",
+  queue: "/queue", waiting: "/queue?state=waiting", qc: "/qc", audit: "/audit", settings: "/settings", users: "/users",
+  me: "/me", missing: "/no-such-page",
+};
+for (const language of ["vi", "en"]) {
+  for (const theme of ["light", "dark"]) {
+    await like(language, theme);
+    for (const [name, path] of Object.entries(screens)) {
+      await page.goto(`${address}${path}`);
+      // News of the stream and the chart are there a moment later.
+      if (name === "qc") await page.waitForSelector(".charts article, .empty");
+      if (name === "queue") await page.waitForSelector(".sentence");
+      await shot(`${name}-${language}-${theme}`);
+      await accessible(`${name} ${language} ${theme}`);
+    }
+  }
+}
+
+// Keys: the list of them, the scan field, the places.
+await page.goto(`${address}/`);
+await page.keyboard.press("?");
+check(await page.isVisible("#keys"), "? shows the keys");
+await accessible("keys");
+await page.keyboard.press("Escape");
+await page.keyboard.press("/");
+check(await page.evaluate(() => document.activeElement.id === "scan"), "/ leads to the scan field");
+await page.keyboard.press("Escape");
+await page.keyboard.press("2");
+await page.waitForURL("**/devices");
+await page.keyboard.press("j");
+check(await page.evaluate(() => document.activeElement.id.startsWith("line-")), "j leads to a row");
+// Live: the stream opens, and the counts of the menu come by it.
+await page.waitForSelector(".menu .badge");
+
+// A page and what it needs stay small.
+const size = await page.evaluate(() => performance.getEntriesByType("navigation")[0].encodedBodySize);
+check(size < 60_000, `the page of devices has ${size} bytes`);
+
+// A control that was measured twice has a chart.
+let hasChart = false;
+for (let tries = 0; tries < 40 && !hasChart; tries += 1) {
+  await page.goto(`${address}/qc`);
+  hasChart = await page.waitForSelector(".uplot canvas", { timeout: 2000 }).then(() => true, () => false);
+}
+check(hasChart, "a control has a Levey-Jennings chart");
+await shot("chart");
+
+// A phone.
+await page.setViewportSize({ width: 390, height: 844 });
+for (const name of ["work", "devices", "device", "queue", "specimen"]) {
+  await page.goto(`${address}${screens[name]}`);
+  await shot(`phone-${name}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);
+  const widest = wide && await page.evaluate(() => [...document.querySelectorAll("main *")]
+    .filter((one) => one.getBoundingClientRect().right > window.innerWidth + 1 && !one.closest(".wide, .wire, .bytes"))
+    .map((one) => `${one.tagName}.${one.className}`).slice(0, 5).join(" "));
+  check(!wide, `${name} is wider than a phone: ${widest}`);
+}
+await page.setViewportSize({ width: 1280, height: 720 });
+
+// Out, and out for good.
+const cookies = await context.cookies();
+await page.goto(`${address}/`);
+await page.click(".top form[action='/logout'] button");
+await page.waitForURL("**/login");
+await context.addCookies(cookies);
+await page.goto(`${address}/devices`);
+check(page.url().includes("/login"), "a cookie of an ended session opens nothing");
+
+await browser.close();
+console.log(`${failures.length === 0 ? 1 : 0} passed, ${failures.length} failed`);
+process.exit(failures.length === 0 ? 0 : 1);
