@@ -17,3 +17,4 @@ pub mod store;
 pub mod text;
 pub mod trace;
 pub mod track;
+pub mod tubes;

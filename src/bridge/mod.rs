@@ -20,6 +20,7 @@ mod site;
 mod start;
 #[cfg(test)]
 mod tests;
+mod track;
 
 pub use self::{
     run::run,

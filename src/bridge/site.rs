@@ -13,6 +13,7 @@ use crate::{
     host::{HostSite, Laboratory},
     profile::{Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
+    tubes::{site::TrackSite, whereabouts::OnLine},
 };
 
 /// One device line.
@@ -38,6 +39,8 @@ pub struct Site {
     pub hosts: BTreeMap<String, Arc<HostSite>>,
     /// Device lines by id.
     pub lines: BTreeMap<String, Arc<LineSite>>,
+    /// Automation lines by id.
+    pub tracks: BTreeMap<String, Arc<TrackSite>>,
 }
 
 /// Microseconds in a day.
@@ -86,6 +89,17 @@ impl Site {
             laboratory,
             hosts,
             lines,
+            tracks: BTreeMap::new(),
+        }
+    }
+
+    /// The same with its automation lines.
+    #[must_use]
+    pub fn with_tracks(self, tracks: Vec<Arc<TrackSite>>) -> Self {
+        let named = tracks.into_iter().map(|track| (track.id.clone(), track));
+        Self {
+            tracks: named.collect(),
+            ..self
         }
     }
 }
@@ -148,6 +162,20 @@ impl SiteRules for Site {
                 .catalogue
                 .as_ref()
                 .is_some_and(|catalogue| catalogue.is_transfusion(test))
+    }
+
+    fn has_tracks(&self) -> bool {
+        !self.tracks.is_empty()
+    }
+
+    fn on_track(&self, line: &str) -> Option<OnLine<'_>> {
+        self.tracks.values().find_map(|track| {
+            let module = track.line.module(*track.instruments.get(line)?);
+            (!module.fed_by_hand).then_some(OnLine {
+                line: &track.id,
+                module: &module.id,
+            })
+        })
     }
 }
 

@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod failure;
 mod ledger;
+mod line;
 mod out;
 mod progress;
 mod queue;
@@ -63,6 +64,7 @@ enum Command {
     Check(check::CheckArgs),
     Trace(trace::TraceArgs),
     Queue(queue::QueueArgs),
+    Line(line::LineArgs),
     Ledger(ledger::LedgerArgs),
     Replay(replay::ReplayArgs),
     Backup(backup::BackupArgs),
@@ -121,6 +123,7 @@ impl Command {
             Self::Check(args) => check::run(&args, out),
             Self::Trace(args) => trace::run(&args, out),
             Self::Queue(args) => queue::run(&args, out),
+            Self::Line(args) => line::run(&args, out),
             Self::Ledger(args) => ledger::run(&args, out),
             Self::Replay(args) => replay::run(&args, out),
             Self::Backup(args) => backup::back_up(&args, out),

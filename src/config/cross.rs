@@ -20,6 +20,7 @@ pub(super) fn check_lab(config: &LabConfig, seams: &Seams<'_>, file: &File) {
     let ids = config.hosts.iter().map(|host| &host.id);
     let ids: Vec<_> = ids
         .chain(config.instruments.iter().map(|one| &one.id))
+        .chain(config.tracks.iter().map(|one| &one.id))
         .collect();
     check_ids(&ids, file);
     check_pass_with_auto(config, file);
@@ -49,7 +50,7 @@ fn check_ids(ids: &[&At<String>], file: &File) {
                 id.span.clone(),
                 format!("the id `{}` is taken", ***id),
                 "used twice",
-                "give every host and every instrument an id of its own",
+                "give every host, instrument and track an id of its own",
             );
         }
     }
@@ -132,8 +133,9 @@ fn check_addresses(config: &LabConfig, seams: &Seams<'_>, file: &File) {
         .iter()
         .filter_map(|host| Some((&*host.id, host.orders.as_ref()?)));
     let ports = config.instruments.iter().map(|one| (&*one.id, &one.port));
+    let tracks = config.tracks.iter().map(|one| (&*one.id, &one.port));
     let mut open = Vec::new();
-    for (owner, text) in orders.chain(ports) {
+    for (owner, text) in orders.chain(ports).chain(tracks) {
         let Ok(endpoint) = (seams.endpoint)(text) else {
             continue;
         };

@@ -42,7 +42,7 @@ impl Instrument {
         Self {
             id: lab::id(table, "xn-1"),
             profile: profile(table, seams),
-            port: port(table, seams),
+            port: port(table, seams, "tcp-listen://127.0.0.1:5001"),
             section: table.text_or("section", ""),
             durability: table.choice("durability").value,
             charset: host::charset(table, seams),
@@ -101,8 +101,7 @@ fn few(words: &[&str]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn port(table: &Table<'_>, seams: &Seams<'_>) -> At<String> {
-    let example = "tcp-listen://127.0.0.1:5001";
+pub(super) fn port(table: &Table<'_>, seams: &Seams<'_>, example: &str) -> At<String> {
     let Some(text) = table.required_text("port", example) else {
         return At::default();
     };

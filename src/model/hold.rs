@@ -70,6 +70,8 @@ hold_reasons! {
     Transfusion = "transfusion", "Blood transfusion is never released by itself.";
     Review = "review", "The site reviews every result of this host.";
     AmbiguousSender = "ambiguous-sender", "The message names another device than this line's.";
+    TubeInTwoPlaces = "tube-in-two-places", "The automation line read the barcode at two places at once: there are two tubes.";
+    TubeNotAtAnalyzer = "tube-not-at-analyzer", "The line knows the tube and never saw it at this analyzer; goes on by itself when the line tells that it was there.";
     ParserFault = "parser-fault", "Reading this message failed twice; the bytes are kept.";
 }
 
@@ -99,6 +101,8 @@ impl HoldReason {
             | Self::ClockYear
             | Self::Transfusion
             | Self::Review
+            | Self::TubeInTwoPlaces
+            | Self::TubeNotAtAnalyzer
             | Self::ParserFault => false,
         }
     }

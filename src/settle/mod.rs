@@ -10,6 +10,7 @@ mod key;
 mod matching;
 mod name;
 mod rows;
+mod tracked;
 mod unordered;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use crate::{
     },
     queue,
     store::{Db, StoreError},
+    tubes::whereabouts::OnLine,
 };
 
 use self::{
@@ -33,6 +35,7 @@ pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
     told_before, versions_before,
 };
+pub use self::tracked::resume_tracked;
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
@@ -51,6 +54,15 @@ pub trait SiteRules: Send + Sync {
     }
     /// Whether the test, measured on this line, belongs to blood transfusion.
     fn is_transfusion(&self, line: &str, test: &str) -> bool;
+    /// Whether the site has an automation line.
+    fn has_tracks(&self) -> bool {
+        false
+    }
+    /// Where the device of a line stands on an automation line that alone feeds it; `None` where it
+    /// stands on none, or people put tubes on it as well.
+    fn on_track(&self, _line: &str) -> Option<OnLine<'_>> {
+        None
+    }
 }
 
 /// What holds for every result of one message.
@@ -416,10 +428,9 @@ impl<'a> Session<'a> {
         };
         // It is no version that another follows while it is being decided about itself.
         tube.current.retain(|row| row.id != stored.id);
-        let of_message = stored
-            .holds
-            .iter()
-            .filter(|hold| hold.reason.is_of_message());
+        let of_message = stored.holds.iter().filter(|hold| {
+            hold.reason.is_of_message() || hold.reason == HoldReason::TubeInTwoPlaces
+        });
         let holds: Vec<Hold> = of_message.cloned().collect();
         let waited = Some((stored.line.as_str(), stored.received_at));
         let (specimen, decision) =
@@ -461,6 +472,7 @@ impl<'a> Session<'a> {
             received_at,
             ..self.context
         };
+        let holds = &tracked::holds(db, context, barcode, holds)?;
         let tube = self.tube_key(db, context, barcode, (observation, holds))?;
         let specimen = self.specimen_of(&tube);
         let Some(found) = self.tubes.get_mut(&tube) else {

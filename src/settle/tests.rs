@@ -1271,6 +1271,7 @@ fn every_statement_of_the_domain_prepares() {
             book::statements(),
             queue::statements(),
             crate::audit::ALL.to_vec(),
+            crate::tubes::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });

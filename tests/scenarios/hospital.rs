@@ -165,6 +165,12 @@ impl Site {
         std::fs::write(file, text).expect("the folder is writable");
     }
 
+    /// Lays a file beside `lab.toml`.
+    pub fn file(&self, name: &str, text: &str) {
+        let file = self.folder.path().join(name);
+        std::fs::write(file, text).expect("the folder is writable");
+    }
+
     pub fn lab(&self) -> PathBuf {
         self.folder.path().join("lab.toml")
     }

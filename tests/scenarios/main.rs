@@ -5,6 +5,7 @@
 )]
 
 mod account;
+mod automation;
 mod bad_input;
 mod courier;
 mod crash;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use miette::NamedSource;
+use rust_decimal::Decimal;
 
 use super::{
     Age, Catalogue, Delta, HisCode, Limits, Name, Panel, ReferenceRange, Test, check,
     range::RangeSex,
 };
 use crate::config::{
+    choice::Index,
     problem::Problems,
     read::{At, File, Table},
 };
@@ -51,9 +53,22 @@ fn test(table: &Table<'_>) -> Option<Test> {
             .map(|table| limits(&table))
             .unwrap_or_default(),
         delta: table.table("delta").map(|table| delta(&table)),
+        haemolysis_limit: haemolysis_limit(table),
         coded: table.pairs("coded"),
     };
     id.map(|_| test)
+}
+
+/// `index = "haemolysis"` and its limit: which station sends haemolysed tubes is counted by it.
+fn haemolysis_limit(table: &Table<'_>) -> Option<Decimal> {
+    let limit = table.decimal("index_limit");
+    table.value("index")?;
+    // The only word there is; another is told as every wrong word is.
+    let _: At<Index> = table.choice("index");
+    if limit.is_none() {
+        table.missing("index_limit", "50");
+    }
+    limit.map(|limit| limit.value)
 }
 
 fn panel(table: &Table<'_>) -> Option<Panel> {

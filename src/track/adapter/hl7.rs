@@ -10,6 +10,8 @@
 //!
 //! A container without an id (SAC-3) is a tube whose barcode could not be read.
 
+use std::ops::Range;
+
 use jiff::tz::TimeZone;
 use labwire_protocols::{
     automation::{
@@ -17,7 +19,7 @@ use labwire_protocols::{
         lifecycle::{ContainerEvent, Sight},
         segments::Equipment,
     },
-    hl7::tables::EquipmentState,
+    hl7::{Segment, tables::EquipmentState},
 };
 
 use super::{Read, Unplaced, instant};
@@ -39,11 +41,13 @@ pub fn read(
         line,
         zone,
         received,
+        span: message.heads.first().map_or(0..0, |head| span(head)),
         read: Read::default(),
     };
     match &message.body {
         Body::Containers(items) if message.event == Kind::SpecimenStatus => {
             for item in items {
+                reader.span = span(item.group.segments);
                 reader.on_container(&ContainerEvent::read(item));
             }
         }
@@ -53,6 +57,7 @@ pub fn read(
                 let equipment = item.group.equipment;
                 let condition = line.notify.get(&*code).copied();
                 let condition = condition.or_else(|| state_of(equipment));
+                reader.span = span(item.group.segments);
                 reader.on_condition(equipment, condition);
             }
         }
@@ -70,10 +75,19 @@ pub fn read(
     reader.read
 }
 
+/// From the first byte of a group to its last.
+fn span(segments: &[Segment<'_>]) -> Range<usize> {
+    let first = segments.first().map_or(0, |segment| segment.span().start);
+    let last = segments.last().map_or(0, |segment| segment.span().end);
+    first..last
+}
+
 struct Reader<'l> {
     line: &'l Line,
     zone: &'l TimeZone,
     received: Time,
+    /// Of what is being read.
+    span: Range<usize>,
     read: Read,
 }
 
@@ -97,7 +111,8 @@ impl Reader<'_> {
         let at = self.at(container.time);
         let id = container.container.trim();
         if id.is_empty() {
-            self.read.events.push(Event::Unread { module, at });
+            let span = self.span.clone();
+            self.read.push(Event::Unread { module, at }, span);
             return;
         }
         let Some(tube) = TubeId::read(id) else {
@@ -108,12 +123,13 @@ impl Reader<'_> {
             self.read.unplaced.push(Unplaced::Status);
             return;
         };
-        self.read.events.push(Event::Tube {
+        let event = Event::Tube {
             tube,
             module,
             what,
             at,
-        });
+        };
+        self.read.push(event, self.span.clone());
     }
 
     fn what(&self, container: &ContainerEvent<'_>, sight: Sight) -> What {
@@ -143,11 +159,12 @@ impl Reader<'_> {
         };
         let at = self.at(equipment.time().raw());
         if let Some(condition) = condition {
-            self.read.events.push(Event::Module {
+            let event = Event::Module {
                 module,
                 condition,
                 at,
-            });
+            };
+            self.read.push(event, self.span.clone());
         }
     }
 }

@@ -7,6 +7,8 @@
 pub mod hl7;
 pub mod mapping;
 
+use std::ops::Range;
+
 use jiff::{civil, tz::TimeZone};
 use labwire_protocols::hl7::time::Timestamp;
 
@@ -17,8 +19,17 @@ use super::{Time, state::Event};
 pub struct Read {
     /// What the books are told.
     pub events: Vec<Event>,
+    /// Where each event stands in the text that was read, in bytes.
+    pub spans: Vec<Range<usize>>,
     /// What could not be placed.
     pub unplaced: Vec<Unplaced>,
+}
+
+impl Read {
+    fn push(&mut self, event: Event, span: Range<usize>) {
+        self.events.push(event);
+        self.spans.push(span);
+    }
 }
 
 /// Why a part of a message became no event.

@@ -1,0 +1,162 @@
+//! What happened with a tube, step by step, in the order of time.
+
+use crate::tubes::rows::{TrackRow, kinds};
+
+use super::{AuditRow, Trace, TracedResult, Tube};
+use crate::{model::ResultState, queue::QueueRow};
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// UTC microseconds.
+    pub at: i64,
+    /// Who or where: `host:his`, `line-1 AU1`, `au-1`.
+    pub place: String,
+    /// What, in words.
+    pub what: String,
+}
+
+/// Every step that the store knows: ordered, received, each event of the line, asked, told, measured,
+/// decided, queued, answered.
+pub fn course(trace: &Trace) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for tube in &trace.tubes {
+        of_order(tube, &mut steps);
+    }
+    // What came at the same moment stands in the order in which it happens.
+    steps.extend(trace.track.iter().map(of_line));
+    steps.extend(trace.audit.iter().filter_map(asked));
+    for tube in &trace.tubes {
+        for item in &tube.items {
+            let told = item.told.iter().map(|(line, at)| Step {
+                at: *at,
+                place: line.clone(),
+                what: format!("was told to measure {}", item.service),
+            });
+            steps.extend(told);
+        }
+    }
+    for result in &trace.results {
+        of_result(result, &mut steps);
+    }
+    for row in trace.queue.values() {
+        of_queue(row, &mut steps);
+    }
+    steps.sort_by_key(|step| step.at);
+    steps.dedup();
+    steps
+}
+
+fn of_order(tube: &Tube, steps: &mut Vec<Step>) {
+    let from = |place: &str| {
+        if place.is_empty() {
+            String::new()
+        } else {
+            format!(", sent by {place}")
+        }
+    };
+    for item in &tube.items {
+        steps.push(Step {
+            at: item.created_at,
+            place: format!("host:{}", tube.host),
+            what: format!(
+                "ordered {} ({}){}",
+                item.service,
+                item.tests.join(", "),
+                from(&tube.receipt.station)
+            ),
+        });
+    }
+}
+
+fn of_line(row: &TrackRow) -> Step {
+    let detail = &row.detail;
+    let mut what = match row.kind.as_str() {
+        kinds::RECEIVED => "received in the laboratory: first reading of the barcode".to_owned(),
+        kinds::ROUTED => format!("is to go to {}", detail.to),
+        kinds::WAITS => "is to wait".to_owned(),
+        kinds::ANSWERED => "the line answered".to_owned(),
+        kinds::CLEARED => "a person found the second tube".to_owned(),
+        "seen" => "barcode read".to_owned(),
+        "kept" if detail.position.is_empty() => "kept".to_owned(),
+        "kept" => format!("kept at {}", detail.position),
+        "left" if !detail.to.is_empty() => format!("left for {}", detail.to),
+        other => other.to_owned(),
+    };
+    for (before, text) in [
+        (" on lane ", &detail.lane),
+        (": ", &detail.why),
+        (", command ", &detail.command),
+    ] {
+        if !text.is_empty() {
+            what.push_str(before);
+            what.push_str(text);
+        }
+    }
+    Step {
+        // As the books take it: what is told ahead of our clock happened when it was told.
+        at: row.at.min(row.received_at),
+        place: format!("{} {}", row.line, row.module),
+        what,
+    }
+}
+
+fn asked(row: &AuditRow) -> Option<Step> {
+    (row.action == "asked").then(|| Step {
+        at: row.at,
+        place: row.actor.trim_start_matches("line:").to_owned(),
+        what: format!("asked what to measure ({})", row.detail),
+    })
+}
+
+fn of_result(result: &TracedResult, steps: &mut Vec<Step>) {
+    let stored = &result.stored;
+    let seen = &stored.observation;
+    let test = seen.test.as_deref().unwrap_or(&seen.code);
+    let id = stored.id;
+    steps.push(Step {
+        at: stored.received_at,
+        place: stored.line.clone(),
+        what: format!("r{id}: {test} = {} {}", seen.text, seen.unit)
+            .trim_end()
+            .to_owned(),
+    });
+    let decided = stored.state == ResultState::Released;
+    if let Some(at) = result.decided_at.filter(|_| decided) {
+        steps.push(Step {
+            at,
+            place: "labwire".to_owned(),
+            what: format!("r{id}: released"),
+        });
+    }
+    let reasons: Vec<&str> = stored.holds.iter().map(|hold| hold.reason.code()).collect();
+    if stored.state == ResultState::Held {
+        steps.push(Step {
+            at: stored.received_at,
+            place: "labwire".to_owned(),
+            what: format!("r{id}: held, {}", reasons.join(", ")),
+        });
+    }
+}
+
+fn of_queue(row: &QueueRow, steps: &mut Vec<Step>) {
+    let (id, kind, to) = (row.id, &row.kind, &row.destination);
+    steps.push(Step {
+        at: row.created_at,
+        place: "labwire".to_owned(),
+        what: format!("queue {id}: {kind} for {to}"),
+    });
+    if let Some(at) = row.closed_at {
+        let state = row.state.code();
+        let answer = if row.answer.is_empty() {
+            String::new()
+        } else {
+            format!(", answer {}", row.answer)
+        };
+        steps.push(Step {
+            at,
+            place: to.clone(),
+            what: format!("queue {id}: {state}{answer}"),
+        });
+    }
+}
