@@ -121,11 +121,18 @@ pub async fn run(
         source,
     })?;
     let running = start(setup(&lab)?, Arc::new(SystemClock::default())).await?;
+    let unplugged = CancellationToken::new();
+    let line = hospital::plug_line(&running, options.speed, unplugged.clone()).await?;
+    // Whatever ends the morning ends the simulated line.
+    let _unplugs = unplugged.drop_guard();
     let morning = Arc::new(Morning::with_settings(
         options.seed,
         options.specimens,
         options.speed,
-        settings(options),
+        Settings {
+            line: Some(line),
+            ..settings(options)
+        },
     ));
     let addresses = hospital::plug(&running, results).await?;
     let playing = play(&morning, addresses, stop.clone());

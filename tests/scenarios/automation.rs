@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use labwire::{
     settle,
-    store::Beside,
+    store::{Beside, Db, StoreError},
     trace::{Subject, course, gather, render},
     tubes::{receipt, rows},
 };
@@ -180,12 +180,13 @@ file = "line.toml"
         self.bridge.until_empty("at the HIS", found).await;
     }
 
-    fn read<T>(
-        &self,
-        look: impl FnOnce(&mut dyn labwire::store::Db) -> Result<T, labwire::store::StoreError>,
-    ) -> T {
-        let mut store = Beside::reader(&self.site.store()).expect("the store is there");
-        store.read(look).expect("the store can be read")
+    fn read<T: Send>(&self, look: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send) -> T {
+        let url = self.site.store();
+        let work = move || Beside::reader(&url)?.read(look);
+        // A reader blocks its thread, which no thread of the runtime may.
+        let done = std::thread::scope(|scope| scope.spawn(work).join());
+        done.expect("the reader does not panic")
+            .expect("the store can be read")
     }
 
     /// State and reasons of the tube's results.

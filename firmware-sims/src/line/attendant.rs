@@ -127,6 +127,12 @@ impl Attendant {
         look(&self.lock().log)
     }
 
+    /// Whether nothing is asked of the line, every tube stands where its way ends, and all is said.
+    pub fn is_at_rest(&self) -> bool {
+        let shared = self.lock();
+        shared.acts.is_empty() && (shared.log.is_idle || shared.log.told.is_empty())
+    }
+
     /// What wakes the line; the runner waits for it.
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
