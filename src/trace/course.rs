@@ -5,11 +5,17 @@ use crate::tubes::rows::{TrackRow, kinds};
 use super::{AuditRow, Trace, TracedResult, Tube};
 use crate::{model::ResultState, queue::QueueRow};
 
+/// Microseconds.
+const SECOND: i64 = 1_000_000;
+
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// UTC microseconds.
+    /// When it happened or was told, UTC microseconds by the clock of Labwire: by no other can steps of
+    /// several devices be put in order.
     pub at: i64,
+    /// When it happened by the clock of the line, where that is another second.
+    pub by_its_clock: Option<i64>,
     /// Who or where: `host:his`, `line-1 AU1`, `au-1`.
     pub place: String,
     /// What, in words.
@@ -30,6 +36,7 @@ pub fn course(trace: &Trace) -> Vec<Step> {
         for item in &tube.items {
             let told = item.told.iter().map(|(line, at)| Step {
                 at: *at,
+                by_its_clock: None,
                 place: line.clone(),
                 what: format!("was told to measure {}", item.service),
             });
@@ -58,6 +65,7 @@ fn of_order(tube: &Tube, steps: &mut Vec<Step>) {
     for item in &tube.items {
         steps.push(Step {
             at: item.created_at,
+            by_its_clock: None,
             place: format!("host:{}", tube.host),
             what: format!(
                 "ordered {} ({}){}",
@@ -94,8 +102,8 @@ fn of_line(row: &TrackRow) -> Step {
         }
     }
     Step {
-        // As the books take it: what is told ahead of our clock happened when it was told.
-        at: row.at.min(row.received_at),
+        at: row.received_at,
+        by_its_clock: (row.at / SECOND != row.received_at / SECOND).then_some(row.at),
         place: format!("{} {}", row.line, row.module),
         what,
     }
@@ -104,6 +112,7 @@ fn of_line(row: &TrackRow) -> Step {
 fn asked(row: &AuditRow) -> Option<Step> {
     (row.action == "asked").then(|| Step {
         at: row.at,
+        by_its_clock: None,
         place: row.actor.trim_start_matches("line:").to_owned(),
         what: format!("asked what to measure ({})", row.detail),
     })
@@ -116,6 +125,7 @@ fn of_result(result: &TracedResult, steps: &mut Vec<Step>) {
     let id = stored.id;
     steps.push(Step {
         at: stored.received_at,
+        by_its_clock: None,
         place: stored.line.clone(),
         what: format!("r{id}: {test} = {} {}", seen.text, seen.unit)
             .trim_end()
@@ -125,6 +135,7 @@ fn of_result(result: &TracedResult, steps: &mut Vec<Step>) {
     if let Some(at) = result.decided_at.filter(|_| decided) {
         steps.push(Step {
             at,
+            by_its_clock: None,
             place: "labwire".to_owned(),
             what: format!("r{id}: released"),
         });
@@ -133,6 +144,7 @@ fn of_result(result: &TracedResult, steps: &mut Vec<Step>) {
     if stored.state == ResultState::Held {
         steps.push(Step {
             at: stored.received_at,
+            by_its_clock: None,
             place: "labwire".to_owned(),
             what: format!("r{id}: held, {}", reasons.join(", ")),
         });
@@ -143,6 +155,7 @@ fn of_queue(row: &QueueRow, steps: &mut Vec<Step>) {
     let (id, kind, to) = (row.id, &row.kind, &row.destination);
     steps.push(Step {
         at: row.created_at,
+        by_its_clock: None,
         place: "labwire".to_owned(),
         what: format!("queue {id}: {kind} for {to}"),
     });
@@ -155,6 +168,7 @@ fn of_queue(row: &QueueRow, steps: &mut Vec<Step>) {
         };
         steps.push(Step {
             at,
+            by_its_clock: None,
             place: to.clone(),
             what: format!("queue {id}: {state}{answer}"),
         });

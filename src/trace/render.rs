@@ -55,7 +55,10 @@ impl Page<'_> {
         for step in &steps {
             let at = self.time(step.at);
             let what = visible(step.what.as_bytes());
-            writeln!(self.text, "  {at}  {}  {what}", step.place)?;
+            let by_its_clock = step.by_its_clock.map_or_else(String::new, |at| {
+                format!(" (by its clock {})", self.time(at))
+            });
+            writeln!(self.text, "  {at}  {}  {what}{by_its_clock}", step.place)?;
         }
         self.heading("What was sent", trace.queue.is_empty())?;
         for row in trace.queue.values() {

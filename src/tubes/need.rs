@@ -14,8 +14,6 @@ use crate::{
     },
 };
 
-use super::rows::micros;
-
 /// Tests that have a value, or of which a person has to decide.
 const MEASURED: Sql = Sql::same(
     "SELECT DISTINCT test FROM result WHERE barcode = $1 AND received_at >= $2 \
@@ -23,8 +21,14 @@ const MEASURED: Sql = Sql::same(
      AND state IN ('released', 'held', 'waiting', 'kept', 'confirmed')",
 );
 
+/// By our clock: a line's own may be in any year.
+const FINISHED: Sql = Sql::same(
+    "SELECT module, max(received_at) FROM track_event WHERE barcode = $1 AND barcode <> '' \
+     AND received_at >= $2 AND line = $3 AND kind = 'finished' GROUP BY module",
+);
+
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&MEASURED];
+pub(super) const ALL: &[&Sql] = &[&MEASURED, &FINISHED];
 
 /// What the order book says of a barcode.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +50,7 @@ pub enum Wanted {
 /// The store's.
 pub fn of_tube(
     db: &mut dyn Db,
-    line: &Line,
+    (line_id, line): (&str, &Line),
     (barcode, tube): (&str, &Tube),
     since: i64,
 ) -> Result<Wanted, StoreError> {
@@ -82,23 +86,26 @@ pub fn of_tube(
         .iter()
         .map(|row| row.text(0).map(str::to_owned))
         .collect::<Result<_, _>>()?;
+    let mut sampled = Vec::new();
+    let params = [barcode.into(), since.into(), line_id.into()];
+    for row in db.rows(&FINISHED, &params)? {
+        if let Some(no) = line.module_named(row.text(0)?) {
+            sampled.push((line.module(no), row.int(1)?));
+        }
+    }
+    // Whether an analyzer that runs the test was done with the tube after it was ordered.
+    let is_sampled = |test: &String, ordered_at: i64| {
+        let mut modules = sampled.iter();
+        modules.any(|(module, at)| *at >= ordered_at && module.tests.contains(test))
+    };
     let mut tests = BTreeSet::new();
     for (ordered_at, item) in items {
         let left = item
             .into_iter()
-            .filter(|test| !measured.contains(test) && !is_sampled(line, tube, test, ordered_at));
+            .filter(|test| !measured.contains(test) && !is_sampled(test, ordered_at));
         tests.extend(left);
     }
     Ok(Wanted::Need(need(line, tube, priority, tests)))
-}
-
-/// Whether an analyzer that runs the test was done with the tube after it was ordered.
-fn is_sampled(line: &Line, tube: &Tube, test: &str, ordered_at: i64) -> bool {
-    tube.steps().any(|step| {
-        step.what == What::Finished
-            && micros(step.at) >= ordered_at
-            && line.module(step.module).tests.contains(test)
-    })
 }
 
 fn need(line: &Line, tube: &Tube, priority: Priority, tests: BTreeSet<String>) -> Need {

@@ -21,7 +21,7 @@ use crate::{
         SpecimenRead, Value,
     },
     settle::{self, SettleContext, SiteRules},
-    store::{Clock, Db, Store, StoreError, StoreOptions, Turn},
+    store::{Clock, Db, Sql, Store, StoreError, StoreOptions, Turn},
     track::{
         TubeId,
         model::Line,
@@ -185,6 +185,8 @@ impl Lab {
         let mut track = crate::track::state::Track::new(Arc::clone(&self.line));
         for (minute, (module, what)) in (1..).zip(done) {
             let event = self.event(barcode, module, what.clone(), minute);
+            let row = self.row(&event, minute);
+            self.work(move |db| rows::insert(db, &[row]));
             track.on_event(time(MORNING + 60 * MINUTE), event);
         }
         let tube = track
@@ -192,7 +194,7 @@ impl Lab {
             .expect("it was seen")
             .clone();
         let line = Arc::clone(&self.line);
-        self.work(move |db| need::of_tube(db, &line, (barcode, &tube), 0))
+        self.work(move |db| need::of_tube(db, ("line-1", &line), (barcode, &tube), 0))
     }
 }
 
@@ -207,6 +209,8 @@ fn context(line: &'static str) -> SettleContext<'static> {
         site: &Site,
     }
 }
+
+const LATER: Sql = Sql::same("UPDATE order_item SET created_at = $1");
 
 const SEEN: What = What::Seen { lane: None };
 
@@ -392,6 +396,10 @@ fn what_is_left_to_do_follows_from_orders_results_and_the_way_of_the_tube() {
     assert_eq!(steps("T1", &way(&sampled)), Some((Step::Recap, 0)));
     let closed = ["CENT1", "DECAP1", "AU1", "RECAP1"];
     assert_eq!(steps("T1", &way(&closed)), Some((Step::Store, 0)));
+    // What is ordered later is measured by whoever measured before.
+    let at = MORNING + 30 * MINUTE;
+    lab.work(move |db| db.exec(&LATER, &[at.into()]).map(drop));
+    assert_eq!(steps("T1", &way(&opened)), Some((Step::Analyze, 1)));
     // Whole blood is neither spun nor opened.
     lab.order("T2", &["WBC"], "");
     assert_eq!(steps("T2", &way(&[])), Some((Step::Analyze, 1)));

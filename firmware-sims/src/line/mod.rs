@@ -372,8 +372,10 @@ impl TrackLine {
         let waits = |tube: &Tube| tube.stage == Stage::Waits && tube.course.is_empty();
         let is_there = self.tubes.get(&command.barcode).is_some_and(waits);
         let is_place = self.setup.layout.kind(&command.to).is_some();
+        if command.control != "TT" || !is_place || !is_there {
+            return "UN";
+        }
         match self.condition(&command.to) {
-            _ if command.control != "TT" || !is_place || !is_there => "UN",
             Condition::Off | Condition::Full => "ST",
             Condition::Up | Condition::Jam => "OK",
         }

@@ -1,6 +1,9 @@
 //! The books of a line with what the bridge adds to them: rows, receipts, advice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     settle::{self, SettleContext},
@@ -116,7 +119,7 @@ impl Books {
     /// Empty ones.
     pub(super) fn new(site: &TrackSite) -> Self {
         Self {
-            track: Track::new(std::sync::Arc::clone(&site.line)),
+            track: Track::new(Arc::clone(&site.line)),
             given: BTreeMap::new(),
             waiting: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -152,7 +155,7 @@ impl Books {
     /// told, or may have forgotten.
     /// A line that takes no commands has not been told anything that it could forget.
     pub(super) fn ask_all_again(&mut self, now: i64) {
-        let line = std::sync::Arc::clone(self.track.line());
+        let line = Arc::clone(self.track.line());
         let is_told = line.limits.commands == Commands::Transport;
         if is_told {
             self.given.clear();
@@ -415,8 +418,9 @@ impl Books {
             self.waiting.remove(id);
             return Ok(None);
         };
-        let line = std::sync::Arc::clone(self.track.line());
-        let wanted = need::of_tube(db, &line, (id.as_str(), tube), context.since())?;
+        let line = Arc::clone(self.track.line());
+        let own = (context.track.id.as_str(), &*line);
+        let wanted = need::of_tube(db, own, (id.as_str(), tube), context.since())?;
         let (go, why) = self.weigh(db, context, (id, from), wanted)?;
         match go {
             Go::To { module, lane, .. } | Go::Outlet { module, lane, .. } => {
@@ -466,7 +470,7 @@ impl Books {
     ) -> Result<Option<Order>, StoreError> {
         let lost = self.waiting.remove(id).map_or(0, |waits| waits.lost);
         let is_known = |given: &Given| given.from == from && given.to == to;
-        if to == from || self.given.get(id).is_some_and(is_known) {
+        if self.given.get(id).is_some_and(is_known) {
             return Ok(None);
         }
         let line = self.track.line();

@@ -41,16 +41,16 @@ pub(super) fn transport(to: &Transport<'_>) -> Result<String, WriteError> {
         control_id: to.control_id,
         ..Envelope::default()
     };
-    let parameters: Vec<&str> = [to.to, to.lane]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .collect();
+    let mut draft = CommandDraft::new()
+        .number(to.number)
+        .control(RemoteControl::TransportTo)
+        .response_required("Y")
+        .parameters(&[to.to]);
+    if !to.lane.is_empty() {
+        draft = draft.parameters(&[to.lane]);
+    }
     let command = CommandContent {
-        command: CommandDraft::new()
-            .number(to.number)
-            .control(RemoteControl::TransportTo)
-            .response_required("Y")
-            .parameters(&parameters),
+        command: draft,
         complete_by: "",
         container: Some(ContainerContent {
             container: ContainerDraft::new().id(&[to.barcode]),
