@@ -220,7 +220,7 @@ impl Page<'_> {
             text.push_str(&format!("  … and {} more\n", tubes.len() - TUBES_SHOWN));
         }
         let mut overdue: Vec<_> = self.track.overdue().collect();
-        overdue.sort_by(|(a, _), (b, _)| a.cmp(b));
+        overdue.sort_by_key(|(id, _)| *id);
         text.push_str(if overdue.is_empty() {
             "\nOverdue: none\n"
         } else {

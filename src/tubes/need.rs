@@ -41,6 +41,9 @@ pub enum Wanted {
     Need(Need),
 }
 
+/// When an item was ordered (UTC microseconds), and its tests.
+type Ordered = (i64, Vec<String>);
+
 /// What is to be done with a tube since `since` (UTC microseconds: no older order is matched).
 ///
 /// A test of a tube that its analyzer is done with is on its way to a result, and is not pending
@@ -54,7 +57,7 @@ pub fn of_tube(
     (barcode, tube): (&str, &Tube),
     since: i64,
 ) -> Result<Wanted, StoreError> {
-    let mut wanted: Option<(i64, Priority, Vec<(i64, Vec<String>)>)> = None;
+    let mut wanted: Option<(i64, Priority, Vec<Ordered>)> = None;
     for specimen in book::specimens_with_barcode(db, barcode, since)? {
         let mut items = book::open_items(db, specimen.id)?;
         items.retain(|item| item.status != OrderStatus::Cancelled);

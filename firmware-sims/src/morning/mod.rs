@@ -99,7 +99,7 @@ impl FedByLine {
         if tube.is_control || tube.tests.is_some() || is_known {
             return false;
         }
-        let inlet = if arrived.len() % 2 == 0 {
+        let inlet = if arrived.len().is_multiple_of(2) {
             "TEMPUS1"
         } else {
             "IN1"
@@ -384,7 +384,7 @@ impl Morning {
         for (attached, number) in addresses.instruments.into_iter().zip(0_u64..) {
             operators.push(self.plug(attached, number, clock, stop, tasks)?);
         }
-        for line in &self.settings.line {
+        if let Some(line) = &self.settings.line {
             for (index, module) in &line.modules {
                 if let Some(operator) = operators.get(*index) {
                     line.attendant.attach(module, operator.clone());
