@@ -64,21 +64,22 @@ fn the_example_site_is_clean() {
 
 /// A site with an automation line of the example's modules.
 fn with_line(folder: &Path, port: &str, change: (&str, &str), rest: &str) {
-    let line = fs::read_to_string(here().join("config/example/line.toml")).unwrap();
+    let line =
+        fs::read_to_string(here().join("config/example/line.toml")).expect("the example is there");
     assert!(line.contains(change.0), "{}", change.0);
     fs::write(
         folder.join("line.toml"),
         line.replacen(change.0, change.1, 1),
     )
-    .unwrap();
+    .expect("the folder is writable");
     let mapping = here().join("config/example/line-mapping.toml");
-    fs::copy(mapping, folder.join("line-mapping.toml")).unwrap();
+    fs::copy(mapping, folder.join("line-mapping.toml")).expect("the folder is writable");
     let lab = format!(
         "[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
          port = \"tcp-listen://127.0.0.1:0\"\n\
          [[track]]\nid = \"line-1\"\nport = \"{port}\"\nfile = \"line.toml\"\n{rest}"
     );
-    fs::write(folder.join("lab.toml"), lab).unwrap();
+    fs::write(folder.join("lab.toml"), lab).expect("the folder is writable");
 }
 
 #[test]
