@@ -20,4 +20,5 @@ pub mod store;
 pub mod text;
 pub mod trace;
 pub mod track;
+pub mod tubes;
 pub mod worklist;

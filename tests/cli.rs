@@ -18,7 +18,9 @@ use insta::assert_snapshot;
 use labwire::{
     ledger::Ledger,
     store::{Beside, RESTORED_AT, journal},
+    tubes::rows::{self, Detail, TrackRow},
 };
+use labwire_drivers::{Clock as _, SystemClock};
 
 use lab::{Closed, Lab, MORNING, Told, labwire_in, records};
 
@@ -36,7 +38,8 @@ fn here() -> &'static Path {
 fn help_names_every_command_with_examples() {
     assert_snapshot!("help", check(&labwire_in(here(), &["--help"]), 0));
     for command in [
-        "run", "check", "trace", "held", "queue", "ledger", "replay", "backup", "restore", "user",
+        "run", "check", "trace", "held", "queue", "line", "ledger", "replay", "backup", "restore",
+        "user",
     ] {
         let help = check(&labwire_in(here(), &[command, "--help"]), 0);
         assert_snapshot!(format!("help-{command}"), help);
@@ -117,7 +120,127 @@ fn the_example_site_is_clean() {
         &["check", "-c", "config/example/lab.toml", "--no-ports"],
     );
     let out = check(&told, 0);
-    assert!(out.contains("right (1 host, 3 instruments"), "{out}");
+    let parts = "right (1 host, 3 instruments, 1 automation line";
+    assert!(out.contains(parts), "{out}");
+}
+
+/// A site with an automation line of the example's modules.
+fn with_line(folder: &Path, port: &str, change: (&str, &str), rest: &str) {
+    let line =
+        fs::read_to_string(here().join("config/example/line.toml")).expect("the example is there");
+    assert!(line.contains(change.0), "{}", change.0);
+    fs::write(
+        folder.join("line.toml"),
+        line.replacen(change.0, change.1, 1),
+    )
+    .expect("the folder is writable");
+    let mapping = here().join("config/example/line-mapping.toml");
+    fs::copy(mapping, folder.join("line-mapping.toml")).expect("the folder is writable");
+    let lab = format!(
+        "[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
+         port = \"tcp-listen://127.0.0.1:0\"\n\
+         [[track]]\nid = \"line-1\"\nport = \"{port}\"\nfile = \"line.toml\"\n{rest}"
+    );
+    fs::write(folder.join("lab.toml"), lab).expect("the folder is writable");
+}
+
+#[test]
+fn every_mistake_of_an_automation_line_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let hl7 = "mllp-listen://127.0.0.1:5010";
+    let same = ("[line]", "[line]");
+    let xn2 = "id = \"XN2\"\nkind = \"analyzer\"\n";
+    let twice = format!("{xn2}instrument = \"xn-1\"\n");
+    let by_mapping = "mapping = \"line-mapping.toml\"\n";
+    let told = ("commands = \"none\"", "commands = \"transport\"");
+    for (port, change, rest, code) in [
+        (hl7, same, "", ""),
+        ("tcp-listen://127.0.0.1:5010", same, by_mapping, ""),
+        ("tcp-listen://127.0.0.1:5010", same, "", "CONF-0315"),
+        (hl7, same, by_mapping, "CONF-0315"),
+        ("tcp-listen://127.0.0.1:5010", told, by_mapping, "CONF-0316"),
+        (hl7, ("\"xn-1\"", "\"xn-2\""), "", "CONF-0313"),
+        (hl7, (xn2, &twice), "", "CONF-0314"),
+        (
+            hl7,
+            ("kind = \"decapper\"", "kind = \"decaper\""),
+            "",
+            "CONF-0105",
+        ),
+        (hl7, same, "mapping = \"none.toml\"\n", "CONF-0001"),
+        (hl7, same, "speed = 1\n", "CONF-0107"),
+        (hl7, same, "[[track]]\nid = \"xn-1\"\n", "CONF-0201"),
+        (
+            hl7,
+            same,
+            "[[track]]\nid = \"b\"\nport = \"x\"\n",
+            "CONF-0203",
+        ),
+    ] {
+        with_line(folder.path(), port, change, rest);
+        let code_wanted = i32::from(!code.is_empty());
+        let out = check(
+            &labwire_in(folder.path(), &["check", "--no-ports"]),
+            code_wanted,
+        );
+        assert!(out.contains(code), "{port} {rest}: {out}");
+    }
+}
+
+#[test]
+fn an_automation_line_is_seen_beside_the_bridge_and_a_doubled_barcode_is_settled() {
+    let lab = Lab::after_a_morning().close();
+    let port = "mllp-listen://127.0.0.1:5010";
+    with_line(&lab.path(""), port, ("[line]", "[line]"), "");
+    let store = lab.url();
+    let now = SystemClock::default().utc_micros();
+    let row = |module: &str, kind: &str, seconds_ago: i64| TrackRow {
+        message: 1,
+        span: 0..0,
+        line: "line-1".to_owned(),
+        module: module.to_owned(),
+        barcode: "T1".to_owned(),
+        kind: kind.to_owned(),
+        detail: Detail::default(),
+        at: now - seconds_ago * 1_000_000,
+        received_at: now - seconds_ago * 1_000_000,
+    };
+    let told = [
+        row("TEMPUS1", "seen", 600),
+        row("CENT1", "seen", 520),
+        row("CENT1", "started", 500),
+        row("STORE1", "tube-in-two-places", 400),
+    ];
+    Beside::writer(&store)
+        .unwrap()
+        .transact(|db| rows::insert(db, &told))
+        .unwrap();
+    let out = check(&lab.labwire(&["line", "show"]), 0);
+    for part in [
+        "Line line-1",
+        "CENT1",
+        "L4",
+        "in CENT1",
+        "Overdue: none",
+        "Forecasts: none",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    check(&lab.labwire(&["line", "show", "line-2"]), 1);
+    check(
+        &lab.labwire(&["line", "stations", "--since", "yesterday"]),
+        2,
+    );
+    let out = check(&lab.labwire(&["line", "stations"]), 0);
+    assert!(out.starts_with("station"), "{out}");
+    let cleared = ["line", "cleared", "T1", "--as", "lan"];
+    let out = check(&lab.labwire(&cleared), 0);
+    assert!(out.contains("says lan"), "{out}");
+    check(&lab.labwire(&cleared), 1);
+    let out = check(&lab.labwire(&["trace", "T1"]), 0);
+    for part in ["line-1 TEMPUS1  barcode read", "double-cleared", "by lan"] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
 }
 
 const FIVE_MISTAKES: &str = r#"

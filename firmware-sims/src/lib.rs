@@ -1,6 +1,7 @@
 //! Simulated analyzers and a simulated hospital information system, for people and for tests.
 //!
 //! - [`analyzer`]: instruments that ask, measure and send, as their [`persona`] says;
+//! - [`line`]: an automation line with its tubes by hand and by air;
 //! - [`his`]: a hospital that orders, and takes results well, slowly, unwillingly or not at all;
 //! - [`morning`]: a hospital morning from a seed, with all of them;
 //! - [`load`]: load generators;
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod faults;
 pub mod his;
+pub mod line;
 pub mod load;
 pub mod morning;
 pub mod persona;

@@ -146,6 +146,15 @@ impl Answers {
         own.or_else(|| lock(&self.handles).get(line).cloned())
     }
 
+    /// Whether a line is connected, or was heard of since `since`, UTC microseconds.
+    pub(super) fn is_alive(&self, line: &str, since: i64) -> bool {
+        let Some(handle) = lock(&self.handles).get(line).cloned() else {
+            return false;
+        };
+        let status = handle.status();
+        !status.connections.is_empty() || status.last_byte_utc_micros.is_some_and(|at| at >= since)
+    }
+
     /// Sends the answer to a query in the session that asked; an older one is taken back.
     pub(super) fn send(&self, line: &LineSite, connection: u64, payloads: Vec<Vec<u8>>, ids: &Ids) {
         let Some(handle) = lock(&self.handles).get(&line.id).cloned() else {

@@ -17,6 +17,7 @@ use crate::{
     queue::{self, Download, DownloadKind},
     settle::{self, SettleContext},
     store::{Db, JournalEntry, Store, StoreError, Turn},
+    tubes::receipt,
 };
 
 use super::{device::Ids, site::Site};
@@ -119,6 +120,7 @@ pub(super) fn follow_up(
         settle::resume_merged(db, &context, barcode)?;
     }
     for barcode in &heard.barcodes {
+        receipt::on_order(db, barcode, now - site.laboratory.specimen_age_max)?;
         settle::resume(db, &context, barcode)?;
         broadcast(db, site, barcode, now)?;
     }

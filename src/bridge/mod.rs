@@ -22,6 +22,7 @@ mod site;
 mod start;
 #[cfg(test)]
 mod tests;
+mod track;
 
 pub use self::{
     run::run,

@@ -632,5 +632,13 @@ fn tests_of(items: &[BookItem]) -> ItemTests {
     tests.collect()
 }
 
+/// The tubes that a query asks about by name.
+pub(super) fn tubes_asked_for(query: &Query) -> &[SpecimenRead] {
+    match &query.subject {
+        QuerySubject::Specimens(tubes) if query.action == QueryAction::Ask => tubes,
+        QuerySubject::Specimens(_) | QuerySubject::Range(..) | QuerySubject::All => &[],
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -551,16 +551,21 @@ fn audit_settled(
     now: i64,
 ) -> Result<(), StoreError> {
     let read = group.iter().filter(|work| work.decoded.is_ok());
-    let named: Vec<[String; 3]> = read
-        .zip(outcomes)
-        .map(|(work, (message, outcome))| {
-            let actor = format!("line:{}", work.line.id);
-            [actor, format!("message:{message}"), outcome.clone()]
-        })
-        .collect();
+    let mut named: Vec<[String; 4]> = Vec::new();
+    for (work, (message, outcome)) in read.zip(outcomes) {
+        let actor = format!("line:{}", work.line.id);
+        let subject = format!("message:{message}");
+        // A trace of the tube shows that it was asked about.
+        let asked = work.queries.iter().flat_map(orders::tubes_asked_for);
+        named.extend(asked.map(|tube| {
+            let tube = format!("specimen:{}", tube.id);
+            [actor.clone(), "asked".to_owned(), tube, subject.clone()]
+        }));
+        named.push([actor, "settled".to_owned(), subject, outcome.clone()]);
+    }
     let rows: Vec<[&str; 4]> = named
         .iter()
-        .map(|[actor, subject, detail]| [actor.as_str(), "settled", subject, detail])
+        .map(|row| row.each_ref().map(String::as_str))
         .collect();
     crate::audit::write_all(db, now, &rows)
 }

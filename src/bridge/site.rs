@@ -14,6 +14,7 @@ use crate::{
     model::blood::BloodTest,
     profile::{Learned, Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
+    tubes::{site::TrackSite, whereabouts::OnLine},
 };
 
 /// One device line.
@@ -43,6 +44,8 @@ pub struct Site {
     pub learned: Arc<Learned>,
     /// Whether a result of blood transfusion is released by two verifiers.
     pub transfusion_by_two: bool,
+    /// Automation lines by id.
+    pub tracks: BTreeMap<String, Arc<TrackSite>>,
 }
 
 /// Microseconds in a day.
@@ -94,6 +97,17 @@ impl Site {
             lines,
             learned,
             transfusion_by_two: lab.lab.transfusion_release == Verifiers::Two,
+            tracks: BTreeMap::new(),
+        }
+    }
+
+    /// The same with its automation lines.
+    #[must_use]
+    pub fn with_tracks(self, tracks: Vec<Arc<TrackSite>>) -> Self {
+        let named = tracks.into_iter().map(|track| (track.id.clone(), track));
+        Self {
+            tracks: named.collect(),
+            ..self
         }
     }
 }
@@ -170,6 +184,20 @@ impl SiteRules for Site {
                 .catalogue
                 .as_ref()
                 .is_some_and(|catalogue| catalogue.is_transfusion(test))
+    }
+
+    fn has_tracks(&self) -> bool {
+        !self.tracks.is_empty()
+    }
+
+    fn on_track(&self, line: &str) -> Option<OnLine<'_>> {
+        self.tracks.values().find_map(|track| {
+            let module = track.line.module(*track.instruments.get(line)?);
+            (!module.fed_by_hand).then_some(OnLine {
+                line: &track.id,
+                module: &module.id,
+            })
+        })
     }
 }
 

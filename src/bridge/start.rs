@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread};
 
 use labwire_drivers::{
-    Clock, Concurrency, LineConfig, LineHandle, Upstream,
+    Clock, Concurrency, LineConfig, LineHandle, MachineFactory, Upstream,
     endpoint::{self, Framing},
     spawn_line,
 };
 use labwire_protocols::{
-    astm::link::{Durability, Link},
+    astm::link::{Dialect, Durability, Link},
     bci, beckman_au, dimension, mllp, poct1a, sysmex_legacy,
     wire::Machine,
 };
@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{
-        Host, Instrument, Loaded,
+        self, Host, Instrument, Loaded, Problems, Track,
         choice::{Durability as Promise, HostKind},
     },
     profile::{Library, Wire},
     queue::{self, Backoff},
     store::{Store, StoreError, StoreOptions, Turn, journal},
+    tubes,
 };
 
 use super::{
@@ -36,6 +37,7 @@ use super::{
     http_courier,
     parser::{self, Parser, Size, Workers},
     site::{LineSite, Site},
+    track::{Keeper, Parts, TrackLine},
 };
 
 /// A checked configuration.
@@ -61,6 +63,12 @@ pub enum StartError {
         /// The line.
         line: String,
         /// What is wrong with it.
+        why: String,
+    },
+    /// A file of an automation line; the check tells of its mistakes before.
+    #[error("an automation line cannot be opened: {why}")]
+    Track {
+        /// The mistakes.
         why: String,
     },
     /// The system gave no thread.
@@ -103,7 +111,14 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     let url = store_url(&loaded);
     let store = Store::open(&url, options, Arc::clone(&clock)).await?;
     let catalogue = Arc::new(loaded.catalogue.clone());
-    let site = Arc::new(Site::new(&loaded.lab, catalogue, &library));
+    let mut problems = Problems::default();
+    let tracks = tubes::site::load(&loaded, config::endpoint::read, &mut problems);
+    if tracks.len() < loaded.lab.tracks.len() {
+        let why = config::render(&problems, false);
+        return Err(StartError::Track { why });
+    }
+    let site = Site::new(&loaded.lab, catalogue, &library).with_tracks(tracks);
+    let site = Arc::new(site);
     let ids = Arc::new(Ids::new(clock.utc_micros()));
     let freed = store
         .transact(Turn::Background, |db| {
@@ -128,6 +143,9 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     }
     for instrument in &loaded.lab.instruments {
         starter.instrument(instrument)?;
+    }
+    for track in &loaded.lab.tracks {
+        starter.track(track).await?;
     }
     for host in &loaded.lab.hosts {
         starter.host(host)?;
@@ -277,7 +295,7 @@ impl Starter {
         &self,
         line: &Arc<LineSite>,
         instrument: &Instrument,
-    ) -> Result<Option<(LineConfig, labwire_drivers::MachineFactory)>, StartError> {
+    ) -> Result<Option<(LineConfig, MachineFactory)>, StartError> {
         let Some(port) = &instrument.orders_port else {
             return Ok(None);
         };
@@ -330,6 +348,47 @@ impl Starter {
             Some(results) => self.results(host, site, results),
             None => Ok(()),
         }
+    }
+
+    async fn track(&mut self, track: &Track) -> Result<(), StartError> {
+        let id = track.id.to_string();
+        let Some(site) = self.site.tracks.get(&id).cloned() else {
+            return Ok(());
+        };
+        let (framing, config) = line_config(&id, &track.port)?;
+        let machine: MachineFactory = match framing {
+            Framing::Mllp => Arc::new(|| Box::new(mllp::Endpoint::new(mllp::Config::default()))),
+            Framing::Stream => Arc::new(|| Box::new(Link::new(Dialect::default()))),
+        };
+        let (sender, news) = mpsc::unbounded_channel();
+        let journalled = Arc::new(Notify::new());
+        // What the last run left is taken at once.
+        journalled.notify_one();
+        let upstream = TrackLine {
+            track: Arc::clone(&site),
+            site: Arc::clone(&self.site),
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            journalled: Arc::clone(&journalled),
+            news: sender,
+        };
+        let handle = spawn_line(config, Arc::new(upstream), Arc::clone(&self.clock), machine);
+        self.lines.insert(id, handle.clone());
+        let parts = Parts {
+            track: site,
+            site: Arc::clone(&self.site),
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            answers: Arc::clone(&self.answers),
+            results_changed: Arc::clone(&self.results_changed),
+            journalled,
+        };
+        let keeper = Keeper::open(parts, handle, news).await?;
+        let task = keeper.run(self.stop.clone());
+        self.couriers.push(tokio::spawn(task));
+        Ok(())
     }
 
     fn host_line(&self, host: &Arc<crate::host::HostSite>) -> HostLine {
@@ -452,7 +511,7 @@ fn machine_of(
     line: &Arc<LineSite>,
     framing: Framing,
     instrument: &Instrument,
-) -> Result<labwire_drivers::MachineFactory, String> {
+) -> Result<MachineFactory, String> {
     let profile = line.profile.profile();
     let protocol = profile.device.protocol;
     if protocol.is_mllp() != (framing == Framing::Mllp) {

@@ -65,14 +65,22 @@ fn summary(args: &CheckArgs, loaded: &Loaded, files: &Files) -> String {
         1 => format!("1 {word}"),
         _ => format!("{number} {word}s"),
     };
-    let examples = files.library.iter().map(|profile| profile.examples.len());
-    let parts = [
+    let of_profiles = files.library.iter().map(|profile| profile.examples.len());
+    let mappings = files
+        .tracks
+        .iter()
+        .filter_map(|track| track.mapping.as_ref());
+    let examples = of_profiles.chain(mappings.map(|mapping| mapping.examples.len()));
+    let mut parts = vec![
         count(loaded.lab.hosts.len(), "host"),
         count(loaded.lab.instruments.len(), "instrument"),
         count(loaded.catalogue.tests().count(), "test"),
         count(files.library.names().len(), "profile"),
         count(examples.sum(), "example"),
     ];
+    if !files.tracks.is_empty() {
+        parts.insert(2, count(files.tracks.len(), "automation line"));
+    }
     let ports = if args.no_ports {
         "; ports were not tried"
     } else {
@@ -198,8 +206,13 @@ fn ports(loaded: &Loaded) -> Vec<Tried<'_>> {
         .instruments
         .iter()
         .map(|one| (format!("instrument {}", *one.id), &one.port));
+    let of_tracks = lab
+        .tracks
+        .iter()
+        .map(|one| (format!("line {}", *one.id), &one.port));
     of_hosts
         .chain(of_instruments)
+        .chain(of_tracks)
         .filter_map(|(whose, written)| {
             // A port string that cannot be read was told about already.
             let (_, endpoint) = parse(written).ok()?;

@@ -11,6 +11,7 @@ mod failure;
 mod held;
 mod learn;
 mod ledger;
+mod line;
 mod out;
 mod profile;
 mod progress;
@@ -71,6 +72,7 @@ enum Command {
     Trace(trace::TraceArgs),
     Held(held::HeldArgs),
     Queue(queue::QueueArgs),
+    Line(line::LineArgs),
     Ledger(ledger::LedgerArgs),
     Replay(replay::ReplayArgs),
     Profile(profile::ProfileArgs),
@@ -132,6 +134,7 @@ impl Command {
             Self::Trace(args) => trace::run(&args, out),
             Self::Held(args) => held::run(&args, out),
             Self::Queue(args) => queue::run(&args, out),
+            Self::Line(args) => line::run(&args, out),
             Self::Ledger(args) => ledger::run(&args, out),
             Self::Replay(args) => replay::run(&args, out),
             Self::Profile(args) => profile::run(&args, out),

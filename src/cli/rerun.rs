@@ -65,7 +65,7 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
             let instrument = loaded.lab.instrument(&kept.0.line);
             let line = instrument.and_then(|one| site::line_profile(loaded, one, &files.library));
             let Some(line) = line.map(|line| line.with_learned(&learned)) else {
-                unknown += u64::from(!is_of_host(&kept.0.line, &loaded.lab));
+                unknown += u64::from(!is_without_results(&kept.0.line, &loaded.lab));
                 continue;
             };
             read += 1;
@@ -103,10 +103,11 @@ pub(super) fn run(args: &SiteArgs, since: &str, out: &mut Out) -> Result<Verdict
     Ok(Verdict::found_if(differing > 0))
 }
 
-/// The order line of a host is called `host:` and its id.
-fn is_of_host(line: &str, lab: &LabConfig) -> bool {
-    lab.host(line.strip_prefix("host:").unwrap_or(line))
-        .is_some()
+/// Lines of hosts and automation lines tell no results. The order line of a host is called `host:` and
+/// its id.
+fn is_without_results(line: &str, lab: &LabConfig) -> bool {
+    let host = lab.host(line.strip_prefix("host:").unwrap_or(line));
+    host.is_some() || lab.tracks.iter().any(|track| *track.id == line)
 }
 
 fn next(db: &mut dyn Db, after: i64, last: i64, since: i64) -> Result<Vec<i64>, StoreError> {

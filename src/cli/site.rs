@@ -1,6 +1,9 @@
 //! Which site a command is about: its files, its store, its zone.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -15,6 +18,7 @@ use crate::{
     },
     profile::{Library, LineProfile, LineSettings},
     store::{Beside, StoreError},
+    tubes::{self, site::TrackSite},
 };
 
 /// The site, as every command names it.
@@ -101,6 +105,8 @@ pub struct Files {
     pub loaded: Option<Loaded>,
     /// Built-in profiles and the site's own.
     pub library: Library,
+    /// The automation lines that can be used.
+    pub tracks: Vec<Arc<TrackSite>>,
     /// What is wrong with any of them.
     pub problems: Problems,
 }
@@ -129,7 +135,12 @@ impl Files {
         };
         let (loaded, mut problems) = config::load(path, &seams);
         problems.extend(of_profiles);
+        let tracks = match &loaded {
+            Some(loaded) => tubes::site::load(loaded, read_endpoint, &mut problems),
+            None => Vec::new(),
+        };
         Self {
+            tracks,
             loaded,
             library,
             problems,

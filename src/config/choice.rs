@@ -71,6 +71,11 @@ choices! {
         Post = "post", "Posted with the others.";
     } default Keep
 
+    "What a test is an index of (`index`)."
+    Index {
+        Haemolysis = "haemolysis", "Haemolysis: free haemoglobin in the specimen.";
+    } default Haemolysis
+
     "What answers an order (`reply`)."
     Reply {
         Orl = "orl", "ORL^O22, or ORR^O02 for an ORM.";

@@ -20,6 +20,7 @@ pub(super) fn check_lab(config: &LabConfig, seams: &Seams<'_>, file: &File) {
     let ids = config.hosts.iter().map(|host| &host.id);
     let ids: Vec<_> = ids
         .chain(config.instruments.iter().map(|one| &one.id))
+        .chain(config.tracks.iter().map(|one| &one.id))
         .collect();
     check_ids(&ids, file);
     check_pass_with_auto(config, file);
@@ -49,7 +50,7 @@ fn check_ids(ids: &[&At<String>], file: &File) {
                 id.span.clone(),
                 format!("the id `{}` is taken", ***id),
                 "used twice",
-                "give every host and every instrument an id of its own",
+                "give every host, instrument and track an id of its own",
             );
         }
     }
@@ -136,8 +137,9 @@ fn check_addresses(config: &LabConfig, seams: &Seams<'_>, file: &File) {
         .instruments
         .iter()
         .filter_map(|one| Some((&*one.id, one.orders_port.as_ref()?)));
+    let tracks = config.tracks.iter().map(|one| (&*one.id, &one.port));
     let mut open = Vec::new();
-    for (owner, text) in orders.chain(ports).chain(apart) {
+    for (owner, text) in orders.chain(ports).chain(apart).chain(tracks) {
         let Ok(endpoint) = (seams.endpoint)(text) else {
             continue;
         };

@@ -35,6 +35,8 @@ pub struct Host {
     pub ack: AckMode,
     /// Where the tube's barcode stands in orders and results, if the site says so.
     pub barcode: Option<At<FieldPath>>,
+    /// Where an order names the station that sends the tube, if the site says so.
+    pub station: Option<FieldPath>,
     /// Acknowledgement codes (AE, AR, CE, CR) and error codes (table 0357) that mean "never send
     /// this again"; given, they take the place of the built-in rule.
     pub permanent: Option<Vec<String>>,
@@ -72,6 +74,7 @@ impl Host {
             orders: address(table, "orders", kind, seams),
             results: address(table, "results", kind, seams),
             barcode: barcode(table, &version),
+            station: station(table),
             version: version.value,
             release: table.choice("release"),
             unordered: table.choice("unordered"),
@@ -204,6 +207,21 @@ fn barcode(table: &Table<'_>, version: &At<Version>) -> Option<At<FieldPath>> {
             None
         }
     }
+}
+
+fn station(table: &Table<'_>) -> Option<FieldPath> {
+    let text = table.text("station")?;
+    let path = text.parse().ok();
+    if path.is_none() {
+        table.file().error(
+            "CONF-0108",
+            text.span.clone(),
+            format!("`{}` names no field", *text),
+            "not SEGMENT-field.component",
+            "write the place as station = \"PV1-3.1\", \"ORC-13.1\" or \"OBR-18\"",
+        );
+    }
+    path
 }
 
 fn permanent(table: &Table<'_>) -> Option<Vec<String>> {

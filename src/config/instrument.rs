@@ -112,7 +112,12 @@ fn few(words: &[&str]) -> String {
 /// A device's client is served here.
 const PORT_EXAMPLE: &str = "tcp-listen://127.0.0.1:5001";
 
-fn port(table: &Table<'_>, key: &str, text: At<String>, seams: &Seams<'_>) -> At<String> {
+pub(super) fn port(
+    table: &Table<'_>,
+    key: &str,
+    text: At<String>,
+    seams: &Seams<'_>,
+) -> At<String> {
     if let Err(help) = (seams.endpoint)(&text) {
         let message = format!("`{key}` is no port: `{}`", *text);
         table.file().error(

@@ -13,6 +13,7 @@ use super::{
     instrument::Instrument,
     problem::Problems,
     read::{At, File, Table},
+    track::Track,
 };
 use crate::text::Language;
 
@@ -29,6 +30,8 @@ pub struct LabConfig {
     pub hosts: Vec<Host>,
     /// `[[instrument]]`, in the order written.
     pub instruments: Vec<Instrument>,
+    /// `[[track]]`, in the order written.
+    pub tracks: Vec<Track>,
     /// The file itself, to underline what is wrong.
     pub source: Arc<NamedSource<String>>,
 }
@@ -76,6 +79,7 @@ impl LabConfig {
         File::read(source, problems, |root| {
             let hosts = root.tables("host");
             let instruments = root.tables("instrument");
+            let tracks = root.tables("track");
             let config = Self {
                 lab: Lab::read(root.table("lab").as_ref()),
                 store: Store::read(root.table("store").as_ref()),
@@ -85,6 +89,7 @@ impl LabConfig {
                     .iter()
                     .map(|one| Instrument::read(one, seams))
                     .collect(),
+                tracks: tracks.iter().map(|one| Track::read(one, seams)).collect(),
                 source: Arc::clone(source),
             };
             cross::check_lab(&config, seams, root.file());
@@ -106,7 +111,12 @@ impl LabConfig {
 
     /// The zone of an instrument's wall clock: its own, or the laboratory's.
     pub fn timezone_of(&self, instrument: &Instrument) -> TimeZone {
-        let name = instrument.timezone.as_deref().unwrap_or(&self.lab.timezone);
+        self.zone_named(instrument.timezone.as_deref())
+    }
+
+    /// The zone of that name; without one, the laboratory's.
+    pub fn zone_named(&self, name: Option<&String>) -> TimeZone {
+        let name = name.unwrap_or(&self.lab.timezone);
         // A name that jiff does not know was refused by `check`; UTC is what remains.
         TimeZone::get(name).unwrap_or(TimeZone::UTC)
     }

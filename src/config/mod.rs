@@ -13,6 +13,7 @@ pub mod lab;
 pub mod problem;
 pub mod read;
 mod suggest;
+mod track;
 pub mod ucum;
 pub mod units;
 
@@ -24,6 +25,7 @@ pub use self::{
     lab::LabConfig,
     problem::{Problem, Problems, render},
     suggest::{did_you_mean, one_of},
+    track::Track,
 };
 
 use std::{

@@ -293,6 +293,18 @@ impl<'f> Table<'f> {
         At::unwritten(E::default())
     }
 
+    /// `true` or `false`; without it `false`.
+    pub fn yes(&self, key: &'static str) -> bool {
+        let Some(value) = self.value(key) else {
+            return false;
+        };
+        let yes = value.get_ref().as_bool();
+        if yes.is_none() {
+            self.wrong_type(key, value, "true or false", "true");
+        }
+        yes.unwrap_or_default()
+    }
+
     /// A whole number within limits.
     pub fn whole(&self, key: &'static str, default: u32, limits: RangeInclusive<u32>) -> At<u32> {
         let Some(value) = self.value(key) else {

@@ -4,14 +4,20 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use labwire_protocols::mllp;
 use labwire_sims::{
-    morning::{Addresses, Attached},
+    clock::Clock,
+    line::{POWER_EXPRESS, Setup, TrackLine},
+    morning::{Addresses, Attached, FedByLine},
     persona::Persona,
-    port::Port,
+    port::{Port, keep},
+    runner::Wire,
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Running;
 
@@ -19,6 +25,16 @@ use super::DemoError;
 
 /// The catalogue of the library, as it is: the demo shows that it and the profiles fit.
 pub(super) const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
+
+/// The automation line of the example site. The simulated one is as much faster as the morning is, so no
+/// way has a least time.
+const LINE: &str = include_str!("../../config/example/line.toml");
+
+/// The line's id in `lab.toml`.
+const LINE_ID: &str = "line-1";
+
+/// Its modules that are analyzers of the demo.
+const ON_LINE: &[(&str, &str)] = &[("xn-1", "XN1"), ("access-1", "DXI1")];
 
 /// One analyzer of the demo.
 pub(super) struct Bench {
@@ -93,6 +109,7 @@ impl Bench {
 /// Writes `lab.toml` and `catalogue.toml`; returns the path of the first.
 pub(super) fn write(folder: &Path, results: SocketAddr) -> io::Result<PathBuf> {
     fs::write(folder.join("catalogue.toml"), CATALOGUE)?;
+    fs::write(folder.join("line.toml"), line())?;
     let lab = folder.join("lab.toml");
     fs::write(&lab, toml(results))?;
     Ok(lab)
@@ -123,7 +140,64 @@ fn toml(results: SocketAddr) -> String {
             text.push_str(&format!("tests = {tests}\n"));
         }
     }
+    text.push_str(&format!(
+        "\n[[track]]\nid = \"{LINE_ID}\"\nport = \"mllp-listen://127.0.0.1:0\"\n\
+         file = \"line.toml\"\n"
+    ));
     text
+}
+
+fn line() -> String {
+    let mut text = String::new();
+    for line in LINE.lines() {
+        let key = line.split('=').next().unwrap_or_default().trim();
+        match key {
+            "transit_min_s" => {}
+            "transit_s" => text.push_str(&format!("{line}\ntransit_min_s = 0\n")),
+            "by_hand_s" => text.push_str("by_hand_s = 1\n"),
+            _ => text.push_str(&format!("{line}\n")),
+        }
+    }
+    text.replace(
+        "id = \"DXI1\"\n",
+        "id = \"DXI1\"\ninstrument = \"access-1\"\n",
+    )
+}
+
+/// Plugs the simulated line in, `speed` times as fast as a real one; it runs until `stop`.
+pub(super) async fn plug_line(
+    running: &Running,
+    speed: f64,
+    stop: CancellationToken,
+) -> Result<FedByLine, DemoError> {
+    const TRANSIT: Duration = Duration::from_secs(40);
+    const DWELL: Duration = Duration::from_secs(10);
+    let port = Port::Connect(address(running, LINE_ID).await?);
+    let clock = Clock::real(7 * 60);
+    let mut line = TrackLine::new(Setup {
+        layout: POWER_EXPRESS,
+        transit: TRANSIT.div_f64(speed.max(0.001)),
+        dwell: DWELL.div_f64(speed.max(0.001)),
+        stops_when_idle: false,
+        clock,
+    });
+    let attendant = line.attendant();
+    let mut wire = Wire::new(clock);
+    wire.cancel = stop;
+    wire.wake = attendant.wake();
+    tokio::spawn(async move {
+        let mut endpoint = mllp::Endpoint::new(mllp::Config::default());
+        keep(port, &mut endpoint, &mut line, &mut wire).await
+    });
+    let on_line = |bench: &Bench| ON_LINE.iter().find(|(id, _)| *id == bench.id);
+    let modules = BENCHES.iter().enumerate();
+    let modules = modules.filter_map(|(index, bench)| Some((index, on_line(bench)?.1)));
+    Ok(FedByLine {
+        attendant,
+        modules: modules.collect(),
+        before: &["CENT1"],
+        storage: "STORE1",
+    })
 }
 
 /// Plugs every simulator into the port that its line was given.

@@ -27,8 +27,15 @@ const MESSAGES: Sql = Sql::same(
     "SELECT count(*), coalesce(sum(CASE WHEN state = 'unparsed' THEN 1 ELSE 0 END), 0) FROM message",
 );
 
+const ON_LINE: Sql = Sql::same(
+    "SELECT coalesce(sum(CASE WHEN kind = 'received' THEN 1 ELSE 0 END), 0), \
+     coalesce(sum(CASE WHEN kind = 'kept' THEN 1 ELSE 0 END), 0) FROM track_event",
+);
+
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&TUBES, &STATES, &HOLDS, &QUEUE, &DELIVERED, &MESSAGES];
+pub(super) const ALL: &[&Sql] = &[
+    &TUBES, &STATES, &HOLDS, &QUEUE, &DELIVERED, &MESSAGES, &ON_LINE,
+];
 
 /// The morning at an instant.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +55,10 @@ pub struct Live {
 pub struct Counts {
     /// Tubes in the order book.
     pub tubes: u64,
+    /// Tubes that the automation line received.
+    pub on_line: u64,
+    /// Tubes that it stored.
+    pub stored: u64,
     /// Messages in the journal.
     pub messages: u64,
     /// Of those, not read yet.
@@ -116,8 +127,10 @@ impl fmt::Display for Live {
         }
         write!(
             f,
-            "  waiting {}  queue {}",
+            "  waiting {}  line {} in, {} stored  queue {}",
             bridge.state("waiting"),
+            bridge.on_line,
+            bridge.stored,
             bridge.queued
         )?;
         if let Some(oldest) = bridge.oldest {
@@ -144,6 +157,9 @@ fn read(db: &mut dyn Db, now: i64) -> Result<Counts, StoreError> {
     let messages = db.row(&MESSAGES, &[])?;
     counts.messages = messages.count(0)?;
     counts.unread = messages.count(1)?;
+    let line = db.row(&ON_LINE, &[])?;
+    counts.on_line = line.count(0)?;
+    counts.stored = line.count(1)?;
     let queue = db.row(&QUEUE, &[])?;
     counts.queued = queue.count(0)?;
     counts.oldest = (counts.queued > 0).then_some(queue.int(1)?);

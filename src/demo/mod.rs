@@ -206,11 +206,18 @@ impl Demo {
         let results = self.results.take().ok_or_else(|| DemoError::Simulation {
             why: "the morning was played already".to_owned(),
         })?;
+        let unplugged = CancellationToken::new();
+        let line = hospital::plug_line(&self.running, options.speed, unplugged.clone()).await?;
+        // Whatever ends the morning ends the simulated line.
+        let _unplugs = unplugged.drop_guard();
         let morning = Arc::new(Morning::with_settings(
             options.seed,
             options.specimens,
             options.speed,
-            settings(options),
+            Settings {
+                line: Some(line),
+                ..settings(options)
+            },
         ));
         let addresses = hospital::plug(&self.running, results).await?;
         let playing = play(&morning, addresses, stop.clone());

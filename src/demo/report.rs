@@ -182,6 +182,8 @@ impl Report {
             self.cancelled, devices.skipped
         );
         row(f, "tubes measured", count(*measured), &missing)?;
+        let stored = format!("{} stored by it", bridge.stored);
+        row(f, "tubes on the line", bridge.on_line, &stored)?;
         row(f, "questions of analyzers", devices.queries, "")?;
         row(
             f,

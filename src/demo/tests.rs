@@ -41,6 +41,15 @@ async fn a_small_morning_accounts_for_every_result() {
     );
     let at_his = report.account.ends.get(&End::Delivered).copied();
     assert!(at_his > Some(50), "{report}");
+    // Tubes by the line were received, measured and stored, and none of them was in doubt.
+    let bridge = &report.live.bridge;
+    assert!(
+        bridge.on_line > 0 && bridge.on_line == bridge.stored,
+        "{report}"
+    );
+    for reason in ["tube-in-two-places", "tube-not-at-analyzer"] {
+        assert_eq!(bridge.holds.get(reason), None, "{report}");
+    }
     // The library's profiles, catalogue and simulators fit each other.
     for reason in ["unknown-test", "unit-differs", "unit-missing", "dilution"] {
         assert_eq!(report.live.bridge.holds.get(reason), None, "{report}");

@@ -2,7 +2,7 @@
 
 use jiff::{civil::DateTime, tz::TimeZone};
 use labwire_protocols::hl7::{
-    Segment,
+    Message, Segment,
     build::{Name, SegmentWriter},
     order::{OrderGroup, SpecimenBlock},
     time::Timestamp,
@@ -110,6 +110,34 @@ fn id_of(own: &SpecimenBlock<'_>) -> String {
         .find(|id| !id.is_empty())
         .map(|id| id.to_string())
         .unwrap_or_default()
+}
+
+/// The station that sends a tube: where the site says that it stands, else the patient's place (PV1-3)
+/// or that of whoever ordered (ORC-13).
+pub(super) fn station(
+    message: &Message<'_>,
+    (order, own): (&OrderGroup<'_>, Option<&SpecimenBlock<'_>>),
+    written: Option<&FieldPath>,
+) -> String {
+    let at = |path: &FieldPath| {
+        let found = at_path(path, order, own);
+        if found.is_empty() {
+            let segment = message.first(&path.segment);
+            return segment
+                .map(|segment| part(segment, path))
+                .unwrap_or_default();
+        }
+        found
+    };
+    match written {
+        Some(path) => at(path),
+        None => ["PV1-3.1", "ORC-13.1"]
+            .into_iter()
+            .filter_map(|path| path.parse().ok())
+            .map(|path| at(&path))
+            .find(|station| !station.is_empty())
+            .unwrap_or_default(),
+    }
 }
 
 fn at_path(path: &FieldPath, order: &OrderGroup<'_>, own: Option<&SpecimenBlock<'_>>) -> String {

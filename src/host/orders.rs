@@ -12,6 +12,7 @@ use crate::{
     config::choice::Reply,
     model::{OrderStatus, Priority},
     store::{Db, StoreError},
+    tubes::receipt,
 };
 
 use super::{
@@ -54,6 +55,11 @@ impl Hearing<'_> {
                 Some(answer) => (answer, None),
                 None => self.apply_order(db, patient.as_ref(), order, tube)?,
             };
+            if let Some(barcode) = &barcode {
+                let station = convert::station(message, (order, own), self.site.station.as_ref());
+                let since = self.context.now - self.context.specimen_age_max;
+                receipt::set_station(db, (barcode, &self.site.id), &station, since)?;
+            }
             barcodes.extend(barcode);
             answers.push(answer);
         }

@@ -78,6 +78,8 @@ pub struct HostSite {
     pub barcode: FieldPath,
     /// Whether the site wrote that place down.
     pub barcode_is_written: bool,
+    /// Where orders name the sending station, if the site says so.
+    pub station: Option<FieldPath>,
     /// Character set of both directions, where a message does not say.
     pub charset: Charset,
     /// MSH-3, MSH-4, MSH-5, MSH-6 of what Labwire sends.
@@ -104,6 +106,7 @@ impl HostSite {
             ack: host.ack,
             barcode: host.barcode_path(),
             barcode_is_written: host.barcode.is_some(),
+            station: host.station.clone(),
             charset: Charset::from_label(&host.charset).unwrap_or(Charset::Utf8),
             parties: [
                 host.sending_application.clone(),

@@ -81,6 +81,8 @@ hold_reasons! {
     PositionReused = "position-reused", "The position was another tube's, and no tube was read there since.";
     Review = "review", "The site reviews every result of this host.";
     AmbiguousSender = "ambiguous-sender", "The message names another device than this line's.";
+    TubeInTwoPlaces = "tube-in-two-places", "The automation line read the barcode at two places at once: there are two tubes.";
+    TubeNotAtAnalyzer = "tube-not-at-analyzer", "The line knows the tube and never saw it at this analyzer; goes on by itself when the line tells that it was there.";
     ParserFault = "parser-fault", "Reading this message failed twice; the bytes are kept.";
 }
 
@@ -121,6 +123,8 @@ impl HoldReason {
             | Self::RackIsSpecimen
             | Self::PositionReused
             | Self::Review
+            | Self::TubeInTwoPlaces
+            | Self::TubeNotAtAnalyzer
             | Self::ParserFault => false,
         }
     }
@@ -130,7 +134,7 @@ impl HoldReason {
     pub const fn is_of_place(self) -> bool {
         matches!(
             self,
-            Self::RackCount | Self::RackIsSpecimen | Self::PositionReused
+            Self::RackCount | Self::RackIsSpecimen | Self::PositionReused | Self::TubeInTwoPlaces
         )
     }
 }

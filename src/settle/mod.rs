@@ -15,6 +15,7 @@ mod rack;
 mod rows;
 mod settled;
 mod site;
+mod tracked;
 mod transfusion;
 mod unordered;
 
@@ -43,6 +44,7 @@ pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
     told_before, versions_before,
 };
+pub use self::tracked::resume_tracked;
 pub use self::{settled::Settled, site::SiteRules};
 
 /// Every statement of this module, for the test that prepares them all.
@@ -430,6 +432,7 @@ impl<'a> Session<'a> {
             received_at,
             ..self.context
         };
+        let holds = &tracked::holds(db, context, barcode, holds)?;
         let tube = self.tube_key(db, context, barcode, (observation, holds))?;
         let specimen = self.specimen_of(&tube);
         let of_patient = self.of_patient(db, context, &tube, (id, observation))?;

@@ -42,6 +42,13 @@ const HELD_FOR_PATIENT: Sql = Sql::same(
      received_at, kind FROM result WHERE barcode = $1 AND state = 'held' AND received_at >= $2 \
      AND (holds LIKE '%\"ambiguous-specimen\"%' OR holds LIKE '%\"patient-mismatch\"%') ORDER BY id",
 );
+/// Those that two tubes of one barcode hold as well stay with a person.
+const HELD_FOR_TRACK: Sql = Sql::same(
+    "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
+     received_at, kind FROM result WHERE barcode = $1 AND state = 'held' AND received_at >= $2 \
+     AND holds LIKE '%\"tube-not-at-analyzer\"%' \
+     AND holds NOT LIKE '%\"tube-in-two-places\"%' ORDER BY id",
+);
 const BY_ID: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
      received_at, kind FROM result WHERE id = $1",
@@ -107,6 +114,7 @@ pub(super) const ALL: &[&Sql] = &[
     &CURRENT,
     &WAITING,
     &HELD_FOR_PATIENT,
+    &HELD_FOR_TRACK,
     &BY_ID,
     &BY_IDS,
     &BY_MESSAGE,
@@ -425,6 +433,18 @@ pub(super) fn held_for_patient(
     since: i64,
 ) -> Result<Vec<StoredResult>, StoreError> {
     db.rows(&HELD_FOR_PATIENT, &[barcode.into(), since.into()])?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Those that wait for the line to see their tube at the analyzer.
+pub(super) fn held_for_track(
+    db: &mut dyn Db,
+    barcode: &str,
+    since: i64,
+) -> Result<Vec<StoredResult>, StoreError> {
+    db.rows(&HELD_FOR_TRACK, &[barcode.into(), since.into()])?
         .iter()
         .map(read)
         .collect()

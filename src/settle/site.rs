@@ -1,6 +1,6 @@
 //! What settling asks of the site.
 
-use crate::model::blood::BloodTest;
+use crate::{model::blood::BloodTest, tubes::whereabouts::OnLine};
 
 /// What the site says about releasing.
 pub trait SiteRules: Send + Sync {
@@ -27,6 +27,15 @@ pub trait SiteRules: Send + Sync {
     /// Whether a tube of one of these types, as ordered, will do for the test; `None` where that is
     /// not known.
     fn fits_tube(&self, _test: &str, _types: &[&str]) -> Option<bool> {
+        None
+    }
+    /// Whether the site has an automation line.
+    fn has_tracks(&self) -> bool {
+        false
+    }
+    /// Where the device of a line stands on an automation line that alone feeds it; `None` where it
+    /// stands on none, or people put tubes on it as well.
+    fn on_track(&self, _line: &str) -> Option<OnLine<'_>> {
         None
     }
 }

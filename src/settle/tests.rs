@@ -1295,6 +1295,7 @@ fn every_statement_of_the_domain_prepares() {
             crate::audit::ALL.to_vec(),
             crate::people::statements(),
             crate::console::statements(),
+            crate::tubes::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });

@@ -122,7 +122,7 @@ fn a_second_process_is_refused_until_the_first_has_closed() {
 fn a_full_disk_is_reported_and_work_goes_on_when_there_is_room() {
     let file = File::new();
     let options = StoreOptions {
-        pages_max: Some(64),
+        pages_max: Some(128),
         ..StoreOptions::default()
     };
     let store = try_open(&file.database(), options).unwrap();

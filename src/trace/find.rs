@@ -9,6 +9,8 @@ use crate::{
 
 pub(super) const HAS_BARCODE: Sql = Sql::same("SELECT 1 FROM specimen WHERE barcode = $1 LIMIT 1");
 pub(super) const HAS_RESULTS: Sql = Sql::same("SELECT 1 FROM result WHERE barcode = $1 LIMIT 1");
+pub(super) const HAS_TRACK: Sql =
+    Sql::same("SELECT 1 FROM track_event WHERE barcode = $1 AND barcode <> '' LIMIT 1");
 pub(super) const BY_CONTROL_ID: Sql = Sql::same("SELECT id FROM queue WHERE control_id = $1");
 
 /// Something that can be traced.
@@ -41,7 +43,8 @@ pub fn resolve(db: &mut dyn Db, word: &str) -> Result<Vec<Subject>, StoreError> 
     let mut subjects = Vec::new();
     let is_barcode = !word.is_empty()
         && (db.row_opt(&HAS_BARCODE, &[word.into()])?.is_some()
-            || db.row_opt(&HAS_RESULTS, &[word.into()])?.is_some());
+            || db.row_opt(&HAS_RESULTS, &[word.into()])?.is_some()
+            || db.row_opt(&HAS_TRACK, &[word.into()])?.is_some());
     if is_barcode {
         subjects.push(Subject::Specimen(word.to_owned()));
     }

@@ -5,12 +5,14 @@
 //! decided and why, what the device sent, and what was ordered.
 
 mod bytes;
+mod course;
 mod find;
 mod render;
 mod when;
 
 pub use self::{
     bytes::visible,
+    course::{Step, course},
     find::{Subject, resolve},
     render::render,
     when::{instant, read_since},
@@ -23,6 +25,10 @@ use crate::{
     queue::{self, QueueRow},
     settle::{self, StoredResult},
     store::{Db, Sql, StoreError, journal},
+    tubes::{
+        receipt::{self, Receipt},
+        rows::{self, TrackRow},
+    },
 };
 
 const TUBES: Sql = Sql::same(
@@ -55,6 +61,8 @@ pub struct Tube {
     pub collected_at: Option<i64>,
     /// Its newest order, UTC microseconds.
     pub ordered_at: i64,
+    /// Who sent it, and when it was received.
+    pub receipt: Receipt,
     /// What was ordered.
     pub items: Vec<OrderedItem>,
 }
@@ -113,6 +121,8 @@ pub struct Trace {
     pub title: String,
     /// The tubes with the barcode, oldest use first.
     pub tubes: Vec<Tube>,
+    /// What automation lines told of it, and what Labwire found and advised, in the order told.
+    pub track: Vec<TrackRow>,
     /// Result versions, oldest first.
     pub results: Vec<TracedResult>,
     /// Queue rows by id.
@@ -136,6 +146,7 @@ pub fn gather(db: &mut dyn Db, subject: &Subject) -> Result<Trace, StoreError> {
     let mut trace = Trace {
         title: subject.to_string(),
         tubes: tubes(db, &barcode)?,
+        track: rows::of_barcode(db, &barcode)?,
         results: Vec::new(),
         queue: BTreeMap::new(),
         messages: BTreeMap::new(),
@@ -153,7 +164,7 @@ pub fn gather(db: &mut dyn Db, subject: &Subject) -> Result<Trace, StoreError> {
         trace.add_downloads(db, &barcode)?;
     }
     trace.add_messages(db)?;
-    trace.add_audit(db)?;
+    trace.add_audit(db, &barcode)?;
     Ok(trace)
 }
 
@@ -219,6 +230,7 @@ fn tubes(db: &mut dyn Db, barcode: &str) -> Result<Vec<Tube>, StoreError> {
             generation: row.int(2)?,
             collected_at: row.opt_int(3)?,
             ordered_at: row.int(4)?,
+            receipt: receipt::of_specimen(db, row.int(0)?)?,
             items,
         });
     }
@@ -260,7 +272,9 @@ impl Trace {
     fn add_messages(&mut self, db: &mut dyn Db) -> Result<(), StoreError> {
         let of_results = self.results.iter().map(|result| result.stored.message);
         let items = self.tubes.iter().flat_map(|tube| &tube.items);
-        let wanted: BTreeSet<i64> = of_results.chain(items.map(|item| item.message)).collect();
+        let orders = items.map(|item| item.message);
+        let of_lines = self.track.iter().map(|row| row.message);
+        let wanted: BTreeSet<i64> = of_results.chain(orders).chain(of_lines).collect();
         for id in wanted {
             self.messages
                 .extend(journal::message(db, id)?.map(|message| (id, message)));
@@ -268,14 +282,16 @@ impl Trace {
         Ok(())
     }
 
-    fn add_audit(&mut self, db: &mut dyn Db) -> Result<(), StoreError> {
+    fn add_audit(&mut self, db: &mut dyn Db, barcode: &str) -> Result<(), StoreError> {
         let results = self
             .results
             .iter()
             .map(|one| format!("result:{}", one.stored.id));
         let rows = self.queue.keys().map(|id| format!("queue:{id}"));
         let messages = self.messages.keys().map(|id| format!("message:{id}"));
-        let subjects: Vec<String> = results.chain(rows).chain(messages).collect();
+        let tube = (!barcode.is_empty()).then(|| format!("specimen:{barcode}"));
+        let all = results.chain(rows).chain(messages).chain(tube);
+        let subjects: Vec<String> = all.collect();
         for subject in subjects {
             for (at, actor, action, detail) in audit::of_subject(db, &subject)? {
                 self.audit.push(AuditRow {
@@ -302,6 +318,7 @@ pub(crate) const ALL: &[&Sql] = &[
     &ROWS_OF_RESULT,
     &ROWS_OF_TUBE,
     &find::HAS_BARCODE,
+    &find::HAS_TRACK,
     &find::HAS_RESULTS,
     &find::BY_CONTROL_ID,
 ];

@@ -14,6 +14,7 @@ use crate::{
 use super::{
     OrderedItem, Trace, TracedResult, Tube,
     bytes::{lines, visible},
+    course::course,
     when::instant,
 };
 
@@ -49,6 +50,16 @@ impl Page<'_> {
 
     fn trace(&mut self, trace: &Trace) -> fmt::Result {
         writeln!(self.text, "Trace of {}", trace.title)?;
+        let steps = course(trace);
+        self.heading("What happened", steps.is_empty())?;
+        for step in &steps {
+            let at = self.time(step.at);
+            let what = visible(step.what.as_bytes());
+            let by_its_clock = step.by_its_clock.map_or_else(String::new, |at| {
+                format!(" (by its clock {})", self.time(at))
+            });
+            writeln!(self.text, "  {at}  {}  {what}{by_its_clock}", step.place)?;
+        }
         self.heading("What was sent", trace.queue.is_empty())?;
         for row in trace.queue.values() {
             self.queue_row(row, trace)?;
@@ -226,6 +237,15 @@ impl Page<'_> {
                 })
                 .map(|result| format!("r{}", result.stored.id))
                 .collect();
+            let is_told = trace.track.iter().any(|row| {
+                let is_here = row.span.start < line.end && line.start < row.span.end;
+                row.message == message.id && is_here
+            });
+            let marks = if is_told && marks.is_empty() {
+                vec!["tube".to_owned()]
+            } else {
+                marks
+            };
             if number >= LINES_MAX && marks.is_empty() {
                 hidden += 1;
                 continue;

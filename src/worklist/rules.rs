@@ -109,6 +109,8 @@ const fn releases(reason: HoldReason) -> Permission {
         | HoldReason::GroupConflict
         | HoldReason::TubeType
         | HoldReason::RackIsSpecimen
+        | HoldReason::TubeInTwoPlaces
+        | HoldReason::TubeNotAtAnalyzer
         | HoldReason::ParserFault => Permission::No,
     }
 }

@@ -181,7 +181,8 @@ impl Site {
 
     /// Lays a file beside `lab.toml`.
     pub fn file(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).expect("the folder is writable");
+        let file = self.folder.path().join(name);
+        std::fs::write(file, text).expect("the folder is writable");
     }
 
     pub fn lab(&self) -> PathBuf {

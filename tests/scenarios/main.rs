@@ -5,6 +5,7 @@
 )]
 
 mod account;
+mod automation;
 mod bad_input;
 #[path = "../cluster.rs"]
 #[expect(dead_code, reason = "other tests share one cluster")]

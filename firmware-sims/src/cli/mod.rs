@@ -15,6 +15,7 @@ use crate::{
 
 mod analyzer;
 mod his;
+mod line;
 mod morning;
 
 /// How often progress is looked at.
@@ -32,6 +33,8 @@ Examples:
       the same over a serial port; the path to open is printed
   labwire-sim his --orders 127.0.0.1:2575 --results 127.0.0.1:2576 --order 25011500017=CBC
       a hospital that orders one blood count and takes the results
+  labwire-sim line --connect 127.0.0.1:5010 --tube 25011500017 --fault off=XN1
+      an automation line to which a tube comes by air, with a module switched off
   labwire-sim morning --orders 127.0.0.1:2575 --results 127.0.0.1:2576 \\
       --instrument sysmex-xn=127.0.0.1:5001 --specimens 200 --speed 20
       a whole morning; exit 1 if a result is missing, wrong or with the wrong patient
@@ -197,6 +200,10 @@ pub fn command() -> Command {
             "his",
             "A hospital information system: orders out, results in",
         ))
+        .subcommand(with::<line::LineArgs>(
+            "line",
+            "An automation line: tubes come, are read, and go where they are told",
+        ))
         .subcommand(with::<MorningArgs>(
             "morning",
             "A whole hospital morning, checked at its end",
@@ -234,6 +241,9 @@ where
     match matches.subcommand() {
         Some(("list", _)) => list(out),
         Some(("his", found)) => his::run(HisArgs::from_arg_matches(found)?, out, cancel).await,
+        Some(("line", found)) => {
+            line::run(line::LineArgs::from_arg_matches(found)?, out, cancel).await
+        }
         Some(("morning", found)) => {
             morning::run(MorningArgs::from_arg_matches(found)?, out, cancel).await
         }
@@ -268,6 +278,11 @@ fn list(out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
         )?;
         writeln!(out, "{:<21} {asks}; {}", "", codes.join(" "))?;
     }
+    writeln!(
+        out,
+        "{:<16} hl7  An automation line (labwire-sim line)",
+        "line"
+    )?;
     writeln!(
         out,
         "{:<16} hl7  A hospital information system (labwire-sim his)",

@@ -14,13 +14,16 @@ use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    analyzer::{Astm, Hl7, Nature, Operator, Rates, Sent, Setup, endpoint_config, link_dialect},
+    analyzer::{
+        Astm, Hl7, Nature, Operator, Rates, Sent, Setup, Tube, endpoint_config, link_dialect,
+    },
     clock::Clock,
     faults::FaultPlan,
     his::{
         Answering, Book, Discrepancy, Expected, Orders, Request, Version, Writer, Written,
         place_orders, serve_results,
     },
+    line::{Arrival, Attendant},
     persona::{self, Persona, Section},
     port::{Port, keep},
     runner::Wire,
@@ -67,6 +70,49 @@ pub struct Settings {
     pub settle: Duration,
     /// The zone of all wall clocks, in minutes east of UTC.
     pub zone_minutes: i32,
+    /// The automation line that brings tubes to some of the instruments.
+    pub line: Option<FedByLine>,
+}
+
+/// Instruments that an automation line feeds: their tubes come onto the line, every second one by
+/// pneumatic tube, and are measured when they are there.
+#[derive(Clone, Debug)]
+pub struct FedByLine {
+    /// Who puts tubes on it.
+    pub attendant: Attendant,
+    /// The module of an instrument, by its number in the addresses.
+    pub modules: BTreeMap<usize, &'static str>,
+    /// What a tube goes through before it is measured.
+    pub before: &'static [&'static str],
+    /// Where it ends.
+    pub storage: &'static str,
+}
+
+impl FedByLine {
+    /// Puts a tube on the line; false where it does not go that way.
+    fn bring(&self, index: usize, tube: &Tube, arrived: &mut BTreeSet<String>) -> bool {
+        let Some(module) = self.modules.get(&index) else {
+            return false;
+        };
+        // A tube comes once; whoever measures it again takes it to the instrument.
+        let is_known = arrived.contains(&tube.specimen);
+        if tube.is_control || tube.tests.is_some() || is_known {
+            return false;
+        }
+        let inlet = if arrived.len().is_multiple_of(2) {
+            "TEMPUS1"
+        } else {
+            "IN1"
+        };
+        arrived.insert(tube.specimen.clone());
+        let stops = self.before.iter().chain([module, &self.storage]);
+        self.attendant.arrive(Arrival {
+            barcode: tube.specimen.clone(),
+            inlet: inlet.to_owned(),
+            course: stops.map(|&stop| stop.to_owned()).collect(),
+        });
+        true
+    }
 }
 
 impl Default for Settings {
@@ -80,6 +126,7 @@ impl Default for Settings {
             faults: FaultPlan::default(),
             settle: SETTLE,
             zone_minutes: 420,
+            line: None,
         }
     }
 }
@@ -337,6 +384,13 @@ impl Morning {
         for (attached, number) in addresses.instruments.into_iter().zip(0_u64..) {
             operators.push(self.plug(attached, number, clock, stop, tasks)?);
         }
+        if let Some(line) = &self.settings.line {
+            for (index, module) in &line.modules {
+                if let Some(operator) = operators.get(*index) {
+                    line.attendant.attach(module, operator.clone());
+                }
+            }
+        }
         *self.lock() = Parts {
             planned: plan.specimens.len(),
             operators,
@@ -386,6 +440,7 @@ impl Morning {
     /// Does what the plan says, when it says so.
     async fn act(&self, plan: &Plan, book: &Book, began: Instant) {
         let mut writer = Writer::since(self.settings.version, &book.stamp());
+        let mut arrived = BTreeSet::new();
         for step in &plan.steps {
             tokio::time::sleep_until(began + step.at.div_f64(self.speed)).await;
             let time = book.stamp();
@@ -406,7 +461,11 @@ impl Morning {
                 }
                 Act::Update(patient) => parts.orders.push(writer.update(patient, &time)),
                 Act::Load(index, tube) => {
-                    if let Some(operator) = parts.operators.get(*index) {
+                    let line = self.settings.line.as_ref();
+                    let is_brought =
+                        line.is_some_and(|line| line.bring(*index, tube, &mut arrived));
+                    let operator = parts.operators.get(*index).filter(|_| !is_brought);
+                    if let Some(operator) = operator {
                         operator.load(tube.clone());
                     }
                 }
@@ -426,7 +485,10 @@ impl Morning {
             }
             let is_quiet = {
                 let parts = self.lock();
-                parts.orders.waiting() == 0 && parts.operators.iter().all(Operator::is_idle)
+                let mut lines = self.settings.line.iter();
+                parts.orders.waiting() == 0
+                    && lines.all(|line| line.attendant.is_at_rest())
+                    && parts.operators.iter().all(Operator::is_idle)
             };
             if is_quiet && book.verify(&self.expected(plan)).is_empty() {
                 return;

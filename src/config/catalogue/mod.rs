@@ -98,6 +98,9 @@ pub struct Test {
     pub critical: Vec<ReferenceRange>,
     /// How far from the last result of the patient a new one may be.
     pub delta: Option<Delta>,
+    /// The test is an index of haemolysis (`index`), and a tube above this (`index_limit`) is
+    /// haemolysed.
+    pub haemolysis_limit: Option<Decimal>,
     /// Texts that a device sends and the code that each means.
     pub coded: Vec<(At<String>, At<String>)>,
     /// What it is to the transfusion service, and what its codes say there.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use miette::NamedSource;
+use rust_decimal::Decimal;
 
 use super::{
     Age, Catalogue, Delta, HisCode, Limits, Name, Panel, ReferenceRange, Test, check,
     range::RangeSex, transfusion,
 };
 use crate::config::{
+    choice::Index,
     problem::Problems,
     read::{At, File, Table},
 };
@@ -48,10 +50,23 @@ fn test(table: &Table<'_>) -> Option<Test> {
         ranges: table.tables("ranges").iter().map(range).collect(),
         critical: critical(table),
         delta: table.table("delta").map(|table| delta(&table)),
+        haemolysis_limit: haemolysis_limit(table),
         coded: table.pairs("coded"),
         blood: transfusion::read(table),
     };
     id.map(|_| test)
+}
+
+/// `index = "haemolysis"` and its limit: which station sends haemolysed tubes is counted by it.
+fn haemolysis_limit(table: &Table<'_>) -> Option<Decimal> {
+    let limit = table.decimal("index_limit");
+    table.value("index")?;
+    // The only word there is; another is told as every wrong word is.
+    let _: At<Index> = table.choice("index");
+    if limit.is_none() {
+        table.missing("index_limit", "50");
+    }
+    limit.map(|limit| limit.value)
 }
 
 fn panel(table: &Table<'_>) -> Option<Panel> {

@@ -144,6 +144,7 @@ fn site() -> HostSite {
         ack: AckMode::Original,
         barcode: "SPM-2.1".parse().expect("a path"),
         barcode_is_written: false,
+        station: None,
         charset: Charset::Utf8,
         parties: ["LABWIRE", "XN", "HIS", "BV01"].map(str::to_owned),
         permanence: Permanence::default(),

@@ -33,9 +33,13 @@ CREATE TABLE specimen (
   fields       TEXT NOT NULL,             -- SPM fields as ordered, by number
   collected_at INTEGER,
   ordered_at   INTEGER NOT NULL,          -- of its newest order
+  station      TEXT NOT NULL DEFAULT '',  -- where it was sent from, as its order says
+  received_at  INTEGER,                   -- first read by an automation line, by that line's clock
+  received_on  TEXT NOT NULL DEFAULT '',  -- line:module that read it first
   UNIQUE (barcode, generation)
 );
 CREATE INDEX specimen_patient ON specimen(patient);
+CREATE INDEX specimen_received ON specimen(received_at) WHERE received_at IS NOT NULL;
 
 CREATE TABLE order_item (
   id         INTEGER PRIMARY KEY,
@@ -95,6 +99,7 @@ CREATE TABLE result (
 CREATE INDEX result_message ON result(message);
 CREATE INDEX result_barcode ON result(barcode, received_at);
 CREATE INDEX result_queue ON result(queue) WHERE queue IS NOT NULL;
+CREATE INDEX result_control_line ON result(line, received_at) WHERE kind = 'control';
 CREATE INDEX result_held ON result(received_at) WHERE state = 'held';
 CREATE INDEX result_open ON result(received_at) WHERE state IN ('waiting', 'kept');
 CREATE INDEX message_held ON message(id) WHERE state = 'held';
@@ -130,6 +135,24 @@ CREATE TABLE device_event (
   at       INTEGER NOT NULL
 );
 CREATE INDEX device_event_message ON device_event(message);
+
+-- What an automation line told of tubes and modules, and what Labwire found and advised. message and
+-- span say where it stands; of what Labwire says itself, message is the one that made it say so.
+CREATE TABLE track_event (
+  id          INTEGER PRIMARY KEY,
+  message     INTEGER NOT NULL,
+  span_start  INTEGER NOT NULL,
+  span_end    INTEGER NOT NULL,
+  line        TEXT NOT NULL,
+  module      TEXT NOT NULL,              -- as the line's file calls it
+  barcode     TEXT NOT NULL,              -- empty where it is about a module
+  kind        TEXT NOT NULL,
+  detail      TEXT NOT NULL,              -- JSON
+  at          INTEGER NOT NULL,           -- by the clock of the line
+  received_at INTEGER NOT NULL
+);
+CREATE INDEX track_event_barcode ON track_event(barcode, received_at) WHERE barcode <> '';
+CREATE INDEX track_event_time ON track_event(line, received_at);
 
 -- One row per message to be delivered: results to a host, orders and cancels to a device.
 CREATE TABLE queue (

@@ -12,6 +12,8 @@
 //!
 //! A container without an id (SAC-3) is a tube whose barcode could not be read.
 
+use std::ops::Range;
+
 use jiff::tz::TimeZone;
 use labwire_protocols::{
     automation::{
@@ -20,6 +22,7 @@ use labwire_protocols::{
         segments::{CommandDraft, Equipment, EquipmentDraft},
         write::{CommandContent, ContainerContent, Content, Envelope, build},
     },
+    hl7::Segment,
     hl7::{
         material::ContainerDraft,
         tables::{EquipmentState, RemoteControl},
@@ -46,11 +49,13 @@ pub fn read(
         line,
         zone,
         received,
+        span: message.heads.first().map_or(0..0, |head| span(head)),
         read: Read::default(),
     };
     match &message.body {
         Body::Containers(items) if message.event == Kind::SpecimenStatus => {
             for item in items {
+                reader.span = span(item.group.segments);
                 reader.on_container(&ContainerEvent::read(item));
             }
         }
@@ -60,6 +65,7 @@ pub fn read(
                 let equipment = item.group.equipment;
                 let condition = line.notify.get(&*code).copied();
                 let condition = condition.or_else(|| state_of(equipment));
+                reader.span = span(item.group.segments);
                 reader.on_condition(equipment, condition);
             }
         }
@@ -112,10 +118,19 @@ pub fn transport(
     build(envelope, &equipment, &Content::Commands(&commands), None).map(Some)
 }
 
+/// From the first byte of a group to its last.
+fn span(segments: &[Segment<'_>]) -> Range<usize> {
+    let first = segments.first().map_or(0, |segment| segment.span().start);
+    let last = segments.last().map_or(0, |segment| segment.span().end);
+    first..last
+}
+
 struct Reader<'l> {
     line: &'l Line,
     zone: &'l TimeZone,
     received: Time,
+    /// Of what is being read.
+    span: Range<usize>,
     read: Read,
 }
 
@@ -139,7 +154,8 @@ impl Reader<'_> {
         let at = self.at(container.time);
         let id = container.container.trim();
         if id.is_empty() {
-            self.read.events.push(Event::Unread { module, at });
+            let span = self.span.clone();
+            self.read.push(Event::Unread { module, at }, span);
             return;
         }
         let Some(tube) = TubeId::read(id) else {
@@ -154,12 +170,13 @@ impl Reader<'_> {
         if let Some(parent) = parent.filter(|_| container.is_aliquot()) {
             self.read.aliquots.push((tube.clone(), parent));
         }
-        self.read.events.push(Event::Tube {
+        let event = Event::Tube {
             tube,
             module,
             what,
             at,
-        });
+        };
+        self.read.push(event, self.span.clone());
     }
 
     fn what(&self, container: &ContainerEvent<'_>, sight: Sight) -> What {
@@ -189,11 +206,12 @@ impl Reader<'_> {
         };
         let at = self.at(equipment.time().raw());
         if let Some(condition) = condition {
-            self.read.events.push(Event::Module {
+            let event = Event::Module {
                 module,
                 condition,
                 at,
-            });
+            };
+            self.read.push(event, self.span.clone());
         }
     }
 }

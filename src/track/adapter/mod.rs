@@ -7,6 +7,8 @@
 pub mod hl7;
 pub mod mapping;
 
+use std::ops::Range;
+
 use jiff::{civil, tz::TimeZone};
 use labwire_protocols::hl7::time::Timestamp;
 
@@ -19,8 +21,17 @@ pub struct Read {
     pub events: Vec<Event>,
     /// Secondary tubes that a message names, each with the tube that it was made from.
     pub aliquots: Vec<(TubeId, TubeId)>,
+    /// Where each event stands in the text that was read, in bytes.
+    pub spans: Vec<Range<usize>>,
     /// What could not be placed.
     pub unplaced: Vec<Unplaced>,
+}
+
+impl Read {
+    fn push(&mut self, event: Event, span: Range<usize>) {
+        self.events.push(event);
+        self.spans.push(span);
+    }
 }
 
 /// Why a part of a message became no event.

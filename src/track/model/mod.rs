@@ -56,6 +56,18 @@ choices! {
         Down = "down", "It is off.";
     } default Up
 
+    "What a tube must be before an analyzer takes it (`wants`)."
+    Want {
+        Spun = "spun", "Centrifuged.";
+        Open = "open", "Without its cap.";
+    } default Spun
+
+    "What the line is told (`commands`)."
+    Commands {
+        None = "none", "Nothing: advice is shown to people.";
+        Transport = "transport", "Where each tube goes next (EAC^U07, `TT`).";
+    } default None
+
     "Why a tube goes to an outlet (`takes`)."
     Reason {
         Unread = "unread", "Its barcode cannot be read.";
@@ -95,6 +107,12 @@ pub struct Module {
     pub tests: BTreeSet<String>,
     /// Reasons whose tubes an outlet takes.
     pub takes: Vec<Reason>,
+    /// The `[[instrument]]` of `lab.toml` that an analyzer is; empty for none.
+    pub instrument: String,
+    /// People put tubes on it as well, which the line does not see.
+    pub fed_by_hand: bool,
+    /// What a tube must be before it is taken here.
+    pub wants: Vec<Want>,
 }
 
 impl Module {
@@ -164,6 +182,8 @@ pub struct Limits {
     pub by_hand_ms: u64,
     /// A tube is overdue after so many per cent of the time that it should take.
     pub overdue_percent: u64,
+    /// What the line is told.
+    pub commands: Commands,
 }
 
 /// `[routing]`: how the next module is chosen.

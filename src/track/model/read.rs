@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use miette::NamedSource;
 
 use super::{
-    Condition, Edge, Kind, Lane, LaneNo, Limits, Line, Module, ModuleNo, Reason, Routing, check,
-    way::Ways,
+    Condition, Edge, Kind, Lane, LaneNo, Limits, Line, Module, ModuleNo, Reason, Routing, Want,
+    check, way::Ways,
 };
 use crate::config::{
     choice::Choice,
@@ -104,6 +104,9 @@ fn limits(table: Option<&Table<'_>>) -> Limits {
         forget_after_ms: u64::from(whole("forget_after_h", 24, 24 * 14)) * super::HOUR_MS,
         by_hand_ms: u64::from(whole("by_hand_s", 20, HOUR_S)) * 1_000,
         overdue_percent: u64::from(whole("overdue_percent", 300, 10_000)),
+        commands: table
+            .map(|table| table.choice("commands").value)
+            .unwrap_or_default(),
     }
 }
 
@@ -198,6 +201,7 @@ fn module(table: &Table<'_>, id: &At<String>) -> Module {
     let capacity = table.whole("capacity", 0, 0..=1_000_000).value;
     let also = table.texts("also").unwrap_or_default();
     let tests = table.texts("tests").unwrap_or_default();
+    let wants = table.texts("wants").unwrap_or_default();
     Module {
         id: id.value.clone(),
         also: also.into_iter().map(|name| name.value).collect(),
@@ -213,6 +217,12 @@ fn module(table: &Table<'_>, id: &At<String>) -> Module {
         takes: takes
             .iter()
             .filter_map(|word| word_of::<Reason>(table, "takes", word))
+            .collect(),
+        instrument: table.text_or("instrument", "").value,
+        fed_by_hand: table.yes("fed_by_hand"),
+        wants: wants
+            .iter()
+            .filter_map(|word| word_of::<Want>(table, "wants", word))
             .collect(),
     }
 }

@@ -127,14 +127,22 @@ pub struct Mapped {
 impl Mapping {
     /// What a message says, record by record; `None` when it cannot be read.
     pub fn mapped(&self, message: &[u8]) -> Option<Vec<Mapped>> {
+        let found = self.placed(message)?;
+        Some(found.into_iter().map(|(_, mapped)| mapped).collect())
+    }
+
+    /// The same, each with the record's number, from 0.
+    fn placed(&self, message: &[u8]) -> Option<Vec<(usize, Mapped)>> {
         let mut records = Records::read(message, self)?;
         let mut found = Vec::new();
+        let mut number = 0;
         while let Some(name) = records.advance() {
             let rules = self.rules.iter().filter(|rule| rule.on == name);
             let mut fitting = rules.filter(|rule| rule.holds(&records));
             if let Some(rule) = fitting.next().filter(|rule| rule.kind != Meaning::Nothing) {
-                found.push(self.map(rule, &records));
+                found.push((number, self.map(rule, &records)));
             }
+            number += 1;
         }
         Some(found)
     }
@@ -174,14 +182,16 @@ impl Mapping {
     /// time of receipt.
     pub fn read(&self, message: &[u8], line: &Line, zone: &TimeZone, received: Time) -> Read {
         let mut read = Read::default();
-        let Some(mapped) = self.mapped(message) else {
+        let Some(mapped) = self.placed(message) else {
             read.unplaced.push(Unplaced::Message);
             return read;
         };
-        for mapped in mapped {
+        let rows = record::spans(message);
+        for (number, mapped) in mapped {
             let at = self.instant(&mapped.time, zone).unwrap_or(received);
+            let span = rows.get(number).cloned().unwrap_or(0..message.len());
             match event(&mapped, line, at) {
-                Ok(event) => read.events.push(event),
+                Ok(event) => read.push(event, span),
                 Err(unplaced) => read.unplaced.push(unplaced),
             }
         }

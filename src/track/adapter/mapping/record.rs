@@ -1,6 +1,6 @@
 //! The records of a message, whatever their form, one after the other.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
 
 use labwire_protocols::{
     astm::record::{Message as AstmMessage, Record},
@@ -94,6 +94,21 @@ impl<'m> Records<'m> {
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split(['\r', '\n'])
         .filter(|line| !line.trim().is_empty())
+}
+
+/// Where the records of a message stand in its bytes, the empty ones left out. No character set of a
+/// line has a CR or an LF inside another character.
+pub(super) fn spans(message: &[u8]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let mut found = Vec::new();
+    for line in message.split(|byte| matches!(byte, b'\r' | b'\n')) {
+        let end = start + line.len();
+        if !line.trim_ascii().is_empty() {
+            found.push(start..end);
+        }
+        start = end + 1;
+    }
+    found
 }
 
 impl Row<'_> {
