@@ -27,6 +27,7 @@ use crate::{
 use super::{
     backlog::Reply,
     courier::{Finished, why},
+    doubt::{Doubt, Doubts},
     law,
     orders::Answered,
     parser::{Job, Parser},
@@ -40,6 +41,7 @@ pub(super) struct DeviceLine {
     pub(super) site: Arc<Site>,
     pub(super) store: Store,
     pub(super) parser: Parser,
+    pub(super) doubts: Arc<Doubts>,
     pub(super) clock: Arc<dyn labwire_drivers::Clock>,
     pub(super) ids: Arc<Ids>,
     /// Last words about downloads go to the line's courier.
@@ -290,12 +292,16 @@ impl Upstream for DeviceLine {
             received_at: entry.at,
             connection,
         };
-        let store = self.store.clone();
+        let doubt = Doubt::of(&entry);
+        let (store, doubts) = (self.store.clone(), Arc::clone(&self.doubts));
         async move {
             match store.journal(entry).await {
                 Ok(done) => work.on_durable(done).await,
                 Err(error) => {
                     tracing::error!(line = work.line.id, %error, "not stored, so not acknowledged");
+                    if error.is_unavailable() {
+                        doubts.add(doubt);
+                    }
                     Err(CommitFailure {
                         reply: work.not_stored(),
                     })

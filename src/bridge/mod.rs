@@ -10,6 +10,7 @@ mod backlog;
 mod courier;
 mod desk;
 mod device;
+mod doubt;
 mod host_line;
 mod http_courier;
 mod joined;

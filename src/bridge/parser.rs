@@ -737,7 +737,8 @@ impl Replay<'_> {
     }
 }
 
-fn replayed(line: &Arc<LineSite>, row: journal::Message) -> Job {
+/// The job of a row that is in the journal, with nobody who waits for an answer.
+pub(super) fn replayed(line: &Arc<LineSite>, row: journal::Message) -> Job {
     Job {
         line: Arc::clone(line),
         message: row.id,

@@ -68,6 +68,7 @@ pub const ALL: &[&Sql] = &[
     &SESSIONS,
     &MESSAGE,
     &UNPARSED,
+    &UNPARSED_AT,
     &UNPARSED_LINES,
     &BEGIN_ATTEMPTS,
     &LAST,
@@ -179,6 +180,12 @@ const UNPARSED: Sql = Sql::same(
     "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
      FROM message WHERE line = $1 AND state = 'unparsed' AND id > $2 AND id <= $3 \
      ORDER BY id LIMIT $4",
+);
+
+const UNPARSED_AT: Sql = Sql::same(
+    "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
+     FROM message WHERE line = $1 AND state = 'unparsed' AND connection = $2 AND received_at = $3 \
+     ORDER BY id",
 );
 
 const OUTCOME: Sql = Sql::same("SELECT outcome FROM message WHERE id = $1");
@@ -573,6 +580,20 @@ pub fn unparsed(
 ) -> Result<Vec<Message>, StoreError> {
     let params = [line.into(), after.into(), until.into(), limit.into()];
     db.rows(&UNPARSED, &params)?.iter().map(read).collect()
+}
+
+/// The unparsed messages that one entry wrote, known by its connection and its time, oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn unparsed_at(
+    db: &mut dyn Db,
+    line: &str,
+    connection: u64,
+    at: i64,
+) -> Result<Vec<Message>, StoreError> {
+    let params = [line.into(), Param::count(connection)?, at.into()];
+    db.rows(&UNPARSED_AT, &params)?.iter().map(read).collect()
 }
 
 /// The lines that have unparsed messages, and how many.

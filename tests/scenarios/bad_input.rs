@@ -518,6 +518,69 @@ async fn a_full_disk_promises_nothing_and_what_comes_again_is_taken() {
     lab.close().await;
 }
 
+/// A disk that writes and says that it did not, as long as the test says so.
+#[derive(Debug, Default)]
+struct WrittenUnsaid(AtomicBool);
+
+impl Faults for WrittenUnsaid {
+    fn at(&self, point: FaultPoint) -> Option<Fault> {
+        let strikes = point == FaultPoint::Committed && self.0.load(Ordering::SeqCst);
+        strikes.then_some(Fault::DiskFailed)
+    }
+}
+
+/// Neither device sends again: what stands in the journal has to be read without them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_though_its_commit_was_reported_as_failed_is_read() {
+    let disk = Arc::new(WrittenUnsaid::default());
+    let his = His::open(Answering::good()).await;
+    let faults = Arc::clone(&disk) as Arc<dyn Faults>;
+    let mut lab = Lab::with(his, "", Some(faults)).await;
+    lab.ordered("T1", &["GLU"]).await;
+    lab.ordered("T2", &["GLU"]).await;
+
+    let mut device = TcpStream::connect(lab.hl7).await.expect("it listens");
+    disk.0.store(true, Ordering::SeqCst);
+    let heard = ask_mllp(&mut device, &oru("T1", &[("GLU", "5.40")])).await;
+    assert!(
+        heard.contains("MSA|AR|T1") && heard.contains("207"),
+        "{heard}"
+    );
+    disk.0.store(false, Ordering::SeqCst);
+    lab.arrives("T1", "GLU", "5.40").await;
+
+    let by_astm = frames(&astm("T2", &[("GLU", "5.41")]));
+    let ends: Vec<usize> = by_astm
+        .iter()
+        .enumerate()
+        .filter_map(|(at, byte)| (*byte == b'\n').then_some(at + 1))
+        .collect();
+    let [.., but_last, last] = ends[..] else {
+        panic!("more than one frame: {by_astm:?}");
+    };
+    let mut analyzer = TcpStream::connect(lab.astm).await.expect("it listens");
+    let mut begin = 0;
+    for end in &ends[..ends.len() - 1] {
+        let answers = if begin == 0 { 2 } else { 1 };
+        let sent = &by_astm[begin..*end];
+        let heard = ask(&mut analyzer, sent, |heard| heard.len() >= answers).await;
+        assert!(heard.iter().all(|byte| *byte == ACK), "{heard:?}");
+        begin = *end;
+    }
+    disk.0.store(true, Ordering::SeqCst);
+    let heard = ask(&mut analyzer, &by_astm[but_last..last], |heard| {
+        !heard.is_empty()
+    })
+    .await;
+    assert_eq!(heard, [NAK], "the frame that ends the message");
+    disk.0.store(false, Ordering::SeqCst);
+    lab.arrives("T2", "GLU", "5.41").await;
+    drop(analyzer);
+
+    lab.works().await;
+    lab.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_in_use_is_tried_again_and_stops_no_other_line() {
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

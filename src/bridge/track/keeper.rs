@@ -72,8 +72,6 @@ pub(in crate::bridge) struct Keeper {
     books: Arc<Mutex<Books>>,
     /// Commands on their way.
     sent: BTreeMap<OutId, String>,
-    /// The last message that was taken.
-    after: i64,
     /// What people did is known up to here, UTC microseconds.
     looked_at: i64,
     ticks: u64,
@@ -95,7 +93,6 @@ impl Keeper {
             news,
             books,
             sent: BTreeMap::new(),
-            after: 0,
             looked_at,
             ticks: 0,
         };
@@ -163,14 +160,15 @@ impl Keeper {
             self.parts.store.transact(Turn::Canonical, write).await?;
         }
         *lock(&self.books) = books;
-        self.after = 0;
         Ok(())
     }
 
-    /// Takes what stands in the journal.
+    /// Takes what stands in the journal, from its begin each time: a message may come to stand there
+    /// behind a later one, when its commit was reported as failed.
     async fn take(&mut self) -> Result<(), StoreError> {
+        let mut after = 0;
         loop {
-            let (id, after) = (self.parts.track.id.clone(), self.after);
+            let id = self.parts.track.id.clone();
             let read =
                 move |db: &mut dyn Db| journal::unparsed(db, &id, (after, i64::MAX), BATCH_MAX);
             let found = self.parts.store.read(read).await?;
@@ -192,7 +190,7 @@ impl Keeper {
                 }
                 outcome => outcome?,
             }
-            self.after = last;
+            after = last;
         }
     }
 
@@ -342,6 +340,8 @@ impl Keeper {
         if !is_to_ask {
             return Ok(());
         }
+        // What nobody was told of: a commit that was reported as failed before its end was known.
+        self.take().await?;
         self.see_what_people_did(now).await?;
         // Nothing is advised to a line that is not there; its tubes are asked about when it comes.
         let is_there = !self.line.status().connections.is_empty();

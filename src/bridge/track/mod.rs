@@ -51,7 +51,7 @@ pub(super) struct TrackLine {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn labwire_drivers::Clock>,
     pub(super) ids: Arc<Ids>,
-    /// Something stands in the journal.
+    /// Something stands in the journal, or may.
     pub(super) journalled: Arc<Notify>,
     pub(super) news: mpsc::UnboundedSender<News>,
 }
@@ -90,6 +90,8 @@ impl Upstream for TrackLine {
                 }
                 Err(error) => {
                     tracing::error!(line, %error, "not stored, so not acknowledged");
+                    // It may stand there all the same: the keeper looks.
+                    journalled.notify_one();
                     Err(CommitFailure {
                         reply: reply(Outcome::NotStored),
                     })
