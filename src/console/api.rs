@@ -115,12 +115,11 @@ fn line_json(line: &LineStatus, now: i64) -> Value {
 
 async fn undecided(State(app): State<Arc<App>>, who: Who) -> Answer {
     note_reading(&app, &who, "work:list").await?;
-    let loaded = Arc::clone(&app.parts.loaded);
+    let (site, now) = (Arc::clone(&app.parts.site), app.now());
     let (counts, tubes) = app
         .read(move |db| {
-            let catalogue = &loaded.catalogue;
-            let mut tubes = work::tubes(db, catalogue, ResultState::Held)?;
-            tubes.extend(work::tubes(db, catalogue, ResultState::Waiting)?);
+            let mut tubes = work::tubes(db, &site, ResultState::Held, now)?;
+            tubes.extend(work::tubes(db, &site, ResultState::Waiting, now)?);
             Ok((look::counts(db)?, tubes))
         })
         .await?;

@@ -1,6 +1,9 @@
 //! Work, the start page: what needs a human, and nothing else.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::{extract::State, response::Response};
 use maud::{Markup, html};
@@ -9,11 +12,11 @@ use serde::Serialize;
 use crate::{
     audit,
     book::{self, BookPatient},
-    config::Catalogue,
-    model::{Hold, Priority, ResultState, Value},
+    bridge::Site,
+    model::{Hold, Priority, ResultState},
     settle::StoredResult,
     store::{Db, StoreError},
-    text,
+    text, worklist,
 };
 
 use super::{
@@ -93,32 +96,12 @@ impl Tube {
     }
 }
 
-/// Whether a value is beyond the limits at which a ward is called. A value in another unit than the
-/// catalogue's is compared with nothing: it is held for its unit.
-pub(super) fn is_critical(catalogue: &Catalogue, result: &StoredResult) -> bool {
-    let observation = &result.observation;
-    let test = observation.test.as_deref();
-    let Some(test) = test.and_then(|test| catalogue.test(test)) else {
-        return false;
-    };
-    let unit = test.unit.as_ref().map(|unit| unit.as_str());
-    let Value::Quantity { number, .. } = &observation.value else {
-        return false;
-    };
-    // Whose limits they are is not asked here: rather a call too many than one too few.
-    let is_beyond = test.critical.iter().any(|range| {
-        let limits = &range.limits;
-        limits.low.is_some_and(|low| *number < low)
-            || limits.high.is_some_and(|high| *number > high)
-    });
-    unit == observation.ucum.as_deref() && is_beyond
-}
-
 /// Tubes with results in a state: critical, then STAT, then the oldest first.
 pub(super) fn tubes(
     db: &mut dyn Db,
-    catalogue: &Catalogue,
+    site: &Site,
     state: ResultState,
+    now: i64,
 ) -> Result<Vec<Tube>, StoreError> {
     let mut by_tube: BTreeMap<(String, Option<i64>), Vec<StoredResult>> = BTreeMap::new();
     for result in look::undecided(db, state, RESULTS_MAX)? {
@@ -134,16 +117,22 @@ pub(super) fn tubes(
         .filter_map(|(_, specimen)| *specimen)
         .collect();
     let known = book::specimens_by_ids(db, &ids)?;
+    let owners: BTreeSet<i64> = known.values().map(|tube| tube.patient).collect();
+    let patients = book::patients_of(db, &owners)?;
     let mut tubes = Vec::new();
     for ((_, specimen), results) in by_tube {
-        let priority = specimen.map(|id| look::priority(db, id)).transpose()?;
+        let priority = specimen
+            .map(|id| look::priority(db, id))
+            .transpose()?
+            .unwrap_or_default();
         let owner = specimen
             .and_then(|id| known.get(&id))
             .map(|tube| tube.patient);
-        tubes.push((
-            owner,
-            tube_of(catalogue, priority.unwrap_or_default(), results),
-        ));
+        let patient = owner.and_then(|owner| patients.get(&owner));
+        let is_critical = |result: &StoredResult| {
+            worklist::critical(site, &result.observation, patient, now).is_some()
+        };
+        tubes.push((owner, tube_of(priority, results, &is_critical)));
     }
     tubes.sort_by_key(|(_, tube)| (!tube.is_critical, tube.priority, tube.since));
     tubes.truncate(TUBES_MAX);
@@ -153,11 +142,15 @@ pub(super) fn tubes(
         .collect()
 }
 
-fn tube_of(catalogue: &Catalogue, priority: Priority, results: Vec<StoredResult>) -> Tube {
+fn tube_of(
+    priority: Priority,
+    results: Vec<StoredResult>,
+    is_critical: &dyn Fn(&StoredResult) -> bool,
+) -> Tube {
     let results: Vec<Undecided> = results
         .into_iter()
         .map(|result| Undecided {
-            is_critical: is_critical(catalogue, &result),
+            is_critical: is_critical(&result),
             previous: None,
             result,
         })
@@ -246,10 +239,10 @@ pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Respon
     let parts = app.parts.clone();
     let (held, waiting) = app
         .read(move |db| {
-            let catalogue = &parts.loaded.catalogue;
+            let site = &parts.site;
             Ok((
-                tubes(db, catalogue, ResultState::Held)?,
-                tubes(db, catalogue, ResultState::Waiting)?,
+                tubes(db, site, ResultState::Held, now)?,
+                tubes(db, site, ResultState::Waiting, now)?,
             ))
         })
         .await?;

@@ -40,6 +40,8 @@ pub use self::{
     urgency::{Targets, Urgency},
 };
 
+pub(crate) use self::urgency::critical;
+
 use crate::{
     bridge::Site,
     model::ResultState,
