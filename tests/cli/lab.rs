@@ -404,3 +404,15 @@ pub(crate) fn labwire_in(folder: &Path, args: &[&str]) -> Told {
         err: String::from_utf8(stderr).expect("UTF-8"),
     }
 }
+
+/// Makes each of these tests one on PostgreSQL too.
+macro_rules! on_postgres_too {
+    ($($test:ident)+) => {
+        mod on_postgres {
+            $(#[test]
+            fn $test() {
+                crate::lab::on_postgres(super::$test);
+            })+
+        }
+    };
+}
