@@ -281,12 +281,7 @@ impl Link {
         };
         self.receiver.last_word = self.now;
         match (self.dialect.role, known.what) {
-            (Role::Host, What::Query) => {
-                let until = self.now.after(self.dialect.timers.answer);
-                let control_id = known.control_id;
-                self.receiver.query = Some(Query { control_id, until });
-                return;
-            }
+            (Role::Host, What::Query) => return self.on_query(known.control_id),
             (Role::Host, What::Hello) => self.stage = Stage::Introduced,
             (Role::Host, What::Report | What::Other) | (Role::Device, _) => {}
         }
@@ -295,6 +290,15 @@ impl Link {
         if !self.say_reply(known.control_id.as_deref(), reply) {
             self.acknowledge(known.control_id.as_deref(), true);
         }
+    }
+
+    /// A request in place of the answer's delivery: the answer was for the one before, and whoever
+    /// waits for that one is told that nothing comes.
+    fn on_query(&mut self, control_id: Option<String>) {
+        self.drop_answer();
+        self.on_answer_timeout();
+        let until = self.now.after(self.dialect.timers.answer);
+        self.receiver.query = Some(Query { control_id, until });
     }
 
     /// The owner's own acknowledgement, if it gave one that is for this message.

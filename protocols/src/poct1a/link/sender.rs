@@ -356,6 +356,11 @@ impl Link {
             let failure = SendFailure::TimedOut;
             self.fail(id, notes::SENDS_EXHAUSTED.at(1), failure);
         }
+        self.drop_answer();
+    }
+
+    /// An answer that has not begun to travel is for nobody any more.
+    pub(super) fn drop_answer(&mut self) {
         if let Some(job) = self.sender.answer.take() {
             self.fail(job.id, notes::NOT_ASKED, SendFailure::Expired);
         }

@@ -307,6 +307,39 @@ fn a_request_that_nobody_answers_is_escaped() {
 }
 
 #[test]
+fn a_newer_request_ends_the_wait_for_the_answer_to_the_one_before() {
+    check(
+        continuous(),
+        "in {rpat 9}{rpat 10}
+        note POC-0110
+        commit #1 1 [{rpat 9}]
+        durable
+        note POC-0110
+        commit #2 1 [{rpat 10}]
+        answer 1 {ptl own}
+        durable
+        note POC-0135
+        finished 1 Failed(Expired)
+        answer 2 {ptl own}
+        out {ptl 1}
+        in {ack 11 1}
+        finished 2 Answered {ack 11 1}",
+    );
+    check(
+        continuous(),
+        "prompt
+        in {rpat 9}
+        note POC-0110
+        in {rpat 10}
+        note POC-0110
+        note POC-0118
+        out {esc 1 9}
+        answer 1 {ptl own}
+        out {ptl 2}",
+    );
+}
+
+#[test]
 fn hello_begins_anew_and_has_a_number_of_its_own() {
     check(
         continuous(),
