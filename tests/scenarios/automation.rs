@@ -1,11 +1,14 @@
 //! An automation line at work: a tube by air from its order to the HIS without a human act, and tubes
 //! whose identity the line puts in doubt.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use labwire::{
     settle,
-    store::{Beside, Db, StoreError},
+    store::{Beside, Db, Faults, StoreError, StoreOptions},
     trace::{Subject, course, gather, render},
     tubes::{receipt, rows},
 };
@@ -18,10 +21,12 @@ use labwire_sims::{
     port::{Port, keep},
     runner::Wire,
 };
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
+    bad_input::{WrittenUnsaid, ask_mllp},
     hospital::{Bridge, His, Site, ZONE, tests},
     wire_to_his::astm,
 };
@@ -90,6 +95,10 @@ struct Lab {
 
 impl Lab {
     async fn open(commands: &str, of_analyzer: &str) -> Self {
+        Self::with(commands, of_analyzer, StoreOptions::default()).await
+    }
+
+    async fn with(commands: &str, of_analyzer: &str, store: StoreOptions) -> Self {
         let his = His::open(Answering::good()).await;
         let site = Site::new(&format!(
             r#"
@@ -113,7 +122,7 @@ file = "line.toml"
             tests("beckman/access2")
         ));
         site.file("line.toml", &line_file(commands, of_analyzer));
-        let bridge = site.start().await;
+        let bridge = site.start_with(store).await;
         his.place(bridge.address("host:his").await.expect("it listens"));
         let cancel = CancellationToken::new();
         let at = |address: Option<std::net::SocketAddr>| {
@@ -305,6 +314,39 @@ async fn a_tube_by_air_goes_from_its_order_to_the_his_without_a_human_act() {
         ("KKB", "line-1:TEMPUS1")
     );
     assert!(known.received_at.is_some());
+    lab.close().await;
+}
+
+/// The line does not say it again, and says nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_line_told_and_was_refused_though_it_was_stored_is_in_the_books() {
+    let disk = Arc::new(WrittenUnsaid::default());
+    let store = StoreOptions {
+        faults: Some(Arc::clone(&disk) as Arc<dyn Faults>),
+        ..StoreOptions::default()
+    };
+    let mut lab = Lab::with("none", "", store).await;
+    let tube = "26031000023";
+    lab.order(tube).await;
+    lab.cancel.cancel();
+    let line = &lab.bridge.lines["line-1"];
+    let is_alone = || line.status().connections.is_empty();
+    lab.bridge.until("the line is unplugged", is_alone).await;
+
+    let address = lab.bridge.address("line-1").await.expect("it listens");
+    let mut line = TcpStream::connect(address).await.expect("it listens");
+    disk.0.store(true, Ordering::SeqCst);
+    let read = format!(
+        "MSH|^~\\&|TRACK|LAB|LABWIRE|LAB|20260310080000||SSU^U03^SSU_U03|T1|P|2.5.1\r\
+         EQU|TEMPUS1^TRACK|20260310080000|OP\rSAC|||{tube}|||||I\r"
+    );
+    let heard = ask_mllp(&mut line, &read).await;
+    assert!(
+        heard.contains("MSA|AR|T1") && heard.contains("207"),
+        "{heard}"
+    );
+    disk.0.store(false, Ordering::SeqCst);
+    lab.until_row(tube, "seen").await;
     lab.close().await;
 }
 

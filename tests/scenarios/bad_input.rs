@@ -238,7 +238,7 @@ pub async fn ask(
     heard
 }
 
-async fn ask_mllp(stream: &mut TcpStream, message: &str) -> String {
+pub async fn ask_mllp(stream: &mut TcpStream, message: &str) -> String {
     ask_block(stream, &block(message)).await
 }
 
@@ -520,7 +520,7 @@ async fn a_full_disk_promises_nothing_and_what_comes_again_is_taken() {
 
 /// A disk that writes and says that it did not, as long as the test says so.
 #[derive(Debug, Default)]
-struct WrittenUnsaid(AtomicBool);
+pub struct WrittenUnsaid(pub AtomicBool);
 
 impl Faults for WrittenUnsaid {
     fn at(&self, point: FaultPoint) -> Option<Fault> {
