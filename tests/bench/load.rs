@@ -16,6 +16,7 @@
 
 mod astm;
 mod child;
+mod consoles;
 mod decode;
 mod limits;
 mod mllp;
@@ -117,6 +118,7 @@ async fn run(wanted: &Wanted) -> anyhow::Result<()> {
     row!("serial", astm::serial);
     row!("query", stored::query);
     row!("growth", stored::growth);
+    row!("consoles", consoles::consoles);
     row!("memory", child::memory);
     row!("restart", child::restart);
     row!("binary", child::binary);
