@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use labwire_drivers::{LineStatus, Phase};
+use labwire_drivers::{LineStatus, Phase, status::Problem};
 use maud::{Markup, html};
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     profile::decode,
     settle::StoredResult,
     store::{StoreError, journal},
+    text,
     trace::visible,
 };
 
@@ -124,7 +125,7 @@ fn line_card(words: Words, app: &App, moment: &Moment, line: &LineStatus) -> Mar
             }
         }
         @if let Some(problem) = line.last_problem.as_ref().filter(|_| matches!(tone, Tone::Look | Tone::Act)) {
-            p.problem { span.code { (problem.code) } " " (problem.text) }
+            div.problem { (explained(words, problem.code, detail(problem))) }
         }
     }
 }
@@ -228,13 +229,42 @@ fn facts(app: &App, words: Words, status: &LineStatus, now: i64) -> Markup {
             @for (key, count) in counts {
                 div { dt { (words.t(&format!("devices.{key}"))) } dd { (words.count(count)) } }
             }
-            @for (code, count) in &status.notes {
-                div { dt.code { (code) } dd { (words.count(*count)) } }
-            }
         }
         @if let Some(problem) = &status.last_problem {
-            p.problem { (words.t("devices.last-problem")) " " (when(problem.utc_micros, zone, now)) ": "
-                span.code { (problem.code) } " " (problem.text) }
+            div.problem {
+                p { (words.t("devices.last-problem")) " " (when(problem.utc_micros, zone, now)) }
+                (explained(words, problem.code, detail(problem)))
+            }
+        }
+        @if !status.notes.is_empty() {
+            section aria-labelledby="notes-title" {
+                h2 id="notes-title" { (words.t("devices.notes")) }
+                ul.plain.noted { @for (code, count) in &status.notes {
+                    li { strong { (words.count(*count)) " ×" } (explained(words, code, "")) }
+                } }
+            }
+        }
+    }
+}
+
+/// What a problem says beyond its code. An end of a connection is said by its code, but for what the
+/// system called it (`DRV-0202`).
+fn detail(problem: &Problem) -> &str {
+    let is_an_end = problem.code.starts_with("DRV-02") && problem.code != "DRV-0202";
+    if is_an_end { "" } else { &problem.text }
+}
+
+/// What happened and what to do about it. `detail` has what only this case has, an address or the
+/// system's own reason, in English.
+fn explained(words: Words, code: &str, detail: &str) -> Markup {
+    html! {
+        @match text::code(words.0, code) {
+            Some(text) => {
+                p { span.code { (code) } " " (text.what) }
+                p.hint { (text.todo) }
+                @if !detail.is_empty() { p.hint lang="en" { (detail) } }
+            }
+            None => p { span.code { (code) } " " (detail) }
         }
     }
 }

@@ -79,6 +79,40 @@ pub fn hold(language: Language, reason: HoldReason) -> HoldText {
     }
 }
 
+/// What a technician reads about a note or a problem of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeText {
+    /// What happened.
+    pub what: String,
+    /// What to do now.
+    pub todo: String,
+}
+
+/// The words for a code such as `ASTM-0101` that a line notes; `None` for one that no line notes.
+pub fn code(language: Language, code: &str) -> Option<CodeText> {
+    static KEYS: LazyLock<BTreeMap<String, String>> =
+        LazyLock::new(|| by_code(include_str!("codes.toml")));
+    let key = KEYS.get(code)?;
+    let part = |part: &str| text(language, &format!("code.{key}.{part}"), &[]);
+    Some(CodeText {
+        what: part("what"),
+        todo: part("todo"),
+    })
+}
+
+/// The key of each code.
+fn by_code(file: &str) -> BTreeMap<String, String> {
+    let mut keys = BTreeMap::new();
+    for (key, codes) in file.parse::<Table>().unwrap_or_default() {
+        for code in codes.as_array().into_iter().flatten() {
+            if let Some(code) = code.as_str() {
+                keys.insert(code.to_owned(), key.clone());
+            }
+        }
+    }
+    keys
+}
+
 /// The words for a queue state.
 pub fn queue_state(language: Language, state: QueueState) -> String {
     text(language, &format!("queue.{}", state.code()), &[])
@@ -183,6 +217,53 @@ mod tests {
                 assert!(has(*language, &key), "{language:?} lacks {key}");
             }
         }
+    }
+
+    /// The first column of every table in a list of codes.
+    fn listed(list: &str) -> impl Iterator<Item = &str> {
+        let rows = list.lines().filter_map(|line| line.strip_prefix("| "));
+        let cells = rows.filter_map(|row| Some(row.split_once(" |")?.0.trim_matches('`')));
+        cells.filter(|cell| cell.len() > 5 && cell.as_bytes()[cell.len() - 5] == b'-')
+    }
+
+    #[test]
+    fn every_code_that_a_line_notes_says_what_to_do_in_both_languages() {
+        let lists = [
+            include_str!("../../protocols/CLAUSES.md"),
+            include_str!("../../protocols/CLAUSES-hl7.md"),
+            include_str!("../../protocols/CLAUSES-vendor.md"),
+            include_str!("../../drivers/CODES.md"),
+        ];
+        // Links note codes of their first hundred, MLLP all of its own; ports have other hundreds.
+        let is_noted = |code: &&str| match code.split_once('-') {
+            Some(("ASTM" | "BAU" | "BCI" | "DIM" | "POC" | "SYX", number)) => {
+                number.starts_with("01")
+            }
+            Some(("MLLP", _)) => true,
+            Some(("DRV", number)) => !number.starts_with("00"),
+            _ => false,
+        };
+        let noted: Vec<&str> = lists
+            .into_iter()
+            .flat_map(listed)
+            .filter(is_noted)
+            .collect();
+        assert!(noted.len() > 200, "{}", noted.len());
+        for name in &noted {
+            for language in Language::ALL {
+                let text = code(*language, name);
+                assert!(text.is_some(), "{name} is not in codes.toml");
+                let text = text.expect("looked at above");
+                for part in [text.what, text.todo] {
+                    assert!(!part.starts_with("code."), "{language:?} {part}");
+                }
+            }
+        }
+        let keys = by_code(include_str!("codes.toml"));
+        for name in keys.keys() {
+            assert!(noted.contains(&name.as_str()), "{name} is no code");
+        }
+        assert_eq!(code(Language::Vi, "ASTM-9999"), None);
     }
 
     #[test]

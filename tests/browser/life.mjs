@@ -154,6 +154,18 @@ const anew = measure("--specimen", "26112800033", "--stay");
 await until("the card tells of the device again", async () => (await state()) === working);
 anew.kill("SIGKILL");
 
+// A line that lost bytes says in words what that was and what to do.
+const noisy = measure("--specimens", "20", "--faults", "flip=60", "--stay");
+await page.goto(`${address}/devices/au-1`);
+await until("the noise is noted", async () => {
+  await page.reload();
+  return page.locator(".noted li .hint").count();
+});
+noisy.kill("SIGKILL");
+const hints = await page.locator(".noted li .hint").allInnerTexts();
+check(hints.every((hint) => hint.trim().length > 5), `a note does not say what to do: ${hints}`);
+await shot("device-noted");
+
 bridge.kill("SIGTERM");
 check(await bridge.ended === 0, `the bridge did not end in order: ${bridge.said.slice(-2000)}`);
 await browser.close();
