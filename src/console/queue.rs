@@ -170,7 +170,7 @@ fn card(app: &App, who: &Who, row: &QueueRow, now: i64) -> Markup {
                 span { (words.t(&format!("queue.kind.{}", row.kind))) }
                 span.since { (words.t("since")) " " (since(row.created_at, zone, now)) }
             }
-            @if !row.reason.is_empty() { p.why { (words.t("queue.why")) ": " (row.reason) } }
+            @if !row.reason.is_empty() { p.why { (words.t("queue.why")) ": " (text::said(words.0, &row.reason)) } }
             @if !row.answer.is_empty() { p { (words.t("queue.answer")) ": " code { (row.answer) } } }
             p.hint {
                 (words.f("queue.tried", &[("count", &attempts)]))

@@ -342,7 +342,7 @@ fn table(app: &App, who: &Who, results: &[Undecided], now: i64) -> Markup {
 
 fn reason(words: Words, hold: &Hold) -> Markup {
     let title = text::hold(words.0, hold.reason).title;
-    html! { span.reason { (title) @if !hold.detail.is_empty() { " (" (hold.detail) ")" } } " " }
+    html! { span.reason { (title) @if !hold.detail.is_empty() { " (" (text::said(words.0, &hold.detail)) ")" } } " " }
 }
 
 /// The device's own marks, as technicians know them.

@@ -3,6 +3,8 @@
 //! The command line and the logs are English and do not use this. Arguments stand in a text as
 //! `{name}`. A test fails when a key is missing in a language.
 
+mod said;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use toml::{Table, Value};
@@ -11,6 +13,8 @@ use crate::{
     model::{HoldReason, OrderStatus, Priority, QueueState},
     worklist::Act,
 };
+
+pub use self::said::said;
 
 /// A language of the people in the laboratory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -226,7 +226,7 @@ impl Reason {
             title: part("title"),
             what: part("what"),
             todo: part("todo"),
-            detail,
+            detail: text::said(language, &detail),
         }
     }
 }
