@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The console in a real browser: plays a morning with `labwire demo` and looks at every screen of its
-# console (look.mjs). Packages go below the folder named first.
+# console (look.mjs), then decides about held results over a bridge of its own (work.mjs). Packages go
+# below the folder named first.
 #
 #     bash tests/browser/run.sh FOLDER [PICTURES]
 #
@@ -46,3 +47,6 @@ for _ in $(seq 600); do
 done
 LABWIRE_NODE="$folder" LABWIRE_SHOTS="$pictures" CHROMIUM="$(command -v chromium)" \
     node tests/browser/look.mjs "${address%/}" "$login" "$password"
+kill "$demo" 2>/dev/null || true
+LABWIRE_NODE="$folder" LABWIRE_SHOTS="$pictures" CHROMIUM="$(command -v chromium)" \
+    node tests/browser/work.mjs "$folder/site" "$labwire" "$labwire-sim"
