@@ -23,8 +23,8 @@ use crate::{
     text::Language,
     trace::{instant, visible},
     worklist::{
-        self, Acting, Entry, Leave, Outcome, Person, Refused, ResultEntry, Role, Subject, Targets,
-        Told, Waiting,
+        self, Acting, Entry, Leave, Outcome, Part, Person, Refused, ResultEntry, Role, Subject,
+        Targets, Told, Waiting,
     },
 };
 
@@ -259,6 +259,7 @@ impl Here {
             after,
             count_max: PAGE,
             with_kept,
+            part: Part::All,
         }
     }
 

@@ -16,7 +16,7 @@ use labwire_drivers::LineStatus;
 use serde_json::{Value, json};
 
 use crate::{
-    model::{QueueState, ResultState},
+    model::QueueState,
     people::{self, Role},
     queue,
 };
@@ -25,16 +25,15 @@ use super::{
     App, audit, devices,
     fault::Fault,
     gate::{Posted, Told, Who},
-    ledger, look, patient, qc, queue as page, settings, specimens,
+    held_api, ledger, look, patient, qc, queue as page, settings, specimens,
     words::{Words, rfc3339},
-    work::{self, note_reading},
+    work::note_reading,
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/me", get(me))
         .route("/lines", get(lines))
-        .route("/work", get(undecided))
         .route("/queue", get(open))
         .route("/queue/{id}/retry", post(retry))
         .route("/queue/{id}/discard", post(discard))
@@ -44,6 +43,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/audit", get(audited))
         .route("/settings", get(configured))
         .route("/users", get(users))
+        .merge(held_api::routes())
         .fallback(|| async { Fault::NOT_FOUND })
 }
 
@@ -113,35 +113,17 @@ fn line_json(line: &LineStatus, now: i64) -> Value {
     })
 }
 
-async fn undecided(State(app): State<Arc<App>>, who: Who) -> Answer {
-    note_reading(&app, &who, "work:list").await?;
-    let (site, now) = (Arc::clone(&app.parts.site), app.now());
-    let (counts, tubes) = app
-        .read(move |db| {
-            let mut tubes = work::tubes(db, &site, ResultState::Held, now)?;
-            tubes.extend(work::tubes(db, &site, ResultState::Waiting, now)?);
-            Ok((look::counts(db)?, tubes))
-        })
-        .await?;
-    let rows: Vec<work::Row> = tubes.iter().flat_map(work::Tube::rows).collect();
-    Ok(Json(json!({
-        "held": counts.held.count,
-        "waiting": counts.waiting.count,
-        "set_aside": counts.set_aside(),
-        "results": rows,
-    })))
-}
-
 async fn open(State(app): State<Arc<App>>, who: Who, Query(asked): Query<page::Asked>) -> Answer {
     note_reading(&app, &who, "queue:list").await?;
     let state = match asked.state.as_str() {
         "" => QueueState::SetAside,
         code => QueueState::from_code(code).ok_or(Fault::NOT_UNDERSTOOD)?,
     };
+    let (site, now) = (Arc::clone(&app.parts.site), app.now());
     let (counts, rows) = app
         .read(move |db| {
             let rows = queue::list(db, state, asked.after, page::ROWS_MAX)?;
-            Ok((look::counts(db)?, rows))
+            Ok((look::counts(db, &site, now)?, rows))
         })
         .await?;
     Ok(Json(

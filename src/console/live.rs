@@ -75,9 +75,10 @@ impl Default for Live {
 
 /// Reads the bridge now.
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
-    let counts = app.read(look::counts).await?;
+    let (site, now) = (Arc::clone(&app.parts.site), app.now());
+    let counts = app.read(move |db| look::counts(db, &site, now)).await?;
     Ok(Moment {
-        now: app.now(),
+        now,
         counts,
         lines: lines(app),
         is_readable: true,

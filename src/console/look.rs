@@ -6,28 +6,16 @@ use serde::Serialize;
 
 use crate::{
     book::{self, BookPatient},
-    model::{Priority, ResultState, Value},
+    bridge::Site,
+    model::{Observation, Value},
     queue,
     settle::{self, StoredResult},
-    store::{Db, Param, Row, Sql, StoreError},
+    store::{Db, Param, Sql, StoreError},
+    worklist,
 };
 
-const HELD: Sql =
-    Sql::same("SELECT id FROM result WHERE state = 'held' ORDER BY received_at LIMIT $1");
-const WAITING: Sql =
-    Sql::same("SELECT id FROM result WHERE state = 'waiting' ORDER BY received_at LIMIT $1");
-const HELD_COUNT: Sql =
-    Sql::same("SELECT count(*), coalesce(min(received_at), 0) FROM result WHERE state = 'held'");
-const WAITING_COUNT: Sql =
-    Sql::same("SELECT count(*), coalesce(min(received_at), 0) FROM result WHERE state = 'waiting'");
 const CONTROLS: Sql = Sql::same(
     "SELECT id FROM result WHERE kind <> 'patient' ORDER BY received_at DESC, id DESC LIMIT $1",
-);
-const PRIORITY: Sql = Sql::same("SELECT min(priority) FROM order_item WHERE specimen = $1");
-const PREVIOUS: Sql = Sql::same(
-    "SELECT r.id FROM specimen s JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id \
-     WHERE s.patient = $1 AND r.test = $2 AND r.state = 'released' AND r.id < $3 \
-     ORDER BY r.id DESC LIMIT 1",
 );
 const AUDIT: Sql = Sql::same(
     "SELECT id, at, actor, action, subject, detail FROM audit WHERE id < $1 ORDER BY id DESC \
@@ -67,13 +55,7 @@ const LAST_RESULT: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM result");
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
-    &HELD,
-    &WAITING,
-    &HELD_COUNT,
-    &WAITING_COUNT,
     &CONTROLS,
-    &PRIORITY,
-    &PREVIOUS,
     &AUDIT,
     &AUDIT_PEOPLE,
     &AUDIT_OF,
@@ -93,18 +75,19 @@ pub(super) struct Count {
 }
 
 impl Count {
-    fn of(row: &Row) -> Result<Self, StoreError> {
-        let count = row.count(0)?;
-        Ok(Self {
-            count,
-            oldest_at: (count > 0).then_some(row.int(1)?),
-        })
+    fn of(count: i64, oldest_at: Option<i64>) -> Self {
+        Self {
+            count: u64::try_from(count).unwrap_or(0),
+            oldest_at,
+        }
     }
 }
 
 /// What the menu counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
+    /// As the work list counts.
+    pub(super) work: worklist::Counts,
     pub(super) held: Count,
     pub(super) waiting: Count,
     /// Open queue rows: destination, state, count, oldest.
@@ -137,11 +120,13 @@ impl Counts {
 }
 
 /// Counts what is open, at one moment.
-pub(super) fn counts(db: &mut dyn Db) -> Result<Counts, StoreError> {
+pub(super) fn counts(db: &mut dyn Db, site: &Site, now: i64) -> Result<Counts, StoreError> {
     let queue = queue::summary(db)?;
+    let work = worklist::counts(db, site, now)?;
     Ok(Counts {
-        held: Count::of(&db.row(&HELD_COUNT, &[])?)?,
-        waiting: Count::of(&db.row(&WAITING_COUNT, &[])?)?,
+        work,
+        held: Count::of(work.held, work.held_since),
+        waiting: Count::of(work.waiting, work.waiting_since),
         queue: queue
             .into_iter()
             .map(|(destination, state, count, oldest_at)| Open {
@@ -164,45 +149,10 @@ fn results(db: &mut dyn Db, ids: &[i64]) -> Result<Vec<StoredResult>, StoreError
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
-/// The oldest results in a state that a person or an order ends: held or waiting.
-pub(super) fn undecided(
-    db: &mut dyn Db,
-    state: ResultState,
-    count_max: i64,
-) -> Result<Vec<StoredResult>, StoreError> {
-    let sql = if state == ResultState::Held {
-        &HELD
-    } else {
-        &WAITING
-    };
-    let ids = ids(db, sql, &[count_max.into()])?;
-    results(db, &ids)
-}
-
 /// The newest results of controls and calibrators, newest first.
 pub(super) fn controls(db: &mut dyn Db, count_max: i64) -> Result<Vec<StoredResult>, StoreError> {
     let ids = ids(db, &CONTROLS, &[count_max.into()])?;
     results(db, &ids)
-}
-
-/// How urgent the most urgent order of a tube is.
-pub(super) fn priority(db: &mut dyn Db, specimen: i64) -> Result<Priority, StoreError> {
-    let rank = db.row(&PRIORITY, &[specimen.into()])?.opt_int(0)?;
-    Ok(rank.map_or(Priority::Routine, Priority::from_rank))
-}
-
-/// The released result of the same test of the same patient before this one.
-pub(super) fn previous(
-    db: &mut dyn Db,
-    patient: i64,
-    test: &str,
-    before: i64,
-) -> Result<Option<StoredResult>, StoreError> {
-    let params = [patient.into(), test.into(), before.into()];
-    let Some(row) = db.row_opt(&PREVIOUS, &params)? else {
-        return Ok(None);
-    };
-    settle::result_by_id(db, row.int(0)?)
 }
 
 /// A row of the audit.
@@ -347,7 +297,12 @@ pub(super) fn last_messages(
 
 /// A value as a technician knows it: as sent, with the device's own marks.
 pub(super) fn shown(result: &StoredResult) -> String {
-    match &result.observation.value {
+    value(&result.observation)
+}
+
+/// The same of what a device said.
+pub(super) fn value(observation: &Observation) -> String {
+    match &observation.value {
         Value::Image { media_type, .. } => format!("[{media_type}]"),
         Value::Quantity { .. }
         | Value::Coded { .. }
@@ -355,7 +310,7 @@ pub(super) fn shown(result: &StoredResult) -> String {
         | Value::Titre { .. }
         | Value::Ratio { .. }
         | Value::Absent { .. } => {
-            let text = result.observation.text.trim();
+            let text = observation.text.trim();
             text.chars().take(VALUE_SHOWN).collect()
         }
     }

@@ -16,10 +16,14 @@ mod audit;
 mod devices;
 mod fault;
 mod gate;
+mod held;
+mod held_api;
 mod ledger;
+mod link;
 mod live;
 mod login;
 mod look;
+mod map;
 mod me;
 mod metrics;
 mod page;
@@ -322,6 +326,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(login::routes())
         .merge(me::routes())
         .merge(devices::routes())
+        .merge(acts::routes())
         .merge(queue::routes())
         .merge(specimens::routes())
         .merge(users::routes())

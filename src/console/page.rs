@@ -221,7 +221,18 @@ fn banner(words: Words) -> Markup {
 }
 
 fn help(words: Words) -> Markup {
-    let keys = ["/", "1–8", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
+    let keys = [
+        "/",
+        "1–8",
+        "j k ↑ ↓",
+        "Enter",
+        "r l m a n s t",
+        "u",
+        "p",
+        "f",
+        "Esc",
+        "?",
+    ];
     html! {
         dialog id="keys" aria-labelledby="keys-title" {
             h2 id="keys-title" { (words.t("keys.title")) }

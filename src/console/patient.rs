@@ -32,12 +32,26 @@ pub(super) fn name(patient: &BookPatient) -> String {
     parts.join(" ")
 }
 
-/// `YYYYMMDD` as people write it.
+/// The birth date as people write it.
 pub(super) fn birth(patient: &BookPatient) -> String {
-    let birth = patient.birth.expose();
-    match (birth.get(0..4), birth.get(4..6), birth.get(6..8)) {
+    day(patient.birth.expose())
+}
+
+/// `YYYYMMDD` as people write it.
+pub(super) fn day(date: &str) -> String {
+    match (date.get(0..4), date.get(4..6), date.get(6..8)) {
         (Some(year), Some(month), Some(day)) => format!("{day}/{month}/{year}"),
-        _ => birth.clone(),
+        _ => date.to_owned(),
+    }
+}
+
+/// A sex where it is known.
+pub(super) fn sex(sex: Option<Sex>, words: Words) -> String {
+    match sex {
+        Some(Sex::M) => words.t("sex.m"),
+        Some(Sex::F) => words.t("sex.f"),
+        Some(Sex::O) => words.t("sex.o"),
+        None => String::new(),
     }
 }
 

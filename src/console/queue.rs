@@ -22,17 +22,18 @@ use super::{
     App,
     fault::Fault,
     gate::{Posted, Who},
-    ledger,
+    held, ledger,
     live::Moment,
     page::{Page, Place, Tone, empty, of_tube, since, state, token, when},
     words::Words,
-    work::note_reading,
+    work::{self, note_reading},
 };
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/queue", get(show))
         .route("/queue/ledger", get(ledger::show))
+        .route("/queue/{id}", get(one))
         .route("/queue/{id}/retry", post(retry))
         .route("/queue/{id}/discard", post(discard))
 }
@@ -145,7 +146,7 @@ async fn show(
                 }
             } }
             @if rows.is_empty() { (empty(&words.t("queue.none-here"))) }
-            @else { ol.cards.rows { @for row in &rows { (card(&app, &who, row, moment.now)) } } }
+            @else { ol.cards.rows { @for row in &rows { (card(&app, &who, row, moment.now, "")) } } }
             @if let Some(last) = next {
                 p { a.button href={ "/queue?state=" (chosen.code()) "&after=" (last.id) } { (words.t("queue.next")) } }
             }
@@ -156,7 +157,27 @@ async fn show(
     Ok(page.show(&content))
 }
 
-fn card(app: &App, who: &Who, row: &QueueRow, now: i64) -> Markup {
+/// `GET /queue/{id}`: one row, for whoever comes from the work list.
+async fn one(
+    State(app): State<Arc<App>>,
+    who: Who,
+    Path(id): Path<i64>,
+    Query(asked): Query<work::Asked>,
+) -> Result<Response, Fault> {
+    let found = app.read(move |db| queue::find(db, id)).await?;
+    let row = found.ok_or(Fault::NOT_FOUND)?;
+    note_reading(&app, &who, &format!("queue:{id}")).await?;
+    let behind = asked.behind(&asked.at);
+    let content = html! {
+        (held::back(who.words(), &asked))
+        ol.cards { (card(&app, &who, &row, app.now(), &behind)) }
+    };
+    let title = destination(who.words(), &row.destination);
+    Ok(Page::new(&app, &who, Place::Work, title).show(&content))
+}
+
+/// `behind` is where the work list goes on; empty where one did not come from there.
+fn card(app: &App, who: &Who, row: &QueueRow, now: i64, behind: &str) -> Markup {
     let words = who.words();
     let zone = &app.parts.site.laboratory.zone;
     let attempts = row.attempts.to_string();
@@ -177,21 +198,21 @@ fn card(app: &App, who: &Who, row: &QueueRow, now: i64) -> Markup {
                 @if row.state == QueueState::Waiting && row.due_at > now { ", " (words.t("queue.next-try")) " " (when(row.due_at, zone, now)) }
                 @if let Some(id) = &row.control_id { " · " span.code { (id) } }
             }
-            @if may && row.state.on(QueueEvent::Discard).is_some() { (buttons(who, row)) }
+            @if may && row.state.on(QueueEvent::Discard).is_some() { (buttons(who, row, behind)) }
         }
     }
 }
 
-fn buttons(who: &Who, row: &QueueRow) -> Markup {
+fn buttons(who: &Who, row: &QueueRow, behind: &str) -> Markup {
     let words = who.words();
     let reason = format!("reason-{}", row.id);
     html! {
         div.acts {
-            form method="post" action={ "/queue/" (row.id) "/retry" } {
+            form method="post" action={ "/queue/" (row.id) "/retry" (behind) } {
                 (token(who))
                 button.primary type="submit" { (words.t("queue.retry")) }
             }
-            form.inline method="post" action={ "/queue/" (row.id) "/discard" } {
+            form.inline method="post" action={ "/queue/" (row.id) "/discard" (behind) } {
                 (token(who))
                 label for=(reason) { (words.t("queue.reason")) }
                 input id=(reason) name="reason" required maxlength="300";
@@ -206,10 +227,22 @@ async fn retry(
     State(app): State<Arc<App>>,
     who: Who,
     Path(id): Path<i64>,
+    Query(asked): Query<work::Asked>,
     _: Posted,
 ) -> Result<Response, Fault> {
     retried(&app, &who, id).await?;
-    Ok(Redirect::to("/queue").into_response())
+    Ok(back(&asked))
+}
+
+/// To the list that one came from.
+fn back(asked: &work::Asked) -> Response {
+    let is_from_work = !asked.at.is_empty();
+    let path = if is_from_work {
+        asked.back()
+    } else {
+        "/queue".to_owned()
+    };
+    Redirect::to(&path).into_response()
 }
 
 /// Tries a row again.
@@ -238,10 +271,11 @@ async fn discard(
     State(app): State<Arc<App>>,
     who: Who,
     Path(id): Path<i64>,
+    Query(asked): Query<work::Asked>,
     posted: Posted,
 ) -> Result<Response, Fault> {
     discarded(&app, &who, id, posted.field("reason")).await?;
-    Ok(Redirect::to("/queue").into_response())
+    Ok(back(&asked))
 }
 
 /// Gives a row up, for a reason.

@@ -5,18 +5,24 @@ use std::{
     sync::Arc,
 };
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
 use maud::{Markup, html};
-use serde::Serialize;
+use serde::Deserialize;
 
 use crate::{
     audit,
     book::{self, BookPatient},
-    bridge::Site,
-    model::{Hold, Priority, ResultState},
+    model::{Observation, Priority},
     settle::StoredResult,
     store::{Db, StoreError},
-    text, worklist,
+    text,
+    worklist::{
+        self, Entry, Late, Part, Queued, Reason, Recent, Refused, ResultEntry, Subject, Targets,
+        Urgency, Waiting,
+    },
 };
 
 use super::{
@@ -25,168 +31,155 @@ use super::{
     gate::Who,
     live::Moment,
     look,
-    page::{Page, Place, Tone, empty, of_tube, since, state, when},
+    page::{Page, Place, Tone, empty, encoded, of_tube, since, state, token, when},
     patient,
-    words::Words,
+    queue::destination,
+    words::{Words, moment},
 };
 
-/// Results read for one page, oldest first: what is older than these is what matters.
-const RESULTS_MAX: i64 = 400;
-/// Tubes shown at once; the next ones come as these are done.
-const TUBES_MAX: usize = 40;
+/// Entries of one page: as many as keep it well below 100 kB; the next ones are a key away.
+const ENTRIES_MAX: usize = 20;
+/// Earlier values beside a result; its own page has all that are known.
+const PREVIOUS_SHOWN: usize = 3;
 
-/// A tube with results that somebody has to decide about.
-#[derive(Clone, Debug)]
-pub(super) struct Tube {
-    pub(super) barcode: String,
-    pub(super) patient: Option<BookPatient>,
-    pub(super) priority: Priority,
-    pub(super) is_critical: bool,
-    pub(super) since: i64,
-    pub(super) results: Vec<Undecided>,
+/// Where somebody stands in the list.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    /// Which part of the list; empty for what waits for a person.
+    #[serde(default)]
+    pub(super) part: String,
+    /// The key behind which the page begins.
+    #[serde(default)]
+    pub(super) after: String,
+    /// The key of the entry that was acted on: the one behind it comes next.
+    #[serde(default)]
+    pub(super) at: String,
+    /// The key of an entry to stand on.
+    #[serde(default)]
+    pub(super) on: String,
+    /// What the device hears of a rerun.
+    #[serde(default)]
+    pub(super) told: String,
+    /// The act whose form one came for.
+    #[serde(default)]
+    pub(super) want: String,
 }
 
-/// A held or waiting result with what one compares it with.
-#[derive(Clone, Debug)]
-pub(super) struct Undecided {
-    pub(super) result: StoredResult,
-    pub(super) previous: Option<StoredResult>,
-    pub(super) is_critical: bool,
-}
-
-/// What a program gets of a held or waiting result.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Row {
-    id: i64,
-    barcode: String,
-    line: String,
-    state: &'static str,
-    test: Option<String>,
-    code: String,
-    value: String,
-    unit: String,
-    flags: Vec<String>,
-    holds: Vec<Hold>,
-    priority: &'static str,
-    is_critical: bool,
-    received_at: String,
-}
-
-impl Tube {
-    /// Its results for programs.
-    pub(super) fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        self.results.iter().map(|one| {
-            let result = &one.result;
-            Row {
-                id: result.id,
-                barcode: result.barcode.clone(),
-                line: result.line.clone(),
-                state: result.state.code(),
-                test: result.observation.test.clone(),
-                code: result.observation.code.clone(),
-                value: look::shown(result),
-                unit: result.observation.unit.clone(),
-                flags: result.observation.flags.clone(),
-                holds: result.holds.clone(),
-                priority: self.priority.code(),
-                is_critical: one.is_critical,
-                received_at: super::words::rfc3339(result.received_at),
+impl Asked {
+    /// As part of an address, behind the entry of that key.
+    pub(super) fn behind(&self, at: &str) -> String {
+        let mut query = format!("?at={}", encoded(at));
+        for (name, value) in [("part", &self.part), ("after", &self.after)] {
+            if !value.is_empty() {
+                query.push_str(&format!("&{name}={}", encoded(value)));
             }
-        })
+        }
+        query
     }
-}
 
-/// Tubes with results in a state: critical, then STAT, then the oldest first.
-pub(super) fn tubes(
-    db: &mut dyn Db,
-    site: &Site,
-    state: ResultState,
-    now: i64,
-) -> Result<Vec<Tube>, StoreError> {
-    let mut by_tube: BTreeMap<(String, Option<i64>), Vec<StoredResult>> = BTreeMap::new();
-    for result in look::undecided(db, state, RESULTS_MAX)? {
-        let key = if result.barcode.is_empty() {
-            (format!("\u{0}{}", result.id), None)
-        } else {
-            (result.barcode.clone(), result.specimen)
-        };
-        by_tube.entry(key).or_default().push(result);
+    /// The page to go back to, on the entry that follows.
+    pub(super) fn back(&self) -> String {
+        format!("/{}", self.behind(&self.at))
     }
-    let ids: Vec<i64> = by_tube
-        .keys()
-        .filter_map(|(_, specimen)| *specimen)
-        .collect();
-    let known = book::specimens_by_ids(db, &ids)?;
-    let owners: BTreeSet<i64> = known.values().map(|tube| tube.patient).collect();
-    let patients = book::patients_of(db, &owners)?;
-    let mut tubes = Vec::new();
-    for ((_, specimen), results) in by_tube {
-        let priority = specimen
-            .map(|id| look::priority(db, id))
-            .transpose()?
-            .unwrap_or_default();
-        let owner = specimen
-            .and_then(|id| known.get(&id))
-            .map(|tube| tube.patient);
-        let patient = owner.and_then(|owner| patients.get(&owner));
-        let is_critical = |result: &StoredResult| {
-            worklist::critical(site, &result.observation, patient, now).is_some()
-        };
-        tubes.push((owner, tube_of(priority, results, &is_critical)));
-    }
-    tubes.sort_by_key(|(_, tube)| (!tube.is_critical, tube.priority, tube.since));
-    tubes.truncate(TUBES_MAX);
-    tubes
-        .into_iter()
-        .map(|(owner, tube)| of_patient(db, owner, tube))
-        .collect()
-}
 
-fn tube_of(
-    priority: Priority,
-    results: Vec<StoredResult>,
-    is_critical: &dyn Fn(&StoredResult) -> bool,
-) -> Tube {
-    let results: Vec<Undecided> = results
-        .into_iter()
-        .map(|result| Undecided {
-            is_critical: is_critical(&result),
-            previous: None,
-            result,
-        })
-        .collect();
-    let first = results.first().map(|one| one.result.barcode.clone());
-    let since = results.iter().map(|one| one.result.received_at).min();
-    Tube {
-        barcode: first.unwrap_or_default(),
-        patient: None,
-        priority,
-        is_critical: results.iter().any(|one| one.is_critical),
-        since: since.unwrap_or_default(),
-        results,
-    }
-}
-
-/// A tube with its patient, and what was released for that patient before.
-fn of_patient(db: &mut dyn Db, owner: Option<i64>, mut tube: Tube) -> Result<Tube, StoreError> {
-    let Some(owner) = owner else {
-        return Ok(tube);
-    };
-    tube.patient = Some(book::patient_of(db, owner)?);
-    for one in &mut tube.results {
-        if let Some(test) = one.result.observation.test.clone() {
-            one.previous = look::previous(db, owner, &test, one.result.id)?;
+    fn part(&self) -> Part {
+        match self.part.as_str() {
+            "unordered" => Part::Unordered,
+            "late" => Part::Late,
+            _ => Part::Decide,
         }
     }
-    Ok(tube)
+
+    /// The entry to stand on.
+    fn focus(&self, entries: &[Entry]) -> Option<usize> {
+        let found = if !self.on.is_empty() {
+            entries.iter().position(|entry| entry.key >= self.on)
+        } else if !self.at.is_empty() {
+            entries.iter().position(|entry| entry.key > self.at)
+        } else {
+            return None;
+        };
+        found.or(entries.len().checked_sub(1))
+    }
+}
+
+/// What a page shows.
+struct Shown {
+    list: worklist::Page,
+    late: i64,
+    /// By tube.
+    patients: BTreeMap<i64, BookPatient>,
+    recent: Option<Recent>,
+}
+
+/// The list as this person may see it.
+pub(super) fn waiting<'a>(app: &'a App, who: &Who, after: &'a str, part: Part) -> Waiting<'a> {
+    Waiting {
+        site: &app.parts.site,
+        now: app.now(),
+        targets: Targets::default(),
+        language: who.language,
+        role: who.person.role,
+        after: Some(after).filter(|after| !after.is_empty()),
+        count_max: ENTRIES_MAX,
+        with_kept: false,
+        part,
+    }
+}
+
+/// The patients of tubes, by tube.
+pub(super) fn patients(
+    db: &mut dyn Db,
+    tubes: &[i64],
+) -> Result<BTreeMap<i64, BookPatient>, StoreError> {
+    let tubes = book::specimens_by_ids(db, tubes)?;
+    let owners: BTreeSet<i64> = tubes.values().map(|tube| tube.patient).collect();
+    let known = book::patients_of(db, &owners)?;
+    let of = |(id, tube): (&i64, &book::BookSpecimen)| {
+        let patient = known.get(&tube.patient)?;
+        Some((*id, patient.clone()))
+    };
+    Ok(tubes.iter().filter_map(of).collect())
+}
+
+async fn read(app: &Arc<App>, who: &Who, asked: &Asked) -> Result<Shown, Fault> {
+    let (app, who, asked) = (Arc::clone(app), who.clone(), asked.clone());
+    let own = Arc::clone(&app);
+    let shown = app.read(move |db| {
+        let part = asked.part();
+        let mut list = worklist::waiting(db, &waiting(&own, &who, &asked.after, part))?;
+        if list.entries.is_empty() && !asked.after.is_empty() {
+            // The last page was cleared: what is left is before it.
+            list = worklist::waiting(db, &waiting(&own, &who, "", part))?;
+        }
+        let none = Waiting {
+            count_max: 0,
+            ..waiting(&own, &who, "", Part::Late)
+        };
+        let tubes: Vec<i64> = list
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.subject {
+                Subject::Result(one) => one.specimen,
+                Subject::Message { .. } | Subject::Queue(_) | Subject::Late(_) => None,
+            })
+            .collect();
+        Ok(Shown {
+            late: worklist::waiting(db, &none)?.total,
+            patients: patients(db, &tubes)?,
+            recent: worklist::recent(db, &who.person.login, own.now())?,
+            list,
+        })
+    });
+    Ok(shown.await?)
 }
 
 /// The number beside the menu's entry.
 pub(super) fn badge(words: Words, moment: &Moment) -> Markup {
-    let held = moment.counts.held.count;
+    let open = moment.counts.work.to_decide();
     html! {
-        @if held > 0 {
-            span.badge.look { (words.count(held)) span.unseen { " " (words.t("work.held")) } }
+        @if open > 0 {
+            span.badge.look { (words.count(open)) span.unseen { " " (words.t("work.decide")) } }
         }
     }
 }
@@ -195,30 +188,32 @@ pub(super) fn badge(words: Words, moment: &Moment) -> Markup {
 pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
     let zone = &app.parts.site.laboratory.zone;
     let counts = &moment.counts;
-    let aside = counts.set_aside();
-    let is_done = counts.held.count == 0 && aside == 0;
+    let work = &counts.work;
+    let open = work.to_decide();
+    let tone = if open > 0 { Tone::Look } else { Tone::Good };
     html! {
         @if !moment.is_readable {
             p.wrong role="alert" { (state(Tone::Act, &words.t("store-silent"))) }
         }
         ul.numbers {
             li {
-                a href="#held" {
-                    span.number { (words.count(counts.held.count)) }
-                    (state(if counts.held.count > 0 { Tone::Look } else { Tone::Good }, &words.t("work.held")))
+                a href="/" {
+                    span.number { (words.count(open)) }
+                    (state(tone, &words.t("work.decide")))
+                    span.since {
+                        (words.f("work.of-them", &[
+                            ("held", &words.count(work.held)),
+                            ("messages", &words.count(work.messages)),
+                            ("refused", &words.count(work.refused)),
+                        ]))
+                    }
                     @if let Some(oldest) = counts.held.oldest_at {
                         span.since { (words.t("oldest")) " " (since(oldest, zone, moment.now)) }
                     }
                 }
             }
             li {
-                a href="/queue?state=set-aside" {
-                    span.number { (words.count(aside)) }
-                    (state(if aside > 0 { Tone::Act } else { Tone::Good }, &words.t("work.refused")))
-                }
-            }
-            li {
-                a href="#waiting" {
+                a href="/?part=unordered" {
                     span.number { (words.count(counts.waiting.count)) }
                     (state(Tone::Calm, &words.t("work.waiting")))
                     @if let Some(oldest) = counts.waiting.oldest_at {
@@ -227,46 +222,81 @@ pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
                 }
             }
         }
-        @if is_done { (empty(&words.t("work.done"))) }
     }
 }
 
 /// `GET /`
-pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Response, Fault> {
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    who: Who,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Fault> {
+    page(&app, &who, &asked, None).await
+}
+
+/// The page; with the words of a refusal where an act was not done.
+pub(super) async fn page(
+    app: &Arc<App>,
+    who: &Who,
+    asked: &Asked,
+    refused: Option<&Refused>,
+) -> Result<Response, Fault> {
     let words = who.words();
-    let now = app.now();
-    let moment = super::live::moment(&app).await?;
-    let parts = app.parts.clone();
-    let (held, waiting) = app
-        .read(move |db| {
-            let site = &parts.site;
-            Ok((
-                tubes(db, site, ResultState::Held, now)?,
-                tubes(db, site, ResultState::Waiting, now)?,
-            ))
-        })
-        .await?;
-    note_reading(&app, &who, "work:list").await?;
+    let now = super::live::moment(app).await?;
+    let shown = read(app, who, asked).await?;
+    note_reading(app, who, "work:list").await?;
+    let part = asked.part();
     let content = html! {
-        div sse-swap="work" { (summary(words, &app, &moment)) }
-        @if !held.is_empty() {
-            section id="held" aria-labelledby="held-title" {
-                h2 id="held-title" { (words.t("work.held")) }
-                p.more id="more" hidden { a.button href="/" { (words.t("work.more")) } }
-                ol.cards.rows { @for tube in &held { (card(&app, &who, tube, now)) } }
+        @if let Some(refused) = refused { (acts::refusal(who, refused)) }
+        @if let Some(recent) = &shown.recent { (acts::bar(app, who, recent, asked)) }
+        div sse-swap="work" { (summary(words, app, &now)) }
+        nav.tabs aria-label=(words.t("work.parts")) {
+            @for (own, path, key, count) in [
+                (Part::Decide, "/", "work.decide", now.counts.work.to_decide()),
+                (Part::Late, "/?part=late", "work.late-orders", shown.late),
+                (Part::Unordered, "/?part=unordered", "work.waiting", now.counts.work.waiting),
+            ] {
+                a href=(path) aria-current=[(own == part).then_some("true")] {
+                    (words.t(key)) " (" (words.count(count)) ")"
+                }
             }
         }
-        @if !waiting.is_empty() {
-            section id="waiting" aria-labelledby="waiting-title" {
-                h2 id="waiting-title" { (words.t("work.waiting")) }
-                p.hint { (words.t("work.waiting-hint")) }
-                ol.cards.rows { @for tube in &waiting { (card(&app, &who, tube, now)) } }
-            }
-        }
+        p.more id="more" hidden { a.button href=(format!("/{}", asked.behind(""))) { (words.t("work.more")) } }
+        (entries(app, who, asked, &shown))
     };
-    let mut page = Page::new(&app, &who, Place::Work, words.t("place.work"));
+    let mut page = Page::new(app, who, Place::Work, words.t("place.work"));
     page.live = "on=work";
     Ok(page.show(&content))
+}
+
+fn entries(app: &App, who: &Who, asked: &Asked, shown: &Shown) -> Markup {
+    let words = who.words();
+    let list = &shown.list;
+    let focus = asked.focus(&list.entries);
+    let list_count = words.count(i64::try_from(list.entries.len()).unwrap_or(0));
+    let hint = match asked.part() {
+        Part::Unordered => Some("work.waiting-hint"),
+        Part::Late => Some("work.late-hint"),
+        Part::All | Part::Decide => None,
+    };
+    html! {
+        @if list.entries.is_empty() {
+            (empty(&words.t(if asked.part() == Part::Decide { "work.done" } else { "work.none" })))
+        } @else {
+            form id="acts" method="post" { (token(who)) }
+            @if let Some(hint) = hint { p.hint { (words.t(hint)) } }
+            p.hint {
+                (words.f("work.shown", &[("shown", &list_count), ("count", &words.count(list.total))]))
+            }
+            ol.cards.rows { @for (at, entry) in list.entries.iter().enumerate() {
+                (card(app, who, asked, shown, (entry, focus == Some(at))))
+            } }
+            @if let Some(next) = &list.next {
+                @let further = Asked { after: next.clone(), ..asked.clone() };
+                p { a.button href=(format!("/{}", further.behind(""))) { (words.t("work.next")) } }
+            }
+        }
+    }
 }
 
 /// Writes down that somebody saw patients.
@@ -277,72 +307,132 @@ pub(super) async fn note_reading(app: &App, who: &Who, what: &str) -> Result<(),
     Ok(())
 }
 
-fn card(app: &App, who: &Who, tube: &Tube, now: i64) -> Markup {
+fn card(
+    app: &App,
+    who: &Who,
+    asked: &Asked,
+    shown: &Shown,
+    (entry, is_next): (&Entry, bool),
+) -> Markup {
     let words = who.words();
+    let now = app.now();
     let zone = &app.parts.site.laboratory.zone;
-    let mut reasons: Vec<_> = tube
-        .results
-        .iter()
-        .flat_map(|one| one.result.holds.iter().map(|hold| hold.reason))
-        .collect();
-    reasons.sort_unstable();
-    reasons.dedup();
+    let behind = asked.behind(&entry.key);
+    let patient = match &entry.subject {
+        Subject::Result(one) => one.specimen.and_then(|id| shown.patients.get(&id)),
+        Subject::Message { .. } | Subject::Queue(_) | Subject::Late(_) => None,
+    };
     html! {
-        li.card.act[tube.is_critical] tabindex="0" {
+        li.card.act[entry.urgency.critical.is_some()] tabindex="0" autofocus[is_next] {
             div.head {
-                @if tube.is_critical { (state(Tone::Act, &words.t("work.critical"))) }
-                @if tube.priority == Priority::Stat { span.stat { (text::priority(words.0, tube.priority)) } }
-                @if tube.barcode.is_empty() { span.code { (words.t("no-barcode")) } }
-                @else { a.code.tube href=(of_tube(&tube.barcode)) { (tube.barcode) } }
-                @if let Some(patient) = &tube.patient { (patient::line(patient, words)) }
-                span.since { (since(tube.since, zone, now)) }
+                (marks(app, words, &entry.urgency, now))
+                @match &entry.subject {
+                    Subject::Result(one) => { (tube(words, &one.barcode)) }
+                    Subject::Queue(one) => { (tube(words, &one.barcode)) }
+                    Subject::Late(one) => { (tube(words, &one.barcode)) }
+                    Subject::Message { .. } => {}
+                }
+                @if let Some(patient) = patient { (patient::line(patient, words)) }
+                span.since { (since(entry.since, zone, now)) }
             }
-            @for reason in &reasons {
-                @let hold = text::hold(words.0, *reason);
-                p.why { (state(Tone::Look, &hold.title)) " " (hold.what) " " span.todo { (hold.todo) } }
+            @match &entry.subject {
+                Subject::Result(one) => { (measured(app, words, one, &behind)) }
+                Subject::Message { id, line, bytes } => { (message(words, *id, line, *bytes, &behind)) }
+                Subject::Queue(one) => { (queued(words, one, &behind)) }
+                Subject::Late(one) => { (late(words, one)) }
             }
-            (table(app, who, &tube.results, now))
+            @for reason in &entry.reasons { (why(reason)) }
+            (acts::of_entry(who, entry, &behind))
         }
     }
 }
 
-fn table(app: &App, who: &Who, results: &[Undecided], now: i64) -> Markup {
-    let words = who.words();
+/// Critical, STAT, late: what makes an entry come first.
+pub(super) fn marks(app: &App, words: Words, urgency: &Urgency, now: i64) -> Markup {
     let zone = &app.parts.site.laboratory.zone;
+    let due = urgency.due_at.filter(|_| urgency.is_late);
     html! {
-        div.wide tabindex="0" role="group" aria-label=(words.t("work.results")) {
-            table {
-                thead { tr {
-                    @for key in ["test", "value", "flags", "previous", "reason", "device", "received"] {
-                        th scope="col" { (words.t(&format!("column.{key}"))) }
-                    }
-                    th scope="col" { span.unseen { (words.t("column.acts")) } }
-                } }
-                tbody {
-                    @for one in results {
-                        @let result = &one.result;
-                        tr {
-                            th scope="row" { (test_name(app, words, result)) }
-                            td.value { (look::shown(result)) " " span.unit { (result.observation.unit) } }
-                            td { (flags(&result.observation.flags)) }
-                            td.value { @if let Some(before) = &one.previous {
-                                (look::shown(before)) " " (when(before.received_at, zone, now))
-                            } }
-                            td { @for hold in &result.holds { (reason(words, hold)) } }
-                            td { a href={ "/devices/" (result.line) } { (result.line) } }
-                            td { (when(result.received_at, zone, now)) }
-                            td { (acts::of_result(who, result)) }
-                        }
+        @if let Some(side) = urgency.critical {
+            (state(Tone::Act, &format!("{} {}", words.t("work.critical"), if side == "low" { "↓" } else { "↑" })))
+        }
+        @if urgency.priority != Priority::Routine {
+            span.stat { (text::priority(words.0, urgency.priority)) }
+        }
+        @if let Some(due) = due {
+            @let key = if due < now { "work.late" } else { "work.soon-late" };
+            (state(Tone::Look, &words.f(key, &[("time", &moment(due, zone, now))])))
+        }
+    }
+}
+
+fn tube(words: Words, barcode: &str) -> Markup {
+    html! {
+        @if barcode.is_empty() { span.code { (words.t("no-barcode")) } }
+        @else { a.code.tube href=(of_tube(barcode)) { (barcode) } }
+    }
+}
+
+/// Why it waits, in a sentence, and what to do.
+pub(super) fn why(reason: &Reason) -> Markup {
+    html! {
+        p.why {
+            (state(Tone::Look, &reason.title)) " " (reason.what)
+            @if !reason.detail.is_empty() { " " span.code { (reason.detail) } }
+            " " span.todo { (reason.todo) }
+        }
+    }
+}
+
+fn measured(app: &App, words: Words, one: &ResultEntry, behind: &str) -> Markup {
+    let zone = &app.parts.site.laboratory.zone;
+    let now = app.now();
+    let observation = one.observation.expose();
+    html! {
+        p.measured {
+            a data-open href={ "/held/" (one.id) (behind) } { (named(app, words, observation)) }
+            span.value { (look::value(observation)) " " span.unit { (observation.unit) } }
+            (flags(&observation.flags))
+            @if !one.previous.is_empty() {
+                span.before {
+                    (words.t("column.previous")) ": "
+                    @for (at, before) in one.previous.iter().take(PREVIOUS_SHOWN).enumerate() {
+                        @if at > 0 { " · " }
+                        span.value { (before.text.expose()) } " " (when(before.at, zone, now))
                     }
                 }
             }
+            a href={ "/devices/" (one.line) } { (one.line) }
         }
     }
 }
 
-fn reason(words: Words, hold: &Hold) -> Markup {
-    let title = text::hold(words.0, hold.reason).title;
-    html! { span.reason { (title) @if !hold.detail.is_empty() { " (" (text::said(words.0, &hold.detail)) ")" } } " " }
+fn message(words: Words, id: i64, line: &str, bytes: i64, behind: &str) -> Markup {
+    html! {
+        p.measured {
+            a data-open href={ "/messages/" (id) (behind) } {
+                (words.f("work.message", &[("id", &id.to_string())]))
+            }
+            span { (words.f("work.bytes", &[("count", &words.count(bytes))])) }
+            a href={ "/devices/" (line) } { (line) }
+        }
+    }
+}
+
+fn queued(words: Words, one: &Queued, behind: &str) -> Markup {
+    html! {
+        p.measured {
+            a data-open href={ "/queue/" (one.id) (behind) } { (destination(words, &one.destination)) }
+        }
+    }
+}
+
+fn late(words: Words, one: &Late) -> Markup {
+    html! {
+        p.measured {
+            a data-open href=(of_tube(&one.barcode)) { (words.t("column.order")) " " (one.placer) }
+            span { @for test in &one.tests { span.code { (test) } " " } }
+        }
+    }
 }
 
 /// The device's own marks, as technicians know them.
@@ -352,9 +442,13 @@ pub(super) fn flags(flags: &[String]) -> Markup {
 
 /// The name of a test in the language of whoever looks, with its id; or the device's code.
 pub(super) fn test_name(app: &App, words: Words, result: &StoredResult) -> Markup {
-    let code = &result.observation.code;
-    let Some(test) = &result.observation.test else {
-        return html! { span.code { (code) } };
+    named(app, words, &result.observation)
+}
+
+/// The same of what a device said.
+pub(super) fn named(app: &App, words: Words, observation: &Observation) -> Markup {
+    let Some(test) = &observation.test else {
+        return html! { span.code { (observation.code) } };
     };
     let known = app.parts.loaded.catalogue.test(test);
     let name = known.map_or("", |known| known.name.in_language(words.0));

@@ -47,9 +47,9 @@ pub(super) const ALL: &[&Sql] = &[
 pub enum Role {
     /// Sees everything, changes nothing.
     Viewer,
-    /// Tries messages again, sets them aside.
+    /// Decides about what waits: everything but what needs a verifier.
     Technician,
-    /// Releases results.
+    /// Releases what needs a second pair of eyes, such as blood groups.
     Verifier,
     /// Manages people.
     Administrator,

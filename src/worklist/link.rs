@@ -1,14 +1,16 @@
 //! Saying which tube a result is of.
 
+use std::collections::BTreeSet;
+
 use crate::{
     book::{self, BookSpecimen},
-    model::{HoldReason, Observation, OrderStatus, Priority, Private, SpecimenRead},
-    settle::{self, ByHand},
+    model::{Hold, HoldReason, Observation, OrderStatus, Priority, Private, SpecimenRead},
+    settle::{self, ByHand, StoredResult},
     store::{Db, StoreError},
 };
 
 use super::{
-    Act, Acting, Done, Outcome, Refused, granted, record::Before, release::of_message, rules,
+    Act, Acting, Done, Outcome, Refused, Role, granted, record::Before, release::of_message, rules,
 };
 
 /// A tube that a result can be linked to.
@@ -66,53 +68,60 @@ impl Acting<'_> {
     /// # Errors
     /// The store's.
     pub fn link(&self, db: &mut dyn Db, id: i64, tube: i64) -> Outcome<Done> {
-        let result = granted!(self.open_result(db, id)?);
-        if !rules::allowed(result.state, &result.holds, Act::Link, self.person.role) {
-            return Ok(Err(Refused::NotNeeded { act: Act::Link }));
+        self.link_all(db, &[id], tube)
+    }
+
+    /// The same for results of one tube ([`of_the_same_tube`]), as one act: all of them or none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn link_all(&self, db: &mut dyn Db, ids: &[i64], tube: i64) -> Outcome<Done> {
+        let mut results = Vec::new();
+        for id in ids {
+            let result = granted!(self.open_result(db, *id)?);
+            if !rules::allowed(result.state, &result.holds, Act::Link, self.person.role) {
+                return Ok(Err(Refused::NotNeeded { act: Act::Link }));
+            }
+            results.push(result);
         }
+        let Some(first) = ids.first() else {
+            return Ok(Err(Refused::NotFound));
+        };
         let Some(specimen) = book::specimens_by_ids(db, &[tube])?.remove(&tube) else {
             return Ok(Err(Refused::NoOrder));
         };
-        granted!(self.fits(db, &specimen, result.received_at)?);
-        let mut observation = result.observation.clone();
-        let sent = observation.specimen.take();
-        observation.specimen = Some(SpecimenRead {
-            id: specimen.barcode.clone(),
-            sent: sent
-                .as_ref()
-                .map(|read| read.sent.clone())
-                .unwrap_or_default(),
-            rack: sent
-                .as_ref()
-                .map(|read| read.rack.clone())
-                .unwrap_or_default(),
-            position: sent.map(|read| read.position).unwrap_or_default(),
-        });
-        if !is_linked(&observation) {
-            observation.notes.push(LINKED.to_owned());
+        let mut readings = Vec::new();
+        for result in &results {
+            granted!(self.fits(db, &specimen, result.received_at)?);
+            readings.push((result, linked(result, &specimen), of_message(result)));
         }
-        let of_message = of_message(&result);
-        let one = ByHand {
-            result: &result,
-            observation: &observation,
-            holds: &of_message,
-            tube: Some(tube),
-            is_released: false,
-            due_at: self.due_at(),
-        };
-        let (_, holds) = settle::judge(db, &self.context(), &one)?;
-        let other = holds
+        let ones: Vec<ByHand<'_>> = readings
             .iter()
-            .find(|hold| hold.reason == HoldReason::PatientMismatch);
-        if let Some(hold) = other {
-            let what = differing(&hold.detail);
-            return Ok(Err(Refused::OtherPatient { what }));
+            .map(|(result, observation, holds)| ByHand {
+                result,
+                observation,
+                holds,
+                tube: Some(tube),
+                is_released: false,
+                due_at: self.due_at(),
+            })
+            .collect();
+        for one in &ones {
+            let (_, holds) = settle::judge(db, &self.context(), one)?;
+            let is_other = |hold: &&Hold| hold.reason == HoldReason::PatientMismatch;
+            if let Some(hold) = holds.iter().find(is_other) {
+                let what = differing(&hold.detail);
+                return Ok(Err(Refused::OtherPatient { what }));
+            }
         }
-        let barcodes = [result.barcode.clone(), specimen.barcode].into();
-        let before = Before::look(db, barcodes, [id].into())?;
-        let states = settle::decide_by_hand(db, &self.context(), &[one])?;
+        let mut barcodes: BTreeSet<String> =
+            results.iter().map(|one| one.barcode.clone()).collect();
+        barcodes.insert(specimen.barcode.clone());
+        let before = Before::look(db, barcodes, ids.iter().copied().collect())?;
+        let states = settle::decide_by_hand(db, &self.context(), &ones)?;
         let changes = before.changes(db)?;
-        let mut done = self.keep(db, Act::Link.code(), &format!("result:{id}"), &changes)?;
+        let subject = format!("result:{first}");
+        let mut done = self.keep(db, Act::Link.code(), &subject, &changes)?;
         done.state = states.first().copied();
         Ok(Ok(done))
     }
@@ -133,6 +142,59 @@ impl Acting<'_> {
         }
         Ok(Ok(()))
     }
+}
+
+/// What a result says, once a person has said which tube it is of.
+fn linked(result: &StoredResult, specimen: &BookSpecimen) -> Observation {
+    let mut observation = result.observation.clone();
+    let sent = observation.specimen.take();
+    observation.specimen = Some(SpecimenRead {
+        id: specimen.barcode.clone(),
+        sent: sent
+            .as_ref()
+            .map(|read| read.sent.clone())
+            .unwrap_or_default(),
+        rack: sent
+            .as_ref()
+            .map(|read| read.rack.clone())
+            .unwrap_or_default(),
+        position: sent.map(|read| read.position).unwrap_or_default(),
+    });
+    if !is_linked(&observation) {
+        observation.notes.push(LINKED.to_owned());
+    }
+    observation
+}
+
+/// The other results of a message that are of the same tube as this one and wait for the same word: a
+/// person who says which tube it is may say it of all of them. Nothing where a code comes twice: then
+/// they may be of two tubes.
+///
+/// # Errors
+/// The store's.
+pub fn of_the_same_tube(
+    db: &mut dyn Db,
+    result: &StoredResult,
+) -> Result<Vec<StoredResult>, StoreError> {
+    let mut others = settle::of_message(db, result.message)?;
+    let own = &result.observation;
+    others.retain(|one| {
+        let other = &one.observation;
+        other.specimen == own.specimen
+            && other.patient == own.patient
+            && one.barcode == result.barcode
+            && rules::allowed(one.state, &one.holds, Act::Link, Role::Technician)
+    });
+    let named = others.iter().map(|one| {
+        let said = &one.observation;
+        (&said.code, &said.qualifiers, &said.about)
+    });
+    let codes: BTreeSet<_> = named.collect();
+    if codes.len() < others.len() {
+        return Ok(Vec::new());
+    }
+    others.retain(|one| one.id != result.id);
+    Ok(others)
 }
 
 /// The note of a result whose tube a person chose.

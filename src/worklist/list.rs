@@ -35,7 +35,10 @@ const COUNTS: Sql = Sql::same(
      (SELECT count(*) FROM result WHERE state IN ('waiting', 'kept') AND state = 'kept' \
        AND received_at >= $1), \
      (SELECT count(*) FROM message WHERE state = 'held'), \
-     (SELECT count(*) FROM queue WHERE state = 'set-aside')",
+     (SELECT count(*) FROM queue WHERE state = 'set-aside'), \
+     (SELECT min(received_at) FROM result WHERE state = 'held'), \
+     (SELECT min(received_at) FROM result WHERE state IN ('waiting', 'kept') \
+       AND state = 'waiting')",
 );
 const MESSAGES: Sql = Sql::same(
     "SELECT id, line, received_at, length(raw) FROM message WHERE state = 'held' \
@@ -58,6 +61,27 @@ const LOOKED_AT_MAX: i64 = 2_000;
 /// Orders of so long ago are no longer late but forgotten, microseconds.
 const LATE_SINCE: i64 = 24 * 3_600 * 1_000_000;
 
+/// A part of the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    All,
+    /// What goes nowhere without a person: held results, messages that could not be read or were
+    /// refused. As many as [`Counts::to_decide`].
+    Decide,
+    /// Results whose order has not come.
+    Unordered,
+    /// Orders whose result has not come.
+    Late,
+}
+
+impl Part {
+    fn has(self, part: Self) -> bool {
+        matches!(self, Self::All) || self == part
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting<'a> {
@@ -77,6 +101,8 @@ pub struct Waiting<'a> {
     pub count_max: usize,
     /// Whether what nobody ordered is listed too: it waits for nobody.
     pub with_kept: bool,
+    /// Which part of it.
+    pub part: Part,
 }
 
 /// A part of the list.
@@ -88,6 +114,8 @@ pub struct Page {
     pub next: Option<String>,
     /// Entries that were not even looked at, because too many wait.
     pub left_off: i64,
+    /// Entries of the whole list, those that were not looked at too.
+    pub total: i64,
 }
 
 /// How much waits.
@@ -103,6 +131,17 @@ pub struct Counts {
     pub messages: i64,
     /// Messages that a host or a device refused.
     pub refused: i64,
+    /// Since when the oldest held result waits, microseconds UTC.
+    pub held_since: Option<i64>,
+    /// Since when the oldest result without an order waits, microseconds UTC.
+    pub waiting_since: Option<i64>,
+}
+
+impl Counts {
+    /// What goes nowhere without a person: the number that should be 0.
+    pub const fn to_decide(&self) -> i64 {
+        self.held + self.messages + self.refused
+    }
 }
 
 /// Something that waits.
@@ -244,6 +283,8 @@ pub fn counts(db: &mut dyn Db, site: &Site, now: i64) -> Result<Counts, StoreErr
         kept: row.int(2)?,
         messages: row.int(3)?,
         refused: row.int(4)?,
+        held_since: row.opt_int(5)?,
+        waiting_since: row.opt_int(6)?,
     })
 }
 
@@ -252,15 +293,22 @@ pub fn counts(db: &mut dyn Db, site: &Site, now: i64) -> Result<Counts, StoreErr
 /// # Errors
 /// The store's.
 pub fn waiting(db: &mut dyn Db, asked: &Waiting<'_>) -> Result<Page, StoreError> {
+    let part = asked.part;
     let mut gathered = Gathered::results(db, asked)?;
-    gathered.messages(db, asked.language)?;
-    gathered.refused(db, asked.language)?;
-    gathered.late(db, asked)?;
+    if part.has(Part::Decide) {
+        gathered.messages(db, asked.language)?;
+        gathered.refused(db, asked.language)?;
+    }
+    if part.has(Part::Late) {
+        gathered.late(db, asked)?;
+    }
     let total = counts(db, asked.site, asked.now)?;
-    let open = total.held + total.waiting + total.messages + total.refused;
+    let of_part = |own, count| if part.has(own) { count } else { 0 };
+    let open = of_part(Part::Decide, total.to_decide()) + of_part(Part::Unordered, total.waiting);
     let left_off = open.saturating_sub(gathered.open).max(0);
     let mut entries = gathered.entries;
     entries.sort_by(|a, b| a.key.cmp(&b.key));
+    let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     if let Some(after) = asked.after {
         entries.retain(|entry| entry.key.as_str() > after);
     }
@@ -274,6 +322,7 @@ pub fn waiting(db: &mut dyn Db, asked: &Waiting<'_>) -> Result<Page, StoreError>
         next: last.filter(|_| has_more),
         entries,
         left_off,
+        total: count.saturating_add(left_off),
     })
 }
 
@@ -374,8 +423,12 @@ impl Gathered {
             .now
             .saturating_sub(asked.site.laboratory.specimen_age_max);
         let limit = Param::from(LOOKED_AT_MAX);
-        let mut rows = db.rows(&HELD, std::slice::from_ref(&limit))?;
-        rows.extend(db.rows(&OPEN, std::slice::from_ref(&limit))?);
+        let mut rows = Vec::new();
+        for (part, sql) in [(Part::Decide, &HELD), (Part::Unordered, &OPEN)] {
+            if asked.part.has(part) {
+                rows.extend(db.rows(sql, std::slice::from_ref(&limit))?);
+            }
+        }
         let open = i64::try_from(rows.len()).unwrap_or(i64::MAX);
         if asked.with_kept {
             rows.extend(db.rows(&KEPT, &[limit, since.into()])?);

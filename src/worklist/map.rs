@@ -58,7 +58,7 @@ impl Acting<'_> {
         if let Some(test) = by_files.or(earlier.map(|one| one.means)) {
             return Ok(Err(Refused::MappedAlready { test }));
         }
-        let waiting = self.waiting_for(db, line, code, HoldReason::UnknownTest)?;
+        let waiting = waiting_for(db, line, code, HoldReason::UnknownTest)?;
         if waiting.is_empty() {
             return Ok(Err(Refused::NothingWaits));
         }
@@ -95,7 +95,7 @@ impl Acting<'_> {
             return Ok(Err(Refused::NotNeeded { act }));
         };
         granted!(proven(sent, &wanted));
-        let mut waiting = self.waiting_for(db, &result.line, code, HoldReason::UnitDiffers)?;
+        let mut waiting = waiting_for(db, &result.line, code, HoldReason::UnitDiffers)?;
         waiting.retain(|one| one.observation.unit == *sent);
         let mapping = Mapping {
             line: result.line.clone(),
@@ -106,21 +106,6 @@ impl Acting<'_> {
             at: self.now,
         };
         self.map(db, act, mapping, &known.profile, &waiting)
-    }
-
-    /// Open results of a line and a code that are held for this reason, oldest first.
-    fn waiting_for(
-        &self,
-        db: &mut dyn Db,
-        line: &str,
-        code: &str,
-        reason: HoldReason,
-    ) -> Result<Vec<StoredResult>, StoreError> {
-        let like = format!("%\"{}\"%", reason.code());
-        let rows = db.rows(&HELD_FOR, &[line.into(), like.into()])?;
-        let ids: Result<Vec<i64>, StoreError> = rows.iter().map(|row| row.int(0)).collect();
-        let results = settle::results_by_ids(db, &ids?)?.into_values();
-        Ok(results.filter(|one| one.observation.code == code).collect())
     }
 
     fn map(
@@ -183,6 +168,28 @@ impl Acting<'_> {
         let states = settle::decide_by_hand(db, &self.context(), &ones)?;
         Ok(ones.iter().map(|one| one.result.id).zip(states).collect())
     }
+}
+
+/// Open results of a line and a code that are held for this reason, oldest first.
+fn waiting_for(
+    db: &mut dyn Db,
+    line: &str,
+    code: &str,
+    reason: HoldReason,
+) -> Result<Vec<StoredResult>, StoreError> {
+    let like = format!("%\"{}\"%", reason.code());
+    let rows = db.rows(&HELD_FOR, &[line.into(), like.into()])?;
+    let ids: Result<Vec<i64>, StoreError> = rows.iter().map(|row| row.int(0)).collect();
+    let results = settle::results_by_ids(db, &ids?)?.into_values();
+    Ok(results.filter(|one| one.observation.code == code).collect())
+}
+
+/// How many open results of a line wait until somebody says which test this code is.
+///
+/// # Errors
+/// The store's.
+pub fn waiting_for_code(db: &mut dyn Db, line: &str, code: &str) -> Result<usize, StoreError> {
+    Ok(waiting_for(db, line, code, HoldReason::UnknownTest)?.len())
 }
 
 /// Whether an observation is the stored one, whatever it means by now.

@@ -26,21 +26,22 @@ mod tests;
 
 pub use self::{
     learned::{Mapping, learn, mappings},
-    link::{Tube, is_linked, tubes},
+    link::{Tube, is_linked, of_the_same_tube, tubes},
     list::{
-        Counts, Entry, Late, Page, Previous, Queued, Reason, ResultEntry, Subject, Waiting, counts,
-        entry_of, waiting,
+        Counts, Entry, Late, Page, Part, Previous, Queued, Reason, ResultEntry, Subject, Waiting,
+        counts, entry_of, waiting,
     },
-    map::Moved,
+    map::{Moved, waiting_for_code},
     refused::Refused,
     release::Leave,
     rerun::Told,
     rules::{Act, Permission, allowed, permits},
-    undo::last_act,
-    urgency::{Targets, Urgency},
+    undo::{Recent, last_act, recent},
+    urgency::{Targets, Urgency, critical},
 };
 
-pub(crate) use self::urgency::critical;
+/// What a person may do is said once, for the command line and the console.
+pub use crate::people::Role;
 
 use crate::{
     bridge::Site,
@@ -56,16 +57,6 @@ pub struct Person {
     pub name: String,
     /// What the person may do.
     pub role: Role,
-}
-
-/// What a person may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Everything but what needs a verifier.
-    #[default]
-    Technician,
-    /// May release what is never released by itself.
-    Verifier,
 }
 
 /// A person at work on a site: what every act needs.
@@ -116,8 +107,11 @@ pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
 }
 
 impl Acting<'_> {
-    /// Nobody acts without a name and a reason.
+    /// Nobody acts who only looks on, or without a name and a reason.
     fn check(&self) -> Result<(), Refused> {
+        if self.person.role < Role::Technician {
+            return Err(Refused::NotAllowed);
+        }
         if self.person.name.trim().is_empty() {
             return Err(Refused::NoName);
         }

@@ -12,6 +12,9 @@ use super::Act;
 /// Why an act was not carried out; nothing was changed then.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Refused {
+    /// Whoever only looks on decides nothing.
+    #[error("your role sees this and decides nothing")]
+    NotAllowed,
     /// Nobody acts without a name.
     #[error("say who you are")]
     NoName,
@@ -107,6 +110,7 @@ impl Refused {
     /// The stable code, and the end of its key in the texts.
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::NotAllowed => "not-allowed",
             Self::NoName => "no-name",
             Self::NoReason => "no-reason",
             Self::NotFound => "not-found",
@@ -147,7 +151,8 @@ impl Refused {
             }
             Self::MappedAlready { test } => text::text(language, &key, &[("test", test)]),
             Self::OtherUnit { why } => text::text(language, &key, &[("why", why)]),
-            Self::NoName
+            Self::NotAllowed
+            | Self::NoName
             | Self::NoReason
             | Self::NotFound
             | Self::NotOpen { .. }

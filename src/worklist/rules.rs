@@ -148,7 +148,7 @@ pub(super) fn may_release(holds: &[Hold]) -> Result<Permission, HoldReason> {
 
 /// Whether an act may be done about a result in this state, held like this, by this role.
 pub fn allowed(state: ResultState, holds: &[Hold], act: Act, role: Role) -> bool {
-    if !state.is_open() {
+    if !state.is_open() || role < Role::Technician {
         return false;
     }
     let is_for = || {
@@ -160,7 +160,7 @@ pub fn allowed(state: ResultState, holds: &[Hold], act: Act, role: Role) -> bool
         Act::SetAside | Act::Rerun => true,
         Act::Release if state == ResultState::Held => match may_release(holds) {
             Ok(Permission::Yes) => true,
-            Ok(Permission::Verifier) => role == Role::Verifier,
+            Ok(Permission::Verifier) => role >= Role::Verifier,
             Ok(Permission::No) | Err(_) => false,
         },
         Act::Release => false,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     book::{self, unjson},
-    model::{OrderStatus, Priority, QueueState},
+    model::{OrderStatus, Priority, QueueState, ResultState},
     queue::{self, News},
     settle,
     store::{
@@ -55,6 +55,47 @@ pub(super) const ALL: &[&Sql] = &[
 pub fn last_act(db: &mut dyn Db, name: &str) -> Result<Option<i64>, StoreError> {
     let row = db.row_opt(&LAST, &[name.trim().into()])?;
     row.map(|row| row.int(0)).transpose()
+}
+
+/// A person's newest act, while it can be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// Its number, for [`Acting::undo`].
+    pub act: i64,
+    /// What was done: an act's code, or `verify` for the first of two looks.
+    pub kind: String,
+    /// To what: `result:17`, `message:3`, `line:xn-1`.
+    pub subject: String,
+    /// Until when it can be undone, microseconds UTC.
+    pub until: i64,
+    /// Results that it moved, and where each stands since.
+    pub moved: Vec<(i64, ResultState)>,
+}
+
+/// What a person may still undo.
+///
+/// # Errors
+/// The store's.
+pub fn recent(db: &mut dyn Db, name: &str, now: i64) -> Result<Option<Recent>, StoreError> {
+    let Some(act) = last_act(db, name)? else {
+        return Ok(None);
+    };
+    let row = db.row(&ACT, &[act.into()])?;
+    let until = row.int(0)?.saturating_add(UNDO);
+    if now >= until {
+        return Ok(None);
+    }
+    let changes: Changes = unjson(row.text(4)?)?;
+    let moved = changes.results.iter();
+    Ok(Some(Recent {
+        act,
+        kind: row.text(2)?.to_owned(),
+        subject: row.text(3)?.to_owned(),
+        until,
+        moved: moved
+            .filter_map(|(id, _, after)| Some((*id, ResultState::from_code(&after.state)?)))
+            .collect(),
+    }))
 }
 
 impl Acting<'_> {

@@ -144,7 +144,7 @@ pub(super) fn is_urgent(
 
 /// Beyond the catalogue's critical limits for this patient, or so by the device's own flag. A value in
 /// another unit is compared with nothing.
-pub(crate) fn critical(
+pub fn critical(
     site: &Site,
     observation: &Observation,
     patient: Option<&BookPatient>,

@@ -1,7 +1,7 @@
 // The console of a bridge of its own, which this file starts, stops and kills: its first administrator,
 // a new result on an open page, a device that is unplugged, and a bridge that is killed and begins again.
 //
-//     node life.mjs LABWIRE LABWIRE-SIM FOLDER
+//     node life.mjs FOLDER LABWIRE LABWIRE-SIM
 //
 // LABWIRE and LABWIRE-SIM are the built programs, FOLDER is written to; pictures go to LABWIRE_SHOTS, where
 // that is set. How long things took is told and
@@ -14,7 +14,7 @@ import { join } from "node:path";
 
 const require = createRequire(join(process.env.LABWIRE_NODE ?? import.meta.dirname, "package.json"));
 const { chromium } = require("playwright-core");
-const [labwire, sim, folder] = process.argv.slice(2);
+const [folder, labwire, sim] = process.argv.slice(2);
 const shots = process.env.LABWIRE_SHOTS;
 if (shots) mkdirSync(shots, { recursive: true });
 const PATIENCE = 60_000;

@@ -4,50 +4,10 @@
 //
 //     node look.mjs ADDRESS LOGIN PASSWORD
 //
-// playwright-core and axe-core are found beside this file's NODE_PATH; CHROMIUM names the browser.
-import { createRequire } from "node:module";
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-
-const require = createRequire(join(process.env.LABWIRE_NODE ?? import.meta.dirname, "package.json"));
-const { chromium } = require("playwright-core");
-const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+import { open } from "./browser.mjs";
 
 const [address, login, password] = process.argv.slice(2);
-const shots = process.env.LABWIRE_SHOTS;
-if (shots) mkdirSync(shots, { recursive: true });
-
-const failures = [];
-const check = (is, what) => { if (!is) { failures.push(what); console.error(`FAILED ${what}`); } };
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, locale: "vi-VN" });
-const page = await context.newPage();
-page.on("console", (message) => {
-  if (message.type() === "error" && !/status of 4\d\d/.test(message.text())) {
-    check(false, `a page complained: ${message.text()}`);
-  }
-});
-page.on("pageerror", (error) => check(false, `a script failed: ${error.message}`));
-
-async function shot(name) {
-  if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
-}
-
-async function accessible(name) {
-  // axe is put in by the browser itself; the page's policy keeps all other scripts out.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-  }));
-  for (const one of violations) {
-    const where = one.nodes.slice(0, 3).map((node) => `${node.target.join(" ")}: ${node.failureSummary}`);
-    check(false, `${name}: ${one.id} (${one.impact}) ${one.help}\n  ${where.join("\n  ")}`);
-  }
-}
+const { context, page, check, shot, accessible, like, finish } = await open();
 
 async function logIn() {
   await page.goto(`${address}/login`);
@@ -55,14 +15,6 @@ async function logIn() {
   await page.fill("#password", password);
   await page.click("button[type=submit]");
   await page.waitForSelector(".menu");
-}
-
-async function like(language, theme) {
-  await page.goto(`${address}/me`);
-  await page.check(`input[name=language][value=${language}]`);
-  await page.check(`input[name=theme][value=${theme}]`);
-  await page.click(".stack button");
-  await page.waitForSelector(`html[lang=${language}][data-theme=${theme}]`);
 }
 
 await page.goto(`${address}/queue`);
@@ -77,7 +29,7 @@ await page.goto(`${address}/devices`);
 const line = await page.getAttribute(".board a", "href");
 const tube = await page.evaluate(async () => {
   const work = await (await fetch("/api/v1/work")).json();
-  const found = work.results.find((one) => one.barcode !== "");
+  const found = work.entries.map((one) => one.subject).find((one) => one.kind === "result" && one.barcode);
   return found ? `/specimens?q=${encodeURIComponent(found.barcode)}` : "/specimens";
 });
 const screens = {
@@ -87,7 +39,7 @@ const screens = {
 };
 for (const language of ["vi", "en"]) {
   for (const theme of ["light", "dark"]) {
-    await like(language, theme);
+    await like(address, language, theme);
     for (const [name, path] of Object.entries(screens)) {
       await page.goto(`${address}${path}`);
       // News of the stream and the chart are there a moment later.
@@ -150,6 +102,4 @@ await context.addCookies(cookies);
 await page.goto(`${address}/devices`);
 check(page.url().includes("/login"), "a cookie of an ended session opens nothing");
 
-await browser.close();
-console.log(`${failures.length === 0 ? 1 : 0} passed, ${failures.length} failed`);
-process.exit(failures.length === 0 ? 0 : 1);
+process.exit(await finish());

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The console in a real browser: plays a morning with `labwire demo` and looks at every screen of its
-# console (look.mjs); then starts and kills a bridge under an open page (life.mjs). Packages go below the
-# folder named first.
+# console (look.mjs), then decides about held results over a bridge of its own (work.mjs), then starts and
+# kills a bridge under an open page (life.mjs). Packages go below the folder named first.
 #
 #     bash tests/browser/run.sh FOLDER [PICTURES]
 #
@@ -47,8 +47,8 @@ for _ in $(seq 600); do
 done
 LABWIRE_NODE="$folder" LABWIRE_SHOTS="$pictures" CHROMIUM="$(command -v chromium)" \
     node tests/browser/look.mjs "${address%/}" "$login" "$password"
-kill "$demo"
-
-# A bridge of its own, which is started, watched and killed.
+kill "$demo" 2>/dev/null || true
 LABWIRE_NODE="$folder" LABWIRE_SHOTS="$pictures" CHROMIUM="$(command -v chromium)" \
-    node tests/browser/life.mjs "$(realpath "$labwire")" "$(realpath "$labwire-sim")" "$folder/life"
+    node tests/browser/work.mjs "$folder/site" "$labwire" "$labwire-sim"
+LABWIRE_NODE="$folder" LABWIRE_SHOTS="$pictures" CHROMIUM="$(command -v chromium)" \
+    node tests/browser/life.mjs "$folder/life" "$(realpath "$labwire")" "$(realpath "$labwire-sim")"

@@ -85,6 +85,11 @@ impl Watched {
              [[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
              port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n"
         ));
+        Self::over(his, &site, limits).await
+    }
+
+    /// The same over a site of its own.
+    pub async fn over(his: His, site: &Site, limits: Limits) -> Self {
         let (loaded, _) = config::load(&site.lab(), &Seams::default());
         let loaded = Arc::new(loaded.expect("a site"));
         let bridge = site.start().await;
@@ -251,7 +256,7 @@ impl Browser {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),

@@ -11,8 +11,14 @@ use tokio::{
 use crate::console::{Browser, PASSWORD, Watched, exchange, refusing, short};
 
 /// Every address that tells something, for reading.
-const SECRETS: [&str; 22] = [
+const SECRETS: [&str; 28] = [
     "/",
+    "/held/1",
+    "/held/1/link?q=tran",
+    "/held/1/map",
+    "/messages/1",
+    "/queue/1",
+    "/api/v1/held/1",
     "/devices",
     "/devices/xn-1",
     "/devices/xn-1/capture",
@@ -51,6 +57,28 @@ const ACTS: [&str; 11] = [
     "/logout",
 ];
 
+/// What is done about what waits; for technicians.
+const WORK_ACTS: [&str; 18] = [
+    "/held/1/release",
+    "/held/1/set-aside",
+    "/held/1/rerun",
+    "/held/1/accept-unit",
+    "/held/1/link",
+    "/held/1/map",
+    "/messages/1/set-aside",
+    "/acts/1/undo",
+    "/queue/1/retry",
+    "/api/v1/held/1/release",
+    "/api/v1/held/1/set-aside",
+    "/api/v1/held/1/rerun",
+    "/api/v1/held/1/accept-unit",
+    "/api/v1/held/1/link",
+    "/api/v1/held/1/map",
+    "/api/v1/messages/1/set-aside",
+    "/api/v1/acts/1/undo",
+    "/api/v1/queue/1/retry",
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_session_there_is_the_login_and_nothing_else() {
     let watched = Watched::open(refusing(), Limits::default()).await;
@@ -71,7 +99,7 @@ async fn without_a_session_there_is_the_login_and_nothing_else() {
         }
         assert!(!answer.body.contains("xn-1"), "{path}: {}", answer.body);
     }
-    for path in ACTS {
+    for path in ACTS.iter().chain(&WORK_ACTS) {
         assert_eq!(nobody.post(path, &[]).await.status, 401, "{path}");
     }
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -88,11 +116,18 @@ async fn a_role_that_is_too_small_changes_nothing() {
     let watched = Watched::open(refusing(), Limits::default()).await;
     let mut viewer = watched.logged_in(Role::Viewer).await;
     viewer.get("/me").await;
-    for path in &ACTS[..8] {
-        let answer = viewer
-            .post(path, &[("reason", "x"), ("role", "administrator")])
-            .await;
+    for path in ACTS[..8].iter().chain(&WORK_ACTS) {
+        let fields = [
+            ("reason", "x"),
+            ("role", "administrator"),
+            ("tube", "1"),
+            ("test", "GLU"),
+        ];
+        let answer = viewer.post(path, &fields).await;
         assert_eq!(answer.status, 403, "{path}");
+    }
+    for path in ["/held/1/link", "/held/1/map"] {
+        assert_eq!(viewer.get(path).await.status, 403, "{path}");
     }
     assert_eq!(viewer.get("/devices/xn-1/capture").await.status, 403);
     let mut technician = watched.logged_in(Role::Technician).await;
@@ -124,7 +159,7 @@ async fn a_form_without_its_token_or_from_elsewhere_is_refused() {
         &format!("{own}0"),
     ] {
         administrator.form = forged.to_owned();
-        for path in ACTS {
+        for path in ACTS.iter().chain(&WORK_ACTS) {
             let answer = administrator.post(path, &[]).await;
             assert_eq!(answer.status, 403, "{path} with {forged}");
         }

@@ -40,9 +40,49 @@
     return true;
   };
 
+  // Letters lead to the act of the entry that one stands on, and Enter, the button's own key, does it.
+  // A scanner types letters too: a key counts only if no other follows at once.
+  const SCAN_MS = 50;
+  const placeOf = () => document.activeElement?.closest?.(".rows > li")
+    || (rows().length === 0 ? byId("main") : null);
+  const actOf = (key) => {
+    const acts = (place) => place?.querySelector(`[data-act="${CSS.escape(key)}"]`);
+    return key === "u" ? acts(byId("undo")) : acts(placeOf());
+  };
+  const lead = (act) => {
+    if (act.matches("a") || act.dataset.act === "u") act.click();
+    else act.focus();
+  };
+  let leading = 0;
+  const soon = (does) => {
+    clearTimeout(leading);
+    leading = setTimeout(does, SCAN_MS + 30);
+  };
+
   const keys = byId("keys");
   const showKeys = () => { if (keys && !keys.open) keys.showModal(); };
   byId("show-keys")?.addEventListener("click", showKeys);
+
+  // A scanner types fast and ends with Enter: what it types anywhere is looked up, and presses no
+  // button, wherever one stands.
+  const CODE_CHARS_MIN = 5;
+  let typed = "", typedAt = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Shift") return;
+    clearTimeout(leading);
+    if (isTyping(event.target) || event.ctrlKey || event.altKey || event.metaKey || keys?.open) return;
+    const now = performance.now();
+    if (now - typedAt > SCAN_MS) typed = "";
+    typedAt = now;
+    if (event.key === "Enter" && typed.length >= CODE_CHARS_MIN) {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      window.location.assign(`/specimens?q=${encodeURIComponent(typed)}`);
+      typed = "";
+    } else if (event.key.length === 1) {
+      typed += event.key;
+    }
+  }, true);
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || keys?.open) return;
@@ -57,33 +97,30 @@
       f: () => { byId("filter")?.focus(); return Boolean(byId("filter")); },
       Enter: () => {
         if (!event.target.matches?.(".rows > li")) return false;
-        const link = event.target.querySelector("a");
+        const link = event.target.querySelector("a[data-open]") || event.target.querySelector("a");
         link?.click();
         return Boolean(link);
       },
     }[event.key];
     if (does) { if (does()) event.preventDefault(); return; }
+    const act = actOf(event.key);
+    if (act) { event.preventDefault(); soon(() => lead(act)); return; }
     const place = document.querySelector(`.menu a[data-key="${CSS.escape(event.key)}"]`);
-    if (place) { event.preventDefault(); place.click(); }
+    if (place) { event.preventDefault(); soon(() => place.click()); }
   });
 
-  // A scanner types fast and ends with Enter: what it types anywhere goes into the scan field.
-  let typed = "", typedAt = 0;
-  document.addEventListener("keypress", (event) => {
-    if (isTyping(event.target) || event.ctrlKey || event.altKey || event.metaKey || keys?.open) return;
-    const now = performance.now();
-    if (now - typedAt > 50) typed = "";
-    typedAt = now;
-    if (event.key === "Enter") {
-      if (typed.length >= 5) {
-        event.preventDefault();
-        window.location.assign(`/specimens?q=${encodeURIComponent(typed)}`);
-      }
-      typed = "";
-    } else if (event.key.length === 1) {
-      typed += event.key;
+  // The way back from an act, while there is one.
+  const undo = byId("undo");
+  const undoAt = performance.now() + Number(undo?.dataset.left || 0);
+  const countDown = () => {
+    if (!undo || undo.hidden) return;
+    const left = Math.ceil((undoAt - performance.now()) / 1000);
+    undo.querySelector("[data-seconds]").textContent = String(Math.max(0, left));
+    if (left <= 0) {
+      if (undo.contains(document.activeElement)) byId("main")?.focus();
+      undo.querySelector("form").hidden = true;
     }
-  });
+  };
 
   // The stream of events: a banner while it is lost, a word when it is back.
   const lost = byId("lost"), back = byId("back");
@@ -134,7 +171,8 @@
   });
   window.addEventListener("load", () => {
     tell();
-    setInterval(tell, 1000);
+    countDown();
+    setInterval(() => { tell(); countDown(); }, 1000);
     follow();
   });
 

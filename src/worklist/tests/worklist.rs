@@ -14,6 +14,7 @@ fn list(lab: &Lab, after: Option<String>, count_max: usize) -> Page {
             after: after.as_deref(),
             count_max,
             with_kept: false,
+            part: Part::All,
         };
         waiting(db, &asked)
     })
