@@ -127,6 +127,24 @@ pub(super) fn follow_up(
     Ok(())
 }
 
+/// After people changed what is ordered on a barcode: what waits goes on, and devices are told.
+///
+/// # Errors
+/// The store's.
+pub fn follow_up_by_hand(
+    db: &mut dyn Db,
+    site: &Site,
+    barcode: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    let heard = host::Heard {
+        merged: vec![barcode.to_owned()],
+        barcodes: vec![barcode.to_owned()],
+        ..host::Heard::default()
+    };
+    follow_up(db, site, &heard, now)
+}
+
 /// Orders for devices that are told instead of asking.
 fn broadcast(db: &mut dyn Db, site: &Site, barcode: &str, now: i64) -> Result<(), StoreError> {
     let since = now - site.laboratory.specimen_age_max;

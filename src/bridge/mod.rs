@@ -26,7 +26,9 @@ mod tests;
 mod track;
 
 pub use self::{
+    host_line::follow_up_by_hand,
     run::run,
     site::Site,
     start::{Running, Setup, StartError, start},
+    track::LineBooks,
 };

@@ -38,7 +38,7 @@ use super::{
     http_courier,
     parser::{self, Parser, Size, Workers},
     site::{LineSite, Site},
-    track::{Keeper, Parts, TrackLine},
+    track::{Keeper, LineBooks, Parts, TrackLine},
 };
 
 /// A checked configuration.
@@ -86,6 +86,8 @@ pub struct Running {
     pub store: Store,
     /// The site, resolved.
     pub site: Arc<Site>,
+    /// The books of every automation line by its id.
+    pub tracks: BTreeMap<String, LineBooks>,
     stop: CancellationToken,
     couriers: Vec<JoinHandle<()>>,
     result_lines: Vec<LineHandle>,
@@ -175,6 +177,7 @@ struct Starter {
     downloads_changed: Arc<Notify>,
     stop: CancellationToken,
     lines: BTreeMap<String, LineHandle>,
+    tracks: BTreeMap<String, LineBooks>,
     result_lines: Vec<LineHandle>,
     couriers: Vec<JoinHandle<()>>,
     workers: Workers,
@@ -236,6 +239,7 @@ impl Starter {
             downloads_changed: Arc::new(Notify::new()),
             stop: CancellationToken::new(),
             lines: BTreeMap::new(),
+            tracks: BTreeMap::new(),
             result_lines: Vec::new(),
             couriers: Vec::new(),
             workers,
@@ -376,7 +380,7 @@ impl Starter {
             news: sender,
         };
         let handle = spawn_line(config, Arc::new(upstream), Arc::clone(&self.clock), machine);
-        self.lines.insert(id, handle.clone());
+        self.lines.insert(id.clone(), handle.clone());
         let parts = Parts {
             track: site,
             site: Arc::clone(&self.site),
@@ -388,6 +392,7 @@ impl Starter {
             journalled,
         };
         let keeper = Keeper::open(parts, handle, news).await?;
+        self.tracks.insert(id, keeper.books());
         let task = keeper.run(self.stop.clone());
         self.couriers.push(tokio::spawn(task));
         Ok(())
@@ -485,6 +490,7 @@ impl Starter {
             lines: self.lines,
             store: self.store,
             site: self.site,
+            tracks: self.tracks,
             stop: self.stop,
             couriers: self.couriers,
             result_lines: self.result_lines,
@@ -586,6 +592,7 @@ impl Running {
             lines,
             store,
             site: _,
+            tracks: _,
             stop,
             couriers,
             result_lines,

@@ -25,7 +25,7 @@ use super::{
     App, audit, devices,
     fault::Fault,
     gate::{Posted, Told, Who},
-    held_api, ledger, look, patient, qc, queue as page, settings, specimens,
+    held_api, ledger, look, patient, qc, queue as page, settings, specimens, track,
     words::{Words, rfc3339},
     work::note_reading,
 };
@@ -40,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ledger", get(account))
         .route("/specimens", get(find))
         .route("/qc", get(controls))
+        .route("/track", get(tracks))
         .route("/audit", get(audited))
         .route("/settings", get(configured))
         .route("/users", get(users))
@@ -264,6 +265,27 @@ async fn controls(State(app): State<Arc<App>>, _: Who) -> Answer {
         })
         .collect();
     Ok(Json(json!({ "series": series })))
+}
+
+async fn tracks(State(app): State<Arc<App>>, _: Who) -> Answer {
+    let found: Vec<Value> = track::findings(&app)
+        .await?
+        .iter()
+        .map(|row| {
+            json!({
+                "at": rfc3339(row.received_at),
+                "line": row.line,
+                "module": row.module,
+                "barcode": row.barcode,
+                "finding": row.kind,
+            })
+        })
+        .collect();
+    let pictures = app.pictures.now(&app);
+    let lines: Vec<&track::Picture> = pictures.iter().map(|one| &**one).collect();
+    Ok(Json(
+        json!({ "at": rfc3339(app.now()), "lines": lines, "findings": found }),
+    ))
 }
 
 async fn audited(

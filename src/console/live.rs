@@ -30,7 +30,7 @@ use super::{
     fault::Fault,
     gate::Who,
     look::{self, Counts},
-    queue, wire,
+    queue, track, wire,
     words::Words,
     work,
 };
@@ -137,6 +137,10 @@ fn render(app: &App, moment: &Moment) -> Fragments {
         ] {
             fragments.insert((language.code(), topic), markup.into_string().into());
         }
+        if app.pictures.is_watched() {
+            let drawn = track::board(words, app).into_string();
+            fragments.insert((language.code(), "track"), drawn.into());
+        }
     }
     fragments
 }
@@ -182,6 +186,7 @@ pub(super) async fn stream(
     let streaming = Streaming {
         changed,
         wire: wire::Tail::of(&app, &wanted.line),
+        _watching: track::Watching::of(&app, &wanted.on),
         told: BTreeMap::new(),
         waiting: Vec::new(),
         ticks: 0,
@@ -198,6 +203,8 @@ pub(super) async fn stream(
 struct Streaming {
     changed: watch::Receiver<Arc<Fragments>>,
     wire: Option<wire::Tail>,
+    /// The line is looked at while somebody sees it.
+    _watching: Option<track::Watching>,
     /// What this page was told last, by topic.
     told: BTreeMap<&'static str, Arc<str>>,
     waiting: Vec<Event>,

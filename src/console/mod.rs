@@ -14,6 +14,7 @@ mod api;
 mod assets;
 mod audit;
 mod devices;
+mod drawing;
 mod fault;
 mod gate;
 mod held;
@@ -33,6 +34,7 @@ mod queue;
 mod serve;
 mod settings;
 mod specimens;
+mod track;
 mod users;
 mod wire;
 mod words;
@@ -55,7 +57,7 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bridge::{Running, Site},
+    bridge::{LineBooks, Running, Site},
     config::Loaded,
     people::{self, Lockout, Ticket},
     store::{Clock, Db, Store, StoreError, Turn},
@@ -105,6 +107,8 @@ pub enum ConsoleError {
 pub struct Parts {
     /// Every line by its id.
     pub lines: BTreeMap<String, LineHandle>,
+    /// The books of every automation line by its id.
+    pub tracks: BTreeMap<String, LineBooks>,
     /// The store.
     pub store: Store,
     /// The site as it runs.
@@ -125,6 +129,7 @@ impl Parts {
                 .map(|(id, line)| (id.clone(), line.clone()))
                 .chain(running.result_lines())
                 .collect(),
+            tracks: running.tracks.clone(),
             store: running.store.clone(),
             site: Arc::clone(&running.site),
             loaded,
@@ -143,6 +148,7 @@ pub(crate) struct App {
     /// What the one-time link carries, while there is nobody.
     setup: Mutex<Option<Ticket>>,
     live: live::Live,
+    pictures: track::Pictures,
     ledger: ledger::Cached,
     stop: CancellationToken,
 }
@@ -229,6 +235,7 @@ impl Console {
             hashing: Semaphore::new(HASHING_MAX),
             setup: Mutex::new(setup),
             live: live::Live::default(),
+            pictures: track::Pictures::default(),
             ledger: ledger::Cached::default(),
             stop: stop.clone(),
         });
@@ -331,6 +338,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(specimens::routes())
         .merge(users::routes())
         .route("/qc", get(qc::show))
+        .route("/track", get(track::show))
         .route("/audit", get(audit::show))
         .route("/settings", get(settings::show))
         .route("/live", get(live::stream))

@@ -24,12 +24,13 @@ pub(super) enum Place {
     Audit,
     Settings,
     Users,
+    Track,
     /// A page that no entry of the menu leads to.
     None,
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 8] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 9] = [
         (Self::Work, "/", "work", "1"),
         (Self::Devices, "/devices", "devices", "2"),
         (Self::Specimens, "/specimens", "specimens", "3"),
@@ -38,6 +39,7 @@ impl Place {
         (Self::Audit, "/audit", "audit", "6"),
         (Self::Settings, "/settings", "settings", "7"),
         (Self::Users, "/users", "users", "8"),
+        (Self::Track, "/track", "track", "L"),
     ];
 
     /// Whether somebody sees it in the menu.
@@ -72,7 +74,7 @@ impl Tone {
         }
     }
 
-    const fn symbol(self) -> &'static str {
+    pub(super) const fn symbol(self) -> &'static str {
         match self {
             Self::Good => "✓",
             Self::Calm => "◷",
@@ -223,7 +225,7 @@ fn banner(words: Words) -> Markup {
 fn help(words: Words) -> Markup {
     let keys = [
         "/",
-        "1–8",
+        "1–8 L",
         "j k ↑ ↓",
         "Enter",
         "r l m a n s t",
@@ -263,6 +265,7 @@ fn icon(place: Place) -> &'static str {
         Place::Audit => "✎",
         Place::Settings => "⚙",
         Place::Users => "☺",
+        Place::Track => "⇉",
         Place::None => "",
     }
 }

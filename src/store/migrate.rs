@@ -54,6 +54,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0004_console.sql"),
         postgres: include_str!("migrations/postgres/0004_console.sql"),
     },
+    Migration {
+        number: 5,
+        name: "keyed",
+        sqlite: include_str!("migrations/0005_keyed.sql"),
+        postgres: include_str!("migrations/postgres/0005_keyed.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -37,8 +37,26 @@ const CLEARED: Sql = Sql::same(
      AND kind = 'double-cleared' ORDER BY received_at, id",
 );
 
+/// In the words of the index `track_event_found`.
+const FOUND: Sql = Sql::same(
+    "SELECT message, span_start, span_end, line, module, barcode, kind, detail, at, received_at \
+     FROM track_event WHERE line = $1 AND received_at >= $2 AND kind IN \
+     ('tube-in-two-places', 'tube-unread', 'tube-overdue-on-way', 'tube-overdue-in-module', \
+     'tube-event-out-of-order', 'tube-forgotten') ORDER BY received_at DESC LIMIT $3",
+);
+
+/// Kinds of rows that are findings: [`Finding::code`].
+pub const FINDINGS: &[&str] = &[
+    "tube-in-two-places",
+    "tube-unread",
+    "tube-overdue-on-way",
+    "tube-overdue-in-module",
+    "tube-event-out-of-order",
+    "tube-forgotten",
+];
+
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&OF_BARCODE, &RECENT, &CLEARED];
+pub(super) const ALL: &[&Sql] = &[&OF_BARCODE, &RECENT, &CLEARED, &FOUND];
 
 /// Kinds of rows that Labwire writes by itself; the others are words of the line's own events.
 pub mod kinds {
@@ -337,6 +355,21 @@ pub fn recent(
 ) -> Result<Vec<TrackRow>, StoreError> {
     let rows = db.rows(&RECENT, &[line.into(), since.into(), limit.into()])?;
     rows.iter().rev().map(read).collect()
+}
+
+/// What was found of the tubes of a line since an instant (UTC microseconds), the newest `limit` of it,
+/// newest first.
+///
+/// # Errors
+/// The store's.
+pub fn found(
+    db: &mut dyn Db,
+    line: &str,
+    since: i64,
+    limit: i64,
+) -> Result<Vec<TrackRow>, StoreError> {
+    let rows = db.rows(&FOUND, &[line.into(), since.into(), limit.into()])?;
+    rows.iter().map(read).collect()
 }
 
 /// The books of a line as its rows, oldest first, make them: what a person sees beside the running

@@ -7,6 +7,9 @@ use std::{
 };
 
 use labwire::{
+    config::{self, Seams},
+    console::{Console, Limits, Parts},
+    people::Role,
     settle,
     store::{Beside, Db, Faults, StoreError, StoreOptions},
     trace::{Subject, course, gather, render},
@@ -27,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     account,
     bad_input::{WrittenUnsaid, ask_mllp},
+    console::{Browser, PASSWORD, with_people},
     hospital::{Bridge, His, Site, ZONE, tests},
     wire_to_his::astm,
 };
@@ -448,5 +452,57 @@ async fn a_tube_waits_for_a_jam_and_goes_to_an_outlet_where_nobody_measures_it()
         own.next().map(|one| one.1.clone())
     };
     assert_eq!(to(unordered).as_deref(), Some("ERR1"));
+    lab.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_shows_the_line_as_its_books_have_it() {
+    let mut lab = Lab::open("transport", "").await;
+    lab.bridge = with_people(lab.bridge).await;
+    let (loaded, _) = config::load(&lab.site.lab(), &Seams::default());
+    let loaded = Arc::new(loaded.expect("a site"));
+    let clock = Arc::new(labwire_drivers::SystemClock::default());
+    let parts = Parts::of(&lab.bridge, loaded, clock);
+    let console = Console::start(parts, "127.0.0.1:0", Limits::default());
+    let console = console.await.expect("the console opens");
+    let mut viewer = Browser::new(console.address());
+    let answer = viewer.log_in(Role::Viewer.code(), PASSWORD).await;
+    assert_eq!(answer.status, 303);
+    let tube = "26031000025";
+    lab.order(tube).await;
+    lab.arrive(tube, &[]);
+    lab.until_row(tube, "kept").await;
+    let line = viewer.get("/api/v1/track").await.json()["lines"][0].clone();
+    assert_eq!(line["id"], "line-1");
+    let modules = line["modules"].as_array().expect("modules");
+    let store = modules.iter().find(|one| one["id"] == "STORE1");
+    assert_eq!(store.expect("the storage")["kept"], 1, "{line}");
+    assert_eq!(line["lanes"].as_array().map(Vec::len), Some(4));
+    assert_eq!(line["wanted_count"], 0, "{line}");
+    // Its barcode is read once more at the inlet: no tube comes back from the storage in no time.
+    lab.arrive(tube, &[]);
+    lab.until_row(tube, "tube-in-two-places").await;
+    let news = viewer
+        .listen("/live?on=track", "Hai ống cùng mã vạch")
+        .await;
+    assert!(news.contains("event: track"), "{news}");
+    let page = viewer.get("/track").await;
+    assert_eq!(page.status, 200);
+    for what in [
+        "<svg viewBox=",
+        "TEMPUS1",
+        "L4",
+        "/specimens?q=26031000025",
+        "Một mã vạch ở hai nơi",
+    ] {
+        assert!(page.body.contains(what), "{what} in {}", page.body);
+    }
+    assert!(page.body.len() < 100_000);
+    let found = viewer.get("/api/v1/track").await.json();
+    assert_eq!(found["findings"][0]["finding"], "tube-in-two-places");
+    assert_eq!(found["lines"][0]["wanted"][0]["why"], "doubled");
+    let away = Browser::new(console.address()).get("/track").await;
+    assert_eq!(away.status, 303, "nothing without a session");
+    console.stop().await;
     lab.close().await;
 }

@@ -96,24 +96,7 @@ impl Watched {
         his.place(bridge.address("host:his").await.expect("it listens"));
         let clock = Arc::new(Later::default());
         let parts = Parts::of(&bridge, loaded, Arc::clone(&clock) as Arc<dyn Clock>);
-        let password = Digest::of(PASSWORD).expect("random bytes");
-        bridge
-            .store
-            .transact(Turn::Background, move |db| {
-                for role in Role::ALL {
-                    let person = NewPerson {
-                        login: role.code().to_owned(),
-                        name: role.code().to_owned(),
-                        role: *role,
-                        password: password.clone(),
-                        must_change: false,
-                    };
-                    people::add(db, &person, "test", 1)?.expect("nobody is there yet");
-                }
-                Ok(())
-            })
-            .await
-            .expect("people are added");
+        let bridge = with_people(bridge).await;
         let console = Console::start(parts, "127.0.0.1:0", limits)
             .await
             .expect("the console opens");
@@ -159,6 +142,29 @@ impl Watched {
         self.console.stop().await;
         self.bridge.stop().await;
     }
+}
+
+/// One person of every role.
+pub async fn with_people(bridge: Bridge) -> Bridge {
+    let password = Digest::of(PASSWORD).expect("random bytes");
+    bridge
+        .store
+        .transact(Turn::Background, move |db| {
+            for role in Role::ALL {
+                let person = NewPerson {
+                    login: role.code().to_owned(),
+                    name: role.code().to_owned(),
+                    role: *role,
+                    password: password.clone(),
+                    must_change: false,
+                };
+                people::add(db, &person, "test", 1)?.expect("nobody is there yet");
+            }
+            Ok(())
+        })
+        .await
+        .expect("people are added");
+    bridge
 }
 
 /// An answer.
@@ -218,6 +224,30 @@ impl Browser {
         let length = body.len();
         let head = format!("POST {path} HTTP/1.1\r\n{kind}\r\nContent-Length: {length}\r\n");
         self.send(&head, &body).await
+    }
+
+    /// Listens to the news of a page until they hold a text; all that was heard.
+    pub async fn listen(&self, path: &str, until: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        let cookies: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let cookies = cookies.join("; ");
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it reads");
+        let mut heard = Vec::new();
+        loop {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.expect("it is open");
+            heard.extend_from_slice(&bytes[..count]);
+            let text = String::from_utf8(heard.clone()).unwrap_or_default();
+            assert!(count > 0, "the stream ended before {until}: {text}");
+            if text.contains(until) {
+                return text;
+            }
+        }
     }
 
     pub async fn log_in(&mut self, login: &str, password: &str) -> Answer {

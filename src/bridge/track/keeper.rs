@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, TryLockError},
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use crate::{
     track::{
         adapter::{Read, Unplaced},
         forecast::{LOOK_EVERY_MS, News as Foretold},
+        state::Track,
     },
     tubes::{
         rows::{self, time},
@@ -64,6 +65,23 @@ pub(in crate::bridge) struct Parts {
     pub(in crate::bridge) journalled: Arc<Notify>,
 }
 
+/// The books of a line at work, for whoever shows them.
+#[derive(Clone, Debug)]
+pub struct LineBooks(Arc<Mutex<Books>>);
+
+impl LineBooks {
+    /// What `see` makes of the books now; `None` while a transaction has them, which is soon over.
+    /// The keeper waits meanwhile, so that `see` has to be short.
+    pub fn look<T>(&self, see: impl FnOnce(&Track) -> T) -> Option<T> {
+        let books = match self.0.try_lock() {
+            Ok(books) => books,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(see(&books.track))
+    }
+}
+
 /// See the module.
 pub(in crate::bridge) struct Keeper {
     parts: Parts,
@@ -98,6 +116,11 @@ impl Keeper {
         };
         keeper.rebuild().await?;
         Ok(keeper)
+    }
+
+    /// The books, which stay the same ones as long as it runs.
+    pub(in crate::bridge) fn books(&self) -> LineBooks {
+        LineBooks(Arc::clone(&self.books))
     }
 
     /// Runs until stopped, and takes what was journalled until then.

@@ -33,6 +33,7 @@ use crate::{
 
 use super::{device::Ids, site::Site};
 
+pub use self::keeper::LineBooks;
 pub(super) use self::keeper::{Keeper, Parts};
 
 /// What a keeper hears from its line, besides messages, which stand in the journal.

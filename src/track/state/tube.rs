@@ -122,6 +122,11 @@ impl Tube {
         self.steps.iter()
     }
 
+    /// Whether it was told to be overdue, and has not come since.
+    pub const fn is_overdue(&self) -> bool {
+        self.is_told_overdue
+    }
+
     /// Steps that were older than the [`STEPS_MAX`] remembered.
     pub const fn dropped(&self) -> u32 {
         self.dropped
