@@ -53,6 +53,20 @@ impl TlsFault {
         }
     }
 
+    /// What TLS says in the causes of an error, where it says something.
+    pub fn in_chain(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let own = error.downcast_ref::<Error>().map(Self::of_tls);
+            let io = error.downcast_ref::<io::Error>();
+            if let Some(fault) = own.or_else(|| io.and_then(super::fault_of)) {
+                return Some(fault);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the library may add errors; all others say that what came was no TLS"
