@@ -1,8 +1,8 @@
 //! The limits and habits of one line. Every duration can be shortened by a test.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::endpoint::Endpoint;
+use crate::{endpoint::Endpoint, network::Network, tls::Tls};
 
 /// How one line is driven.
 #[derive(Clone, Debug)]
@@ -14,7 +14,9 @@ pub struct LineConfig {
     /// How many connections a listening line has at once. A dialled or serial line has one.
     pub concurrency: Concurrency,
     /// The addresses that may connect to a listening line; empty: every address may.
-    pub peers_allowed: Vec<IpAddr>,
+    pub peers_allowed: Vec<Network>,
+    /// What a handshake needs, where the endpoint is one of TLS; without it such a line does not open.
+    pub tls: Option<Arc<Tls>>,
     /// How long to wait before trying to open the port again.
     pub backoff: Backoff,
     /// How TCP itself finds a peer that is gone.
@@ -26,6 +28,8 @@ pub struct LineConfig {
     pub write_timeout: Duration,
     /// How long dialling may take.
     pub connect_timeout: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
     /// After the peer has ended its side: how long the replies under way may still take.
     pub linger_timeout: Duration,
     /// After `stop`: how long what was begun may take to finish.
@@ -51,11 +55,13 @@ impl LineConfig {
             endpoint,
             concurrency: Concurrency::NewestWins,
             peers_allowed: Vec::new(),
+            tls: None,
             backoff: Backoff::default(),
             keepalive: Keepalive::default(),
             idle_timeout: None,
             write_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
             linger_timeout: Duration::from_secs(5),
             stop_timeout: Duration::from_secs(5),
             transmit_buffer_max: TRANSMIT_BUFFER_MAX,

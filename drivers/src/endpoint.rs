@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use thiserror::Error;
 
+use crate::tls::TlsSide;
+
 /// How messages are cut out of the stream of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Framing {
@@ -20,8 +22,33 @@ pub enum Endpoint {
     TcpListen(String),
     /// The device listens at this `host:port`, Labwire connects.
     TcpConnect(String),
+    /// As [`Self::TcpListen`], over TLS.
+    TlsListen(String),
+    /// As [`Self::TcpConnect`], over TLS.
+    TlsConnect(String),
     /// A serial port of this machine.
     Serial(SerialSettings),
+}
+
+impl Endpoint {
+    /// Whether Labwire listens and the device connects.
+    pub const fn listens(&self) -> bool {
+        matches!(self, Self::TcpListen(_) | Self::TlsListen(_))
+    }
+
+    /// Whether Labwire connects to the device over a network.
+    pub const fn dials(&self) -> bool {
+        matches!(self, Self::TcpConnect(_) | Self::TlsConnect(_))
+    }
+
+    /// The side of the handshake that Labwire is, where there is one.
+    pub const fn tls_side(&self) -> Option<TlsSide> {
+        match self {
+            Self::TlsListen(_) => Some(TlsSide::Server),
+            Self::TlsConnect(_) => Some(TlsSide::Client),
+            Self::TcpListen(_) | Self::TcpConnect(_) | Self::Serial(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -29,6 +56,8 @@ impl fmt::Display for Endpoint {
         match self {
             Self::TcpListen(at) => write!(f, "tcp-listen://{at}"),
             Self::TcpConnect(to) => write!(f, "tcp://{to}"),
+            Self::TlsListen(at) => write!(f, "tls-listen://{at}"),
+            Self::TlsConnect(to) => write!(f, "tls://{to}"),
             Self::Serial(settings) => settings.fmt(f),
         }
     }
@@ -144,16 +173,13 @@ pub enum EndpointError {
         /// The word before `://`.
         scheme: String,
     },
-    /// An encrypted kind of port.
-    #[error(
-        "`{scheme}://` is not in this release; write {plain}:// on a network of the devices' own, \
-         or put a TLS tunnel in front"
-    )]
+    /// A kind of port over TLS, by another name.
+    #[error("`{scheme}://` is written {instead}:// here")]
     Tls {
         /// The word before `://`.
         scheme: String,
-        /// The same kind of port without encryption.
-        plain: &'static str,
+        /// What it is called here.
+        instead: &'static str,
     },
     /// No host or no port number.
     #[error("`{given}` lacks {missing}; write {scheme}://127.0.0.1:5001")]
@@ -205,7 +231,8 @@ impl EndpointError {
 }
 
 const KINDS: &str = "tcp-listen://127.0.0.1:5001 (the device connects), tcp://10.0.0.7:5001 (Labwire \
-                     connects), mllp-listen://… or mllp://… for HL7, or serial:///dev/ttyUSB0?baud=9600";
+                     connects), mllp-listen://… or mllp://… for HL7, the same over TLS as tls-listen://…, tls://…, \
+                     mllps-listen://… and mllps://…, or serial:///dev/ttyUSB0?baud=9600";
 
 /// Reads a port string of `lab.toml`.
 ///
@@ -217,30 +244,28 @@ pub fn parse(given: &str) -> Result<(Framing, Endpoint), EndpointError> {
             given: given.to_owned(),
         });
     };
-    let (framing, listens) = match scheme {
+    let (framing, of): (_, fn(String) -> Endpoint) = match scheme {
         "serial" => return Ok((Framing::Stream, Endpoint::Serial(serial(given, rest)?))),
-        "tcp-listen" => (Framing::Stream, true),
-        "tcp" => (Framing::Stream, false),
-        "mllp-listen" => (Framing::Mllp, true),
-        "mllp" => (Framing::Mllp, false),
+        "tcp-listen" => (Framing::Stream, Endpoint::TcpListen),
+        "tcp" => (Framing::Stream, Endpoint::TcpConnect),
+        "mllp-listen" => (Framing::Mllp, Endpoint::TcpListen),
+        "mllp" => (Framing::Mllp, Endpoint::TcpConnect),
+        "tls-listen" => (Framing::Stream, Endpoint::TlsListen),
+        "tls" => (Framing::Stream, Endpoint::TlsConnect),
+        "mllps-listen" => (Framing::Mllp, Endpoint::TlsListen),
+        "mllps" => (Framing::Mllp, Endpoint::TlsConnect),
         _ => return Err(unknown(scheme)),
     };
-    let address = address(given, scheme, rest, listens)?;
-    let of = if listens {
-        Endpoint::TcpListen
-    } else {
-        Endpoint::TcpConnect
-    };
-    Ok((framing, of(address)))
+    let listens = scheme.ends_with("-listen");
+    Ok((framing, of(address(given, scheme, rest, listens)?)))
 }
 
 fn unknown(scheme: &str) -> EndpointError {
-    let plain = match scheme {
-        "tls" | "tcps" | "tcp-tls" => "tcp",
-        "tls-listen" | "tcps-listen" => "tcp-listen",
-        "mllps" | "mllp-tls" | "tls-mllp" => "mllp",
-        "mllps-listen" | "mllp-tls-listen" => "mllp-listen",
-        _ if scheme.starts_with("tls") => "tcp",
+    let instead = match scheme {
+        "tcps" | "tcp-tls" | "tcp+tls" | "tls-tcp" | "ssl" => "tls",
+        "tcps-listen" | "tcp-tls-listen" | "tcp-listen+tls" | "ssl-listen" => "tls-listen",
+        "mllp-tls" | "tls-mllp" | "mllp+tls" => "mllps",
+        "mllp-tls-listen" | "tls-mllp-listen" | "mllp-listen+tls" => "mllps-listen",
         _ => {
             return EndpointError::UnknownScheme {
                 scheme: scheme.to_owned(),
@@ -249,7 +274,7 @@ fn unknown(scheme: &str) -> EndpointError {
     };
     EndpointError::Tls {
         scheme: scheme.to_owned(),
-        plain,
+        instead,
     }
 }
 
@@ -400,6 +425,8 @@ mod tests {
             "tcp-listen://0.0.0.0:0",
             "tcp://xn-1.lab.example:5001",
             "tcp://[::1]:5001",
+            "tls-listen://127.0.0.1:5001",
+            "tls://xn-1.lab.example:5001",
             "serial:///dev/ttyUSB0?baud=9600&bits=8&parity=none&stop=1",
             "serial://COM3?baud=19200&bits=7&parity=even&stop=2",
             "serial:///dev/ttyS0?baud=1200&bits=7&parity=odd&stop=1&flow=rtscts",
@@ -421,7 +448,15 @@ mod tests {
         );
         assert_eq!(
             parse("mllp-listen://10.0.0.7:2575").unwrap(),
-            (Framing::Mllp, Endpoint::TcpListen(at))
+            (Framing::Mllp, Endpoint::TcpListen(at.clone()))
+        );
+        assert_eq!(
+            parse("mllps://10.0.0.7:2575").unwrap(),
+            (Framing::Mllp, Endpoint::TlsConnect(at.clone()))
+        );
+        assert_eq!(
+            parse("mllps-listen://10.0.0.7:2575").unwrap(),
+            (Framing::Mllp, Endpoint::TlsListen(at))
         );
     }
 
@@ -456,21 +491,13 @@ mod tests {
                 "DRV-0002",
                 "`udp://` is not a kind of port",
             ),
+            ("tcps://127.0.0.1:5001", "DRV-0003", "is written tls://"),
             (
-                "tls://127.0.0.1:5001",
+                "mllp-listen+tls://127.0.0.1:5001",
                 "DRV-0003",
-                "not in this release; write tcp://",
+                "is written mllps-listen://",
             ),
-            (
-                "tls-listen://127.0.0.1:5001",
-                "DRV-0003",
-                "write tcp-listen://",
-            ),
-            (
-                "mllps-listen://127.0.0.1:5001",
-                "DRV-0003",
-                "write mllp-listen://",
-            ),
+            ("tls://10.0.0.7", "DRV-0004", "write tls://127.0.0.1:5001"),
             (
                 "tcp://10.0.0.7",
                 "DRV-0004",
@@ -530,7 +557,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_port_string_breaks_the_reader(
-            given in "(tcp|mllp|serial|tcp-listen)?(://)?[\\[\\]:.?&=a-z0-9/é]{0,40}|.{0,40}",
+            given in "(tcp|mllp|serial|tcp-listen|tls|tls-listen|mllps)?(://)?[\\[\\]:.?&=a-z0-9/é]{0,40}|.{0,40}",
         ) {
             if let Ok((_, endpoint)) = parse(&given) {
                 let again = parse(&endpoint.to_string()).map(|(_, endpoint)| endpoint);

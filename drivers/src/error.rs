@@ -1,8 +1,10 @@
 //! Why a port cannot be opened, in words for the technician on night duty.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
+
+use crate::tls::{TlsError, TlsFault};
 
 /// Why a port cannot be opened: what was tried, where, and what to do about it.
 #[derive(Debug, Error)]
@@ -81,6 +83,23 @@ pub enum PortError {
         #[source]
         source: io::Error,
     },
+    /// What TLS needs is not there.
+    #[error("{at} has no TLS settings that can be used: `labwire check` tells what to mend")]
+    TlsNotReady {
+        /// The port string.
+        at: String,
+        /// What is wrong with its files.
+        #[source]
+        source: Arc<TlsError>,
+    },
+    /// The handshake with the device failed.
+    #[error("no TLS connection to {to} ({}): {fault}", fault.code())]
+    Handshake {
+        /// `host:port`.
+        to: String,
+        /// Which side did what.
+        fault: TlsFault,
+    },
     /// The device file does not exist.
     #[error("there is no serial port {}: is the adapter plugged in? Ports found: {found}", path.display())]
     NoSuchSerial {
@@ -148,6 +167,8 @@ impl PortError {
             Self::SerialInUse { .. } => "DRV-0111",
             Self::LockFile { .. } => "DRV-0112",
             Self::CannotOpenSerial { .. } => "DRV-0113",
+            Self::TlsNotReady { .. } => "DRV-0114",
+            Self::Handshake { .. } => "DRV-0115",
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use labwire_protocols::wire::{CloseReason, Commit, CommitId, Note, OutId, SendOutcome};
 
-use crate::error::PortError;
+use crate::{error::PortError, tls::TlsFault};
 
 /// The owner of a line: makes things durable and hears what happens.
 pub trait Upstream: Send + Sync + 'static {
@@ -143,6 +143,8 @@ pub enum LostReason {
     PeerClosed,
     /// Reading or writing failed.
     Broken(io::ErrorKind),
+    /// The other side, or we, did not go on with TLS: most often a certificate that is not taken.
+    Tls(TlsFault),
     /// Nothing arrived for the idle timeout.
     Silent,
     /// The peer took no bytes for the write timeout.
@@ -171,6 +173,7 @@ impl LostReason {
             Self::Replaced => "DRV-0208",
             Self::Stopped => "DRV-0209",
             Self::Panicked => "DRV-0210",
+            Self::Tls(fault) => fault.code(),
         }
     }
 }
@@ -180,8 +183,17 @@ impl LostReason {
     pub const fn is_alarm(&self) -> bool {
         match self {
             Self::PeerClosed | Self::Broken(_) | Self::Replaced | Self::Stopped => false,
-            Self::Silent | Self::WriteStalled | Self::Machine(_) | Self::Panicked => true,
+            Self::Silent
+            | Self::WriteStalled
+            | Self::Machine(_)
+            | Self::Panicked
+            | Self::Tls(_) => true,
         }
+    }
+
+    /// Why reading or writing failed.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        crate::tls::fault_of(error).map_or(Self::Broken(error.kind()), Self::Tls)
     }
 }
 
@@ -190,6 +202,7 @@ impl fmt::Display for LostReason {
         match self {
             Self::PeerClosed => write!(f, "the device closed the connection or its port went away"),
             Self::Broken(kind) => write!(f, "the connection broke ({kind})"),
+            Self::Tls(fault) => fault.fmt(f),
             Self::Silent => write!(
                 f,
                 "nothing arrived for the idle timeout; the device may be off"
@@ -226,6 +239,8 @@ pub enum RefusedReason {
     TooMany,
     /// Too many commits of earlier connections are still under way: the store is behind.
     StoreBehind,
+    /// The TLS handshake failed.
+    Tls(TlsFault),
 }
 
 impl RefusedReason {
@@ -235,6 +250,7 @@ impl RefusedReason {
             Self::NotAllowed => "DRV-0301",
             Self::TooMany => "DRV-0302",
             Self::StoreBehind => "DRV-0303",
+            Self::Tls(fault) => fault.code(),
         }
     }
 }
@@ -245,6 +261,7 @@ impl fmt::Display for RefusedReason {
             Self::NotAllowed => "its address is not among those this line allows",
             Self::TooMany => "the line has as many connections as it may have",
             Self::StoreBehind => "the store is behind with what earlier connections sent",
+            Self::Tls(fault) => return fault.fmt(f),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Ports (serial, TCP) and the one session loop that runs a protocol machine over a port.
+//! Ports (serial, TCP, TLS) and the one session loop that runs a protocol machine over a port.
 //!
 //! A *line* is the connection to one device. [`spawn_line`] starts the task that keeps one open: it
 //! listens, dials or opens a serial port, runs a fresh machine of
@@ -20,15 +20,18 @@ pub mod error;
 pub mod event;
 pub mod fault;
 pub mod status;
+pub mod tls;
 
 mod alarm;
 mod line;
 mod lock;
+mod network;
 mod port;
 mod queue;
 mod report;
 mod serial;
 mod session;
+mod shaking;
 mod tcp;
 
 #[cfg(test)]
@@ -44,6 +47,8 @@ pub use event::{
 };
 pub use fault::{FaultPlan, FaultPort};
 pub use line::{LineGone, LineHandle, MachineFactory, TrySendError, spawn_line};
-pub use port::{Available, check_endpoint};
+pub use network::{Network, NetworkError};
+pub use port::{Available, check_endpoint, check_line};
 pub use serial::stable_path;
 pub use status::{ConnectionStatus, Counters, LineStatus, Phase};
+pub use tls::{Certificate, Look, Tls, TlsError, TlsFault, TlsFiles, TlsSide, TlsStatus};

@@ -28,8 +28,10 @@ use crate::{
     port::{self, OpenPort, Opened},
     report::Report,
     session::{self, Command, Ended, Order, Outstanding, SessionContext},
+    shaking::Shaking,
     status::LineStatus,
     tcp,
+    tls::{TlsFault, TlsPort},
 };
 
 /// Makes a fresh machine for every connection of a line.
@@ -192,6 +194,8 @@ struct Line {
     stop: CancellationToken,
     /// Opens the port, or accepts the next connection; `None` while a dialled connection is open.
     step: Option<BoxFuture<'static, Step>>,
+    /// Handshakes of devices that connected over TLS.
+    shaking: Shaking,
     sessions: JoinSet<Ended>,
     numbers: HashMap<Id, u64>,
     live: BTreeMap<u64, Live>,
@@ -219,6 +223,7 @@ impl Line {
             commands,
             stop,
             step: None,
+            shaking: Shaking::default(),
             sessions: JoinSet::new(),
             numbers: HashMap::new(),
             live: BTreeMap::new(),
@@ -241,6 +246,7 @@ impl Line {
                     Some(command) => self.on_command(command),
                     None => break,
                 },
+                Some((peer, shaken)) = self.shaking.next() => self.on_shaken(peer, shaken),
                 step = next(&mut self.step) => self.on_step(step),
             }
         }
@@ -311,13 +317,35 @@ impl Line {
             return;
         }
         tcp::set_options(&stream, self.config.keepalive);
-        self.connect(OpenPort::Tcp(stream), Peer::Tcp(peer), Vec::new());
+        match (&self.config.endpoint.tls_side(), &self.config.tls) {
+            (None, _) => self.connect(OpenPort::Tcp(stream), Peer::Tcp(peer), Vec::new()),
+            (Some(_), Some(tls)) => {
+                let limit = self.config.handshake_timeout;
+                let tls = Arc::clone(tls);
+                self.shaking.begin(peer, stream, tls, limit);
+            }
+            (Some(_), None) => self.on_shaken(peer, Err(TlsFault::NotReady)),
+        }
+    }
+
+    /// The older connection goes when the new one has shown who it is, and not before.
+    fn on_shaken(&mut self, peer: SocketAddr, shaken: Result<TlsPort, TlsFault>) {
+        let refused = match shaken {
+            Ok(port) => match self.refusal(peer) {
+                None => {
+                    let port = OpenPort::Tls(Box::new(port));
+                    return self.connect(port, Peer::Tcp(peer), Vec::new());
+                }
+                Some(why) => why,
+            },
+            Err(fault) => RefusedReason::Tls(fault),
+        };
+        self.report.emit(LineEvent::Refused { peer, why: refused });
     }
 
     fn refusal(&self, peer: SocketAddr) -> Option<RefusedReason> {
         let allowed = &self.config.peers_allowed;
-        let is_peer = |ip: &std::net::IpAddr| ip.to_canonical() == peer.ip().to_canonical();
-        if !allowed.is_empty() && !allowed.iter().any(is_peer) {
+        if !allowed.is_empty() && !allowed.iter().any(|one| one.contains(peer.ip())) {
             return Some(RefusedReason::NotAllowed);
         }
         if self.orphans.len() >= self.config.orphans_max {
@@ -358,6 +386,7 @@ impl Line {
             let machine = machines();
             match port {
                 OpenPort::Tcp(port) => session::run(port, machine, context).await,
+                OpenPort::Tls(port) => session::run(*port, machine, context).await,
                 OpenPort::Serial(port) => session::run(port, machine, context).await,
             }
         };
@@ -498,6 +527,7 @@ impl Line {
     async fn shut_down(mut self) {
         self.stop.cancel();
         self.step = None;
+        self.shaking = Shaking::default();
         self.lose_held();
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {

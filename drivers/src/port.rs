@@ -1,6 +1,6 @@
 //! What the session loop asks of a port, opening one, and checking that it can be opened.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use labwire_protocols::wire::Note;
 use tokio::{
@@ -15,6 +15,7 @@ use crate::{
     event::Peer,
     serial::{self, SerialPort},
     tcp,
+    tls::{Tls, TlsError, TlsPort},
 };
 
 /// A stream of bytes both ways.
@@ -36,13 +37,17 @@ impl Port for TcpStream {
         if let Err(error) = self.shutdown().await {
             tracing::debug!(%error, "the connection was gone before it was closed");
         }
-        // Closing with bytes unread sends a reset, which can overtake our last reply and destroy it
-        // at the peer. What is thrown away here was never acknowledged.
-        let mut rest = [0; 4096];
-        for _ in 0..CLOSING_READS_MAX {
-            if !self.try_read(&mut rest).is_ok_and(|count| count > 0) {
-                return;
-            }
+        read_away(&self);
+    }
+}
+
+/// Closing with bytes unread sends a reset, which can overtake our last reply and destroy it at the
+/// peer. What is thrown away here was never acknowledged.
+pub(crate) fn read_away(stream: &TcpStream) {
+    let mut rest = [0; 4096];
+    for _ in 0..CLOSING_READS_MAX {
+        if !stream.try_read(&mut rest).is_ok_and(|count| count > 0) {
+            return;
         }
     }
 }
@@ -54,6 +59,7 @@ const CLOSING_READS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) enum OpenPort {
     Tcp(TcpStream),
+    Tls(Box<TlsPort>),
     Serial(SerialPort),
 }
 
@@ -69,7 +75,10 @@ pub(crate) enum Opened {
 /// Opens the port of a line.
 pub(crate) async fn open(config: &LineConfig) -> Result<Opened, PortError> {
     match &config.endpoint {
-        Endpoint::TcpListen(at) => {
+        Endpoint::TcpListen(at) | Endpoint::TlsListen(at) => {
+            if config.endpoint.tls_side().is_some() {
+                ready(config, at, Tls::server)?;
+            }
             let listener = tcp::listen(at).await?;
             let local = listener.local_addr();
             let local = local.map_err(|source| PortError::CannotListen {
@@ -86,6 +95,17 @@ pub(crate) async fn open(config: &LineConfig) -> Result<Opened, PortError> {
                 Vec::new(),
             ))
         }
+        Endpoint::TlsConnect(to) => {
+            let tls = ready(config, to, Tls::client)?;
+            let (stream, peer) = tcp::dial(to, config.keepalive, config.connect_timeout).await?;
+            let shaken = tls.connect(to, stream, config.handshake_timeout).await;
+            let stream = shaken.map_err(|fault| PortError::Handshake {
+                to: to.clone(),
+                fault,
+            })?;
+            let port = OpenPort::Tls(Box::new(TlsPort::new(stream)));
+            Ok(Opened::Port(port, Peer::Tcp(peer), Vec::new()))
+        }
         Endpoint::Serial(settings) => {
             let (port, notes) = serial::open(settings.clone(), config.lock_dir.clone()).await?;
             Ok(Opened::Port(
@@ -95,6 +115,22 @@ pub(crate) async fn open(config: &LineConfig) -> Result<Opened, PortError> {
             ))
         }
     }
+}
+
+/// The TLS settings of a line, where they can be used for its side.
+fn ready<T>(
+    config: &LineConfig,
+    at: &str,
+    side: impl FnOnce(&Tls) -> Result<T, Arc<TlsError>>,
+) -> Result<Arc<Tls>, PortError> {
+    let not_ready = |source| PortError::TlsNotReady {
+        at: at.to_owned(),
+        source,
+    };
+    let tls = config.tls.as_ref();
+    let tls = tls.ok_or_else(|| not_ready(Arc::new(TlsError::Unnamed)))?;
+    side(tls).map_err(not_ready)?;
+    Ok(Arc::clone(tls))
 }
 
 /// What [`check_endpoint`] found to work.
@@ -115,11 +151,23 @@ pub enum Available {
 /// # Errors
 /// Says why the port cannot be opened and what to do about it.
 pub async fn check_endpoint(endpoint: &Endpoint) -> Result<Available, PortError> {
-    let config = LineConfig::new("check", endpoint.clone());
-    match open(&config).await? {
+    check_line(&LineConfig::new("check", endpoint.clone())).await
+}
+
+/// As [`check_endpoint`], with everything else that is set for the line: a device that is dialled over
+/// TLS is asked for its certificate.
+///
+/// # Errors
+/// As [`check_endpoint`].
+pub async fn check_line(config: &LineConfig) -> Result<Available, PortError> {
+    match open(config).await? {
         Opened::Listener(_, local) => Ok(Available::Listens(local)),
         Opened::Port(OpenPort::Tcp(stream), peer, _) => {
             stream.close(true).await;
+            Ok(Available::Answers(peer))
+        }
+        Opened::Port(OpenPort::Tls(port), peer, _) => {
+            port.close(true).await;
             Ok(Available::Answers(peer))
         }
         Opened::Port(OpenPort::Serial(port), _, notes) => {

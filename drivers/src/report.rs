@@ -16,7 +16,6 @@ use crate::{
     capture::{CaptureEntry, Direction, Ring},
     clock::Clock,
     config::LineConfig,
-    endpoint::Endpoint,
     error::in_words,
     event::{Connection, LineEvent, Upstream},
     status::{ConnectionStatus, LineStatus, Phase, Problem},
@@ -65,9 +64,10 @@ impl Report {
             endpoint: config.endpoint.to_string(),
             ..LineStatus::default()
         };
-        let resting = match config.endpoint {
-            Endpoint::TcpListen(_) => Phase::Listening,
-            Endpoint::TcpConnect(_) | Endpoint::Serial(_) => Phase::Retrying,
+        let resting = if config.endpoint.listens() {
+            Phase::Listening
+        } else {
+            Phase::Retrying
         };
         Self {
             upstream,

@@ -369,7 +369,7 @@ impl<P: Port> Session<P> {
             Ok(0) => return self.on_end_of_stream(),
             Ok(count) => self.on_bytes(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Some(LostReason::Broken(error.kind())),
+            Err(error) => return Some(LostReason::of_io(&error)),
         }
         None
     }
@@ -402,7 +402,7 @@ impl<P: Port> Session<P> {
             Ok(0) => return Some(LostReason::Broken(io::ErrorKind::WriteZero)),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return None,
-            Err(error) => return Some(LostReason::Broken(error.kind())),
+            Err(error) => return Some(LostReason::of_io(&error)),
         };
         self.progressed = self.now;
         let (report, connection) = (&self.line.report, self.line.connection.number);

@@ -1,10 +1,14 @@
 //! Hosts that speak HTTP: results posted as JSON, orders fetched page by page.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use labwire_drivers::Clock;
+use labwire_drivers::{Clock, Tls};
 use labwire_protocols::wire::{Commit, Received};
-use reqwest::{Client, redirect};
+use reqwest::Client;
 use tokio::{
     sync::Notify,
     task::{self, JoinError, JoinHandle, JoinSet},
@@ -31,6 +35,8 @@ use super::{
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) host: Host,
+    /// How a server of `https://` is judged, where there is one.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) site: Arc<HostSite>,
     pub(super) lab: Arc<Site>,
     pub(super) store: Store,
@@ -41,31 +47,65 @@ pub(super) struct Parts {
     pub(super) stop: CancellationToken,
 }
 
+/// The client, made again when the files of TLS change.
+#[derive(Debug)]
+struct Way {
+    within: Duration,
+    tls: Option<Arc<Tls>>,
+    made: Mutex<Option<(u64, Client)>>,
+}
+
+impl Way {
+    fn new(parts: &Parts) -> Self {
+        Self {
+            within: Duration::from_secs(parts.host.reply_timeout_s.into()),
+            tls: parts.tls.clone(),
+            made: Mutex::default(),
+        }
+    }
+
+    /// `None` while the files of TLS cannot be used.
+    fn client(&self) -> Option<Client> {
+        let tls = self.tls.as_ref();
+        // Counted first: what is made of newer files is then made once more, and never kept too long.
+        let generation = tls.map_or(0, |tls| tls.generation());
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, client)) = &*made
+            && *of == generation
+        {
+            return Some(client.clone());
+        }
+        let config = tls.map(|tls| tls.client()).transpose().ok()?;
+        let client = http::client(self.within, config.as_deref()).ok()?;
+        *made = Some((generation, client.clone()));
+        Some(client)
+    }
+}
+
 /// Starts what the host wants of us: the posting of results, the fetching of orders.
 ///
 /// # Errors
 /// When the HTTP client cannot be built.
 pub(super) fn start(parts: &Parts) -> Result<Vec<JoinHandle<()>>, reqwest::Error> {
-    let client = Client::builder()
-        .timeout(Duration::from_secs(parts.host.reply_timeout_s.into()))
-        .redirect(redirect::Policy::none())
-        .build()?;
+    // What the library cannot build at all is told at once.
+    http::client(Duration::ZERO, None)?;
+    let way = Arc::new(Way::new(parts));
     let mut tasks = Vec::new();
     if let Some(url) = &parts.host.results {
         tasks.push(tokio::spawn(post(
             parts.clone(),
-            client.clone(),
+            Arc::clone(&way),
             url.to_string(),
         )));
     }
     if let Some(url) = &parts.host.orders {
-        tasks.push(tokio::spawn(fetch(parts.clone(), client, url.to_string())));
+        tasks.push(tokio::spawn(fetch(parts.clone(), way, url.to_string())));
     }
     Ok(tasks)
 }
 
 /// Posts what is due until stopped, and then waits for the answers under way.
-async fn post(parts: Parts, client: Client, url: String) {
+async fn post(parts: Parts, way: Arc<Way>, url: String) {
     let desk = Desk {
         destination: Destination::Http(Arc::clone(&parts.site)),
         store: parts.store.clone(),
@@ -74,12 +114,8 @@ async fn post(parts: Parts, client: Client, url: String) {
         backoff: super::start::backoff_of(&parts.host),
     };
     let room = usize::try_from(parts.host.connections).unwrap_or(1);
-    let mut posting = Posting {
-        client,
-        url,
-        refusals_shown: i64::from(parts.host.refusals_shown),
-        ..Posting::default()
-    };
+    let refusals_shown = i64::from(parts.host.refusals_shown);
+    let mut posting = Posting::new(way, url, refusals_shown);
     let mut renew_at = Instant::now() + RENEW;
     loop {
         if Instant::now() >= renew_at {
@@ -133,9 +169,8 @@ async fn post(parts: Parts, client: Client, url: String) {
 }
 
 /// What is under way to one host.
-#[derive(Default)]
 struct Posting {
-    client: Client,
+    way: Arc<Way>,
     url: String,
     trips: JoinSet<(i64, Verdict)>,
     /// What each task carries: row and try.
@@ -147,6 +182,18 @@ struct Posting {
 }
 
 impl Posting {
+    fn new(way: Arc<Way>, url: String, refusals_shown: i64) -> Self {
+        Self {
+            way,
+            url,
+            trips: JoinSet::new(),
+            rows: HashMap::new(),
+            ended: Vec::new(),
+            refusals_shown,
+            is_unsure: false,
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(done) = self.trips.try_join_next_with_id() {
             self.take(done);
@@ -181,12 +228,15 @@ impl Posting {
         let has_sent = !leased.is_empty();
         for row in leased {
             let carried = (row.id, row.attempt);
-            let (client, url) = (self.client.clone(), self.url.clone());
+            let (client, url) = (self.way.client(), self.url.clone());
             let trip = self.trips.spawn(async move {
-                (
-                    row.id,
-                    http::post_result(&client, &url, &row.control_id, row.body).await,
-                )
+                let verdict = match client {
+                    Some(client) => {
+                        http::post_result(&client, &url, &row.control_id, row.body).await
+                    }
+                    None => deferred(NO_TLS, ""),
+                };
+                (row.id, verdict)
             });
             self.rows.insert(trip.id(), carried);
         }
@@ -194,12 +244,23 @@ impl Posting {
     }
 }
 
+/// Why nothing goes to a host whose authorities or certificate are not there.
+const NO_TLS: &str = "the files of TLS for this host cannot be used: labwire check says why";
+
 /// Fetches orders and posts what became of them until stopped. Neither waits for the other: a host
 /// that takes no answers still has its orders carried out.
-async fn fetch(parts: Parts, client: Client, url: String) {
+async fn fetch(parts: Parts, way: Arc<Way>, url: String) {
     let pause = Duration::from_secs(parts.host.poll_s.into());
     let mut is_deaf = false;
     while !parts.stop.is_cancelled() {
+        let Some(client) = way.client() else {
+            tracing::warn!(host = parts.site.id, "{NO_TLS}");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = parts.stop.cancelled() => {}
+            }
+            continue;
+        };
         match post_answers(&parts, &client, &url).await {
             Ok(all_taken) => {
                 if !all_taken && !is_deaf {

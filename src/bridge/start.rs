@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread};
 
 use labwire_drivers::{
-    Clock, Concurrency, LineConfig, LineHandle, MachineFactory, Upstream,
+    Clock, Concurrency, LineConfig, LineHandle, MachineFactory, Tls, TlsFiles, TlsSide, Upstream,
     endpoint::{self, Framing},
     spawn_line,
 };
@@ -19,8 +19,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    certificates::Certificates,
     config::{
-        self, Host, Instrument, Loaded, Problems, Track,
+        self, Guard, Host, Instrument, Loaded, Problems, Track,
         choice::{Durability as Promise, HostKind},
     },
     profile::{Library, Wire},
@@ -88,6 +89,8 @@ pub struct Running {
     pub site: Arc<Site>,
     /// The books of every automation line by its id.
     pub tracks: BTreeMap<String, LineBooks>,
+    /// The certificates of all its ports.
+    pub certificates: Arc<Certificates>,
     stop: CancellationToken,
     couriers: Vec<JoinHandle<()>>,
     result_lines: Vec<LineHandle>,
@@ -145,13 +148,13 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         starter.parser.resume(line, *span);
     }
     for instrument in &loaded.lab.instruments {
-        starter.instrument(instrument)?;
+        starter.instrument(instrument, &loaded)?;
     }
     for track in &loaded.lab.tracks {
-        starter.track(track).await?;
+        starter.track(track, &loaded).await?;
     }
     for host in &loaded.lab.hosts {
-        starter.host(host)?;
+        starter.host(host, &loaded)?;
     }
     Ok(starter.finish())
 }
@@ -171,6 +174,7 @@ struct Starter {
     site: Arc<Site>,
     clock: Arc<dyn Clock>,
     ids: Arc<Ids>,
+    certificates: Arc<Certificates>,
     parser: Parser,
     answers: Arc<Answers>,
     results_changed: Arc<Notify>,
@@ -231,6 +235,7 @@ impl Starter {
         Ok(Self {
             store,
             site,
+            certificates: Arc::new(Certificates::new(Arc::clone(&clock))),
             clock,
             ids,
             parser,
@@ -246,19 +251,20 @@ impl Starter {
         })
     }
 
-    fn instrument(&mut self, instrument: &Instrument) -> Result<(), StartError> {
+    fn instrument(&mut self, instrument: &Instrument, loaded: &Loaded) -> Result<(), StartError> {
         let id = instrument.id.to_string();
         let Some(line) = self.site.lines.get(&id).cloned() else {
             let why = format!("there is no profile {}", *instrument.profile);
             return Err(StartError::Port { line: id, why });
         };
-        let (framing, mut config) = line_config(&id, &instrument.port)?;
+        let guard = (&instrument.guard, loaded);
+        let (framing, mut config) = self.line_config(&id, &instrument.port, guard)?;
         config.idle_timeout = line.profile.profile().link.silent_after();
         let machine = machine_of(&line, framing, instrument).map_err(|why| StartError::Port {
             line: id.clone(),
             why,
         })?;
-        let apart = self.orders_line(&line, instrument)?;
+        let apart = self.orders_line(&line, instrument, loaded)?;
         let (finished, news) = mpsc::unbounded_channel();
         let upstream = DeviceLine {
             line: Arc::clone(&line),
@@ -301,25 +307,27 @@ impl Starter {
         &self,
         line: &Arc<LineSite>,
         instrument: &Instrument,
+        loaded: &Loaded,
     ) -> Result<Option<(LineConfig, MachineFactory)>, StartError> {
         let Some(port) = &instrument.orders_port else {
             return Ok(None);
         };
         let id = format!("{}:orders", line.id);
-        let (framing, config) = line_config(&id, port)?;
+        let (framing, config) = self.line_config(&id, port, (&instrument.guard, loaded))?;
         match machine_of(line, framing, instrument) {
             Ok(machine) => Ok(Some((config, machine))),
             Err(why) => Err(StartError::Port { line: id, why }),
         }
     }
 
-    fn host(&mut self, host: &Host) -> Result<(), StartError> {
+    fn host(&mut self, host: &Host, loaded: &Loaded) -> Result<(), StartError> {
         let id = host.id.to_string();
         let Some(site) = self.site.hosts.get(&id).cloned() else {
             return Ok(());
         };
         if host.kind == HostKind::Http {
             let parts = http_courier::Parts {
+                tls: self.tls_of_url(host, loaded),
                 host: host.clone(),
                 site,
                 lab: Arc::clone(&self.site),
@@ -341,7 +349,7 @@ impl Starter {
         }
         if let Some(orders) = &host.orders {
             let name = format!("host:{id}");
-            let (_, mut config) = line_config(&name, orders)?;
+            let (_, mut config) = self.line_config(&name, orders, (&host.guard, loaded))?;
             config.concurrency = Concurrency::Many(HOST_CONNECTIONS_MAX);
             let upstream: Arc<dyn Upstream> = Arc::new(self.host_line(&site));
             let machine = Arc::new(|| -> Box<dyn Machine> {
@@ -351,17 +359,17 @@ impl Starter {
             self.lines.insert(name, handle);
         }
         match &host.results {
-            Some(results) => self.results(host, site, results),
+            Some(results) => self.results(host, site, results, loaded),
             None => Ok(()),
         }
     }
 
-    async fn track(&mut self, track: &Track) -> Result<(), StartError> {
+    async fn track(&mut self, track: &Track, loaded: &Loaded) -> Result<(), StartError> {
         let id = track.id.to_string();
         let Some(site) = self.site.tracks.get(&id).cloned() else {
             return Ok(());
         };
-        let (framing, config) = line_config(&id, &track.port)?;
+        let (framing, config) = self.line_config(&id, &track.port, (&track.guard, loaded))?;
         let machine: MachineFactory = match framing {
             Framing::Mllp => Arc::new(|| Box::new(mllp::Endpoint::new(mllp::Config::default()))),
             Framing::Stream => Arc::new(|| Box::new(Link::new(Dialect::default()))),
@@ -417,14 +425,19 @@ impl Starter {
         host: &Host,
         site: Arc<crate::host::HostSite>,
         results: &str,
+        loaded: &Loaded,
     ) -> Result<(), StartError> {
         let (finished, news) = mpsc::unbounded_channel::<Finished>();
         let reply_timeout = std::time::Duration::from_secs(host.reply_timeout_s.into());
         let mut handles = Vec::new();
-        let is_listener = results.starts_with("mllp-listen");
+        let name = format!("host:{}:results", *host.id);
+        // All connections have one certificate.
+        let (_, of_all) = self.line_config(&name, results, (&host.guard, loaded))?;
+        let is_listener = of_all.endpoint.listens();
         let count = if is_listener { 1 } else { host.connections };
         for number in 1..=count {
-            let (_, config) = line_config(&format!("host:{}:results-{number}", *host.id), results)?;
+            let mut config = of_all.clone();
+            config.id = format!("{name}-{number}");
             let upstream: Arc<dyn Upstream> = Arc::new(ResultLine {
                 orders: self.host_line(&site),
                 finished: finished.clone(),
@@ -485,8 +498,45 @@ impl Starter {
             .push(tokio::spawn(courier.run(self.stop.clone())));
     }
 
-    fn finish(self) -> Running {
+    /// How a line is driven, and who may be at its other end.
+    fn line_config(
+        &self,
+        id: &str,
+        port: &str,
+        (guard, loaded): (&Guard, &Loaded),
+    ) -> Result<(Framing, LineConfig), StartError> {
+        let (framing, endpoint) = endpoint::parse(port).map_err(|error| StartError::Port {
+            line: id.to_owned(),
+            why: error.to_string(),
+        })?;
+        let side = endpoint.tls_side();
+        let mut config = LineConfig::new(id, endpoint);
+        config.peers_allowed = guard.peers_allowed();
+        config.tls = side.map(|side| self.tls(id, guard.files(loaded), side));
+        Ok((framing, config))
+    }
+
+    fn tls(&self, owner: &str, files: TlsFiles, side: TlsSide) -> Arc<Tls> {
+        let tls = Tls::new(owner, files, side, Arc::clone(&self.clock));
+        let tls = Arc::new(tls);
+        self.certificates.add(Arc::clone(&tls));
+        tls
+    }
+
+    /// The TLS of a host that is reached over HTTP, where one of its addresses is of `https://`.
+    fn tls_of_url(&self, host: &Host, loaded: &Loaded) -> Option<Arc<Tls>> {
+        let urls = [&host.orders, &host.results];
+        let has_tls = |url: &config::read::At<String>| url.starts_with("https://");
+        let is_needed = urls.into_iter().flatten().any(has_tls);
+        let owner = format!("host:{}", *host.id);
+        is_needed.then(|| self.tls(&owner, host.guard.files(loaded), TlsSide::Client))
+    }
+
+    fn finish(mut self) -> Running {
+        let looking = Arc::clone(&self.certificates).run(self.stop.clone());
+        self.couriers.push(tokio::spawn(looking));
         Running {
+            certificates: self.certificates,
             lines: self.lines,
             store: self.store,
             site: self.site,
@@ -505,14 +555,6 @@ pub(super) fn backoff_of(host: &Host) -> Backoff {
         first: i64::from(host.retry_first_s) * 1_000_000,
         longest: i64::from(host.retry_longest_s) * 1_000_000,
     }
-}
-
-fn line_config(id: &str, port: &str) -> Result<(Framing, LineConfig), StartError> {
-    let (framing, endpoint) = endpoint::parse(port).map_err(|error| StartError::Port {
-        line: id.to_owned(),
-        why: error.to_string(),
-    })?;
-    Ok((framing, LineConfig::new(id, endpoint)))
 }
 
 fn machine_of(
@@ -593,6 +635,7 @@ impl Running {
             store,
             site: _,
             tracks: _,
+            certificates: _,
             stop,
             couriers,
             result_lines,

@@ -3,12 +3,14 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use labwire_drivers::{Endpoint, Framing, PortError, check_endpoint, endpoint::parse};
+use labwire_drivers::{
+    Framing, LineConfig, PortError, SystemClock, Tls, check_line, endpoint::parse,
+};
 
-use super::{Verdict, failure::Failure, out::Out, site, site::Files};
+use super::{Verdict, certificates, failure::Failure, out::Out, site, site::Files};
 use crate::{
     config::{
-        Instrument, Loaded, check_profile_tests,
+        Guard, Instrument, Loaded, check_profile_tests,
         choice::HostKind,
         problem::{Problem, render},
         read::{At, File},
@@ -26,7 +28,7 @@ Examples:
   labwire check --no-ports            at a desk, away from the devices
 
 Every mistake of every file is told at once. Exit code 0 when nothing has to be mended (there may be
-warnings), 1 with the list, 2 when lab.toml cannot be read. No byte is sent to any device.")]
+warnings), 1 with the list, 2 when lab.toml cannot be read. No message is sent to any device.")]
 pub(crate) struct CheckArgs {
     /// The site's file
     #[arg(
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> Result<Verdict, Failure> {
         return Err(site::unreadable(&files.problems));
     };
     check_profiles(&loaded, &mut files);
+    files.problems.extend(certificates::check(&loaded));
     if !args.no_ports {
         check_ports(&loaded, &mut files)?;
     }
@@ -169,7 +172,7 @@ fn check_framing(profile: &Profile, port: &At<String>, file: &File) {
 struct Tried<'a> {
     whose: String,
     written: &'a At<String>,
-    endpoint: Endpoint,
+    config: LineConfig,
 }
 
 fn check_ports(loaded: &Loaded, files: &mut Files) -> Result<(), Failure> {
@@ -178,7 +181,7 @@ fn check_ports(loaded: &Loaded, files: &mut Files) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::CannotStart)?;
-    let tries = ports.iter().map(|port| check_endpoint(&port.endpoint));
+    let tries = ports.iter().map(|port| check_line(&port.config));
     // A device that does not answer costs its whole timeout, so all are tried at the same time.
     let outcomes = runtime.block_on(async { futures_util::future::join_all(tries).await });
     let is_running = store::is_in_use(&site::store_url(loaded)).unwrap_or(false);
@@ -200,29 +203,44 @@ fn ports(loaded: &Loaded) -> Vec<Tried<'_>> {
         .filter(|host| host.kind == HostKind::Mllp)
         .flat_map(|host| {
             let ports = [&host.orders, &host.results].into_iter().flatten();
-            ports.map(|port| (format!("host {}", *host.id), port))
+            ports.map(|port| (format!("host {}", *host.id), port, &host.guard))
         });
     let of_instruments = lab
         .instruments
         .iter()
-        .map(|one| (format!("instrument {}", *one.id), &one.port));
+        .map(|one| (format!("instrument {}", *one.id), &one.port, &one.guard));
     let of_tracks = lab
         .tracks
         .iter()
-        .map(|one| (format!("line {}", *one.id), &one.port));
+        .map(|one| (format!("line {}", *one.id), &one.port, &one.guard));
     of_hosts
         .chain(of_instruments)
         .chain(of_tracks)
-        .filter_map(|(whose, written)| {
-            // A port string that cannot be read was told about already.
-            let (_, endpoint) = parse(written).ok()?;
+        .filter_map(|(whose, written, guard)| {
+            let config = config(written, guard, loaded)?;
             Some(Tried {
                 whose,
                 written,
-                endpoint,
+                config,
             })
         })
         .collect()
+}
+
+/// How a port is opened; `None` where its string or its files are wrong, which was told already.
+fn config(written: &str, guard: &Guard, loaded: &Loaded) -> Option<LineConfig> {
+    let (_, endpoint) = parse(written).ok()?;
+    let side = endpoint.tls_side();
+    let mut config = LineConfig::new("check", endpoint);
+    if let Some(side) = side {
+        let clock = Arc::new(SystemClock::default());
+        let tls = Tls::new("check", guard.files(loaded), side, clock);
+        if tls.status().problem.is_some() {
+            return None;
+        }
+        config.tls = Some(Arc::new(tls));
+    }
+    Some(config)
 }
 
 impl Tried<'_> {
@@ -230,7 +248,7 @@ impl Tried<'_> {
     /// cannot be had will be missing, unless it is the running bridge that has it.
     fn problem(&self, loaded: &Loaded, error: &PortError, is_running: bool) -> Problem {
         let is_own = is_running && matches!(error, PortError::InUse { .. });
-        let is_dialled = matches!(self.endpoint, Endpoint::TcpConnect(_));
+        let is_dialled = self.config.endpoint.dials();
         let cause = std::error::Error::source(error)
             .map_or_else(String::new, |cause| format!(" ({cause})"));
         let help = if is_own {

@@ -5,6 +5,7 @@
 //! warnings and progress go to standard error.
 
 mod backup;
+mod certificates;
 mod check;
 mod completions;
 mod failure;

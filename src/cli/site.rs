@@ -151,14 +151,16 @@ impl Files {
 /// Reads a port string with the words of the module that will open it.
 fn read_endpoint(text: &str) -> Result<Understood, String> {
     let (framing, endpoint) = endpoint::parse(text).map_err(|error| error.to_string())?;
+    let is_tls = endpoint.tls_side().is_some();
     let (kind, address) = match endpoint {
-        Endpoint::TcpListen(at) => (EndpointKind::Listen, at),
-        Endpoint::TcpConnect(to) => (EndpointKind::Connect, to),
+        Endpoint::TcpListen(at) | Endpoint::TlsListen(at) => (EndpointKind::Listen, at),
+        Endpoint::TcpConnect(to) | Endpoint::TlsConnect(to) => (EndpointKind::Connect, to),
         Endpoint::Serial(settings) => (EndpointKind::Serial, settings.path.display().to_string()),
     };
     Ok(Understood {
         kind,
         is_mllp: framing == Framing::Mllp,
+        is_tls,
         address,
     })
 }

@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub kind: EndpointKind,
     /// Whether MLLP frames run over it.
     pub is_mllp: bool,
+    /// Whether it is over TLS.
+    pub is_tls: bool,
     /// `host:port`, or the path of the serial device.
     pub address: String,
 }
@@ -26,7 +28,8 @@ pub struct Endpoint {
 pub type ReadEndpoint = fn(&str) -> Result<Endpoint, String>;
 
 const SCHEMES: &str = "tcp-listen://127.0.0.1:5001, tcp://host:port, mllp-listen://…, mllp://… or \
-                       serial:///dev/ttyUSB0?baud=9600&bits=8&parity=none&stop=1";
+                       serial:///dev/ttyUSB0?baud=9600&bits=8&parity=none&stop=1; over TLS tls-listen://…, \
+                       tls://…, mllps-listen://… or mllps://…";
 
 /// Reads the port strings of `lab.toml`: scheme, host and port, or the path of a device.
 ///
@@ -52,6 +55,7 @@ pub fn read(text: &str) -> Result<Endpoint, String> {
             _ => Ok(Endpoint {
                 kind,
                 is_mllp,
+                is_tls: false,
                 address,
             }),
         };
@@ -69,6 +73,7 @@ pub fn read(text: &str) -> Result<Endpoint, String> {
     Ok(Endpoint {
         kind,
         is_mllp,
+        is_tls: scheme.starts_with("tls") || scheme.starts_with("mllps"),
         address,
     })
 }

@@ -6,6 +6,7 @@ use super::{
     Seams,
     choice::{AckMode, Extras, HostKind, Release, Reply, Unordered, Version},
     endpoint::EndpointKind,
+    guard::Guard,
     lab,
     read::{At, Table},
 };
@@ -62,17 +63,22 @@ pub struct Host {
     pub refusals_shown: u32,
     /// How often orders are fetched over HTTP.
     pub poll_s: u32,
+    /// TLS, and who may connect.
+    pub guard: Guard,
 }
 
 impl Host {
     pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
         let kind = table.choice("kind").value;
         let version: At<Version> = table.choice("version");
+        let orders = address(table, "orders", kind, seams);
+        let results = address(table, "results", kind, seams);
         let host = Self {
             id: lab::id(table, "his"),
             kind,
-            orders: address(table, "orders", kind, seams),
-            results: address(table, "results", kind, seams),
+            guard: Guard::read(table, &[orders.as_ref(), results.as_ref()], seams),
+            orders,
+            results,
             barcode: barcode(table, &version),
             station: station(table),
             version: version.value,
@@ -282,13 +288,13 @@ fn address(
 }
 
 fn wrong_url(text: &str, key: &str) -> Option<String> {
-    if text.starts_with("https://") {
-        let instead = "http:// to a TLS tunnel on this machine, or to a network of its own";
-        return Some(format!("there is no TLS yet: write {key} = {instead}"));
-    }
-    let rest = text.strip_prefix("http://");
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
     let is_url = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    (!is_url).then(|| format!("kind = \"http\" wants {key} = \"http://host:port/path\""))
+    (!is_url).then(|| {
+        format!("kind = \"http\" wants {key} = \"https://host/path\" or \"http://host:port/path\"")
+    })
 }
 
 fn wrong_endpoint(text: &str, key: &str, seams: &Seams<'_>) -> Option<String> {
@@ -299,9 +305,11 @@ fn wrong_endpoint(text: &str, key: &str, seams: &Seams<'_>) -> Option<String> {
         Err(help) => Some(help),
         Ok(endpoint) if endpoint.is_mllp => None,
         Ok(endpoint) => {
-            let scheme = match endpoint.kind {
-                EndpointKind::Connect => "mllp",
-                EndpointKind::Listen | EndpointKind::Serial => "mllp-listen",
+            let scheme = match (endpoint.kind, endpoint.is_tls) {
+                (EndpointKind::Connect, false) => "mllp",
+                (EndpointKind::Connect, true) => "mllps",
+                (EndpointKind::Listen, true) => "mllps-listen",
+                (EndpointKind::Listen, false) | (EndpointKind::Serial, _) => "mllp-listen",
             };
             Some(format!(
                 "a host speaks HL7: write {key} = \"{scheme}://127.0.0.1:2575\""

@@ -3,6 +3,7 @@
 use super::{
     Seams,
     choice::{Durability, Orders, Unmapped},
+    guard::Guard,
     host, lab,
     read::{At, Table},
     suggest::did_you_mean,
@@ -37,20 +38,25 @@ pub struct Instrument {
     pub units: Vec<(At<String>, At<String>)>,
     /// Zone of its wall clock, if not the laboratory's.
     pub timezone: Option<At<String>>,
+    /// TLS, and who may connect.
+    pub guard: Guard,
 }
 
 impl Instrument {
     pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
+        let results_port = table
+            .required_text("port", PORT_EXAMPLE)
+            .map(|text| port(table, "port", text, seams))
+            .unwrap_or_default();
+        let orders_port = table
+            .text("orders_port")
+            .map(|text| port(table, "orders_port", text, seams));
         Self {
             id: lab::id(table, "xn-1"),
             profile: profile(table, seams),
-            port: table
-                .required_text("port", PORT_EXAMPLE)
-                .map(|text| port(table, "port", text, seams))
-                .unwrap_or_default(),
-            orders_port: table
-                .text("orders_port")
-                .map(|text| port(table, "orders_port", text, seams)),
+            guard: Guard::read(table, &[Some(&results_port), orders_port.as_ref()], seams),
+            port: results_port,
+            orders_port,
             section: table.text_or("section", ""),
             durability: table.choice("durability").value,
             charset: host::charset(table, seams),

@@ -8,7 +8,7 @@ use miette::NamedSource;
 use super::{
     Seams,
     choice::Verifiers,
-    cross,
+    cross, guard,
     host::Host,
     instrument::Instrument,
     problem::Problems,
@@ -67,6 +67,11 @@ pub struct Store {
 pub struct Console {
     /// `address:port` to listen on.
     pub listen: At<String>,
+    /// Its certificate, PEM, relative to `lab.toml`; without one, a console that other machines reach
+    /// makes one.
+    pub certificate: Option<At<String>>,
+    /// The private key of the certificate, PEM.
+    pub key: Option<At<String>>,
 }
 
 impl LabConfig {
@@ -249,43 +254,45 @@ fn holds_password(url: &str) -> bool {
 
 impl Console {
     fn read(table: Option<&Table<'_>>) -> Self {
-        let listen = table.and_then(|table| table.text("listen"));
-        let Some(listen) = listen else {
+        let Some(table) = table else {
             return Self::default();
         };
-        let port = listen
-            .rsplit_once(':')
-            .map(|(host, port)| (host, port.parse::<u16>()));
-        let is_address = matches!(port, Some((host, Ok(_))) if !host.is_empty());
-        if let Some(file) = table.map(Table::file).filter(|_| !is_address) {
-            file.error(
-                "CONF-0203",
-                listen.span.clone(),
-                format!("the console cannot listen on `{}`", *listen),
-                "not address:port",
-                "write listen = \"127.0.0.1:8080\"",
-            );
-        } else if let Some(file) = table
-            .map(Table::file)
-            .filter(|_| !crate::console::is_loopback(&listen))
-        {
-            file.error(
-                "CONF-0206",
-                listen.span.clone(),
-                format!("the console cannot listen on `{}` without TLS", *listen),
-                "other machines could read passwords and patients on the way",
-                "write listen = \"127.0.0.1:8080\" and reach it by a tunnel, such as \
-                 ssh -L 8080:127.0.0.1:8080",
-            );
+        let (certificate, key) = (table.text("certificate"), table.text("key"));
+        guard::check_pair(table, certificate.as_ref(), key.as_ref());
+        let listen = table
+            .text("listen")
+            .map_or_else(|| Self::default().listen, |listen| checked(table, listen));
+        Self {
+            listen,
+            certificate,
+            key,
         }
-        Self { listen }
     }
+}
+
+fn checked(table: &Table<'_>, listen: At<String>) -> At<String> {
+    let port = listen
+        .rsplit_once(':')
+        .map(|(host, port)| (host, port.parse::<u16>()));
+    let is_address = matches!(port, Some((host, Ok(_))) if !host.is_empty());
+    if !is_address {
+        table.file().error(
+            "CONF-0203",
+            listen.span.clone(),
+            format!("the console cannot listen on `{}`", *listen),
+            "not address:port",
+            "write listen = \"127.0.0.1:8080\", or \"0.0.0.0:8443\" for other machines too",
+        );
+    }
+    listen
 }
 
 impl Default for Console {
     fn default() -> Self {
         Self {
             listen: At::unwritten("127.0.0.1:8080".to_owned()),
+            certificate: None,
+            key: None,
         }
     }
 }

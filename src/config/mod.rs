@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod choice;
 mod cross;
 pub mod endpoint;
+mod guard;
 mod host;
 mod instrument;
 pub mod lab;
@@ -20,6 +21,7 @@ pub mod units;
 pub use self::{
     catalogue::Catalogue,
     cross::{check_profile_tests, is_transfusion_section},
+    guard::Guard,
     host::{FieldPath, Host},
     instrument::Instrument,
     lab::LabConfig,

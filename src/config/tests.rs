@@ -232,7 +232,7 @@ fn every_word_that_is_no_value_is_told_with_the_values() {
 }
 
 #[test]
-fn a_console_that_is_open_to_others_is_told() {
+fn a_console_listens_where_it_is_told() {
     check("[console]\nlisten = \"8080\"", &["CONF-0203"]);
     for open in [
         "0.0.0.0:8080",
@@ -240,8 +240,66 @@ fn a_console_that_is_open_to_others_is_told() {
         "[::]:8080",
         "lab.example:80",
     ] {
-        check(&format!("[console]\nlisten = \"{open}\""), &["CONF-0206"]);
+        check(&format!("[console]\nlisten = \"{open}\""), &[]);
     }
+    let own = "certificate = \"a.pem\"";
+    check(&format!("[console]\n{own}"), &["CONF-0222"]);
+    check(&format!("[console]\n{own}\nkey = \"a.key\""), &[]);
+}
+
+#[test]
+fn what_guards_a_port_is_whole_and_guards_something() {
+    let port = |port: &str, more: &str| {
+        format!(
+            "[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\nport = \"{port}\"\n{more}\n"
+        )
+    };
+    let own = "certificate = \"a.pem\"\nkey = \"a.key\"\n";
+    let (listens, dials) = ("tls-listen://0.0.0.0:5001", "tls://10.0.0.7:5001");
+    check(&port(listens, own), &[]);
+    check(
+        &port(
+            listens,
+            &format!("{own}client_ca = \"ca.pem\"\nallow = [\"10.0.0.0/8\", \"::1\"]"),
+        ),
+        &[],
+    );
+    check(
+        &port(dials, "ca = \"ca.pem\"\nserver_name = \"xn.lab\""),
+        &[],
+    );
+    check(&port(dials, own), &[]);
+    check(&port(listens, ""), &["CONF-0223"]);
+    check(
+        &port(listens, "key = \"a.key\""),
+        &["CONF-0223", "CONF-0222"],
+    );
+    check(
+        &port(listens, &format!("{own}ca = \"ca.pem\"")),
+        &["CONF-0224"],
+    );
+    check(&port(dials, "client_ca = \"ca.pem\""), &["CONF-0224"]);
+    check(&port(dials, "allow = [\"10.0.0.7\"]"), &["CONF-0224"]);
+    check(
+        &port("tcp-listen://0.0.0.0:5001", own),
+        &["CONF-0224", "CONF-0224"],
+    );
+    check(
+        &port("tcp-listen://0.0.0.0:5001", "allow = \"10.0.0.0/8\""),
+        &[],
+    );
+    check(
+        &port(
+            "tcp-listen://0.0.0.0:5001",
+            "allow = [\"10.0.0.0/40\", \"lab\"]",
+        ),
+        &["CONF-0225", "CONF-0225"],
+    );
+    let host = "[[host]]\nid = \"his\"\nkind = \"http\"\nresults = \"https://his.lab/results\"\n";
+    check(&format!("{host}ca = \"ca.pem\""), &[]);
+    check(&host.replace("https", "http"), &[]);
+    let plain = host.replace("https", "http");
+    check(&format!("{plain}ca = \"ca.pem\""), &["CONF-0224"]);
 }
 
 #[test]
@@ -323,9 +381,9 @@ fn what_the_start_would_refuse_is_told() {
     );
     check("[store]\nurl = \"postgresql://me@db/x\"", &[]);
     let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
-    check(&format!("{https}results = \"https://a/x\""), &["CONF-0203"]);
+    check(&format!("{https}results = \"https:///x\""), &["CONF-0203"]);
     check(
-        &format!("{https}orders = \"https://a/x\"\nresults = \"http://a/x\""),
+        &format!("{https}orders = \"ftp://a/x\"\nresults = \"https://a/x\""),
         &["CONF-0203"],
     );
 }

@@ -1,7 +1,9 @@
 //! `[[track]]`: a laboratory automation line.
 
 use super::{
-    Seams, instrument, lab,
+    Seams,
+    guard::Guard,
+    instrument, lab,
     read::{At, Table},
 };
 
@@ -18,16 +20,20 @@ pub struct Track {
     pub mapping: Option<At<String>>,
     /// Zone of its wall clock, if not the laboratory's.
     pub timezone: Option<At<String>>,
+    /// TLS, and who may connect.
+    pub guard: Guard,
 }
 
 impl Track {
     pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
+        let port = table
+            .required_text("port", "mllp-listen://127.0.0.1:5010")
+            .map(|text| instrument::port(table, "port", text, seams))
+            .unwrap_or_default();
         Self {
             id: lab::id(table, "line-1"),
-            port: table
-                .required_text("port", "mllp-listen://127.0.0.1:5010")
-                .map(|text| instrument::port(table, "port", text, seams))
-                .unwrap_or_default(),
+            guard: Guard::read(table, &[Some(&port)], seams),
+            port,
             file: table.required_text("file", "line.toml").unwrap_or_default(),
             mapping: table.text("mapping"),
             timezone: lab::timezone(table),

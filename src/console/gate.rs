@@ -375,9 +375,29 @@ fn dress(app: &App, path: &str, visitor: &Visitor, response: Response) -> Respon
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    if let Some(secured) = &app.secured {
+        secure(headers, secured.is_given);
+    }
     let no_store = HeaderValue::from_static("no-store");
     headers.entry(header::CACHE_CONTROL).or_insert(no_store);
     response
+}
+
+/// Over TLS a cookie goes nowhere else. A browser is told to come by TLS alone where it takes the
+/// certificate without a question; after that it would let nobody past a certificate made here.
+fn secure(headers: &mut HeaderMap, is_given: bool) {
+    if let header::Entry::Occupied(mut cookies) = headers.entry(header::SET_COOKIE) {
+        for cookie in cookies.iter_mut() {
+            let text = cookie.to_str().map(|text| format!("{text}; Secure"));
+            if let Some(marked) = text.ok().and_then(|text| text.parse().ok()) {
+                *cookie = marked;
+            }
+        }
+    }
+    if is_given {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
 }
 
 /// A failure that has its words already.

@@ -9,7 +9,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use labwire_drivers::{LineStatus, Phase};
+use labwire_drivers::{LineStatus, Phase, TlsStatus};
 
 use crate::store::Health;
 
@@ -40,7 +40,11 @@ pub(super) async fn show(
         return Err(Fault::NOT_ALLOWED);
     }
     let moment = super::live::moment(&app).await?;
-    let text = written(&moment, &app.parts.store.health());
+    let mut text = written(&moment, &app.parts.store.health());
+    of_certificates(
+        &mut Family { text: &mut text },
+        &app.parts.certificates.list(),
+    );
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
@@ -80,7 +84,7 @@ fn escaped(value: &str) -> String {
 type Read = fn(&LineStatus) -> u64;
 
 /// Counters of a line: name, help, where it stands.
-const OF_LINES: [(&str, &str, Read); 10] = [
+const OF_LINES: [(&str, &str, Read); 11] = [
     ("bytes_in_total", "Bytes read.", |line| {
         line.counters.bytes_in
     }),
@@ -107,6 +111,11 @@ const OF_LINES: [(&str, &str, Read); 10] = [
     ("losses_total", "Connections lost.", |line| {
         line.counters.losses
     }),
+    (
+        "refusals_total",
+        "Connections refused, by address or by certificate.",
+        |line| line.counters.refusals,
+    ),
     ("commit_failures_total", "Commits that failed.", |line| {
         line.counters.commit_failures
     }),
@@ -173,6 +182,31 @@ fn of_queue(family: &mut Family<'_>, moment: &Moment) {
     family.begin(name, "gauge", "Results that a person or an order ends.");
     family.sample(name, &[("state", "held")], moment.counts.held.count);
     family.sample(name, &[("state", "waiting")], moment.counts.waiting.count);
+}
+
+fn of_certificates(family: &mut Family<'_>, all: &[TlsStatus]) {
+    let name = "labwire_certificate_expires_seconds";
+    family.begin(
+        name,
+        "gauge",
+        "When a certificate ends, seconds since 1970.",
+    );
+    for one in all {
+        if let Some(certificate) = &one.certificate {
+            let ends = certificate.not_after_utc_micros / 1_000_000;
+            family.sample(name, &[("owner", &one.owner)], ends);
+        }
+    }
+    let name = "labwire_certificate_unusable";
+    family.begin(
+        name,
+        "gauge",
+        "Whether the files, as they are now, cannot be used.",
+    );
+    for one in all {
+        let is_unusable = u8::from(one.problem.is_some());
+        family.sample(name, &[("owner", &one.owner)], is_unusable);
+    }
 }
 
 fn of_store(family: &mut Family<'_>, health: &Health) {

@@ -34,6 +34,7 @@ mod queue;
 mod serve;
 mod settings;
 mod specimens;
+mod tls;
 mod track;
 mod users;
 mod wire;
@@ -52,12 +53,13 @@ use std::{
 };
 
 use axum::{Router, middleware, routing::get};
-use labwire_drivers::LineHandle;
+use labwire_drivers::{LineHandle, TlsError};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     bridge::{LineBooks, Running, Site},
+    certificates::Certificates,
     config::Loaded,
     people::{self, Lockout, Ticket},
     store::{Clock, Db, Store, StoreError, Turn},
@@ -74,16 +76,20 @@ pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
 /// Why the console did not open.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
-    /// The address can be reached from other machines, and nothing protects what goes over the
-    /// network yet.
-    #[error(
-        "the console does not listen on {address}: passwords and patients would cross the network \
-         readable by all; write listen = \"127.0.0.1:8080\" and reach it by a tunnel, such as \
-         ssh -L 8080:127.0.0.1:8080"
-    )]
-    NotLoopback {
-        /// As written.
-        address: String,
+    /// Its certificate and key cannot be used. Without them passwords and patients would cross the
+    /// network readable by all.
+    #[error("the console does not open without TLS, and its certificate cannot be used")]
+    Tls {
+        /// What is wrong with the files.
+        #[source]
+        source: Arc<TlsError>,
+    },
+    /// No certificate of its own can be made.
+    #[error("the console cannot make its certificate beside the store")]
+    Certificate {
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
     /// The port.
     #[error("the console cannot listen on {address}")]
@@ -117,6 +123,8 @@ pub struct Parts {
     pub loaded: Arc<Loaded>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The certificates of all ports.
+    pub certificates: Arc<Certificates>,
 }
 
 impl Parts {
@@ -134,6 +142,7 @@ impl Parts {
             site: Arc::clone(&running.site),
             loaded,
             clock,
+            certificates: Arc::clone(&running.certificates),
         }
     }
 }
@@ -150,6 +159,7 @@ pub(crate) struct App {
     live: live::Live,
     pictures: track::Pictures,
     ledger: ledger::Cached,
+    secured: Option<tls::Secured>,
     stop: CancellationToken,
 }
 
@@ -193,6 +203,8 @@ impl App {
 pub struct Console {
     address: SocketAddr,
     setup: Option<String>,
+    fingerprint: Option<String>,
+    scheme: &'static str,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -220,14 +232,27 @@ impl Console {
             address: String::new(),
             source,
         })?;
+        let secured = tls::secured(&parts.loaded, address, &parts.clock).await?;
+        let (scheme, fingerprint) = match &secured {
+            None => ("http", None),
+            Some(secured) => {
+                parts.certificates.add(Arc::clone(&secured.tls));
+                let shown = secured.tls.status().certificate;
+                ("https", shown.map(|one| one.fingerprint))
+            }
+        };
         let setup = if parts.store.read(people::count).await? == 0 {
             Some(Ticket::new()?)
         } else {
             None
         };
-        let link = setup
-            .as_ref()
-            .map(|ticket| format!("http://{address}/setup?token={}", ticket.form_token()));
+        let link = setup.as_ref().map(|ticket| {
+            format!(
+                "{}/setup?token={}",
+                url(scheme, address),
+                ticket.form_token()
+            )
+        });
         let stop = CancellationToken::new();
         let app = Arc::new(App {
             parts,
@@ -237,19 +262,23 @@ impl Console {
             live: live::Live::default(),
             pictures: track::Pictures::default(),
             ledger: ledger::Cached::default(),
+            secured: secured.clone(),
             stop: stop.clone(),
         });
+        let tls = secured.map(|secured| secured.tls);
         let looking = live::keep_looking(Arc::clone(&app));
         let router = router(app);
         let serving = tokio::spawn({
             let stop = stop.clone();
             async move {
-                tokio::join!(serve::serve(listener, router, limits, stop), looking);
+                tokio::join!(serve::serve(listener, tls, router, (limits, stop)), looking);
             }
         });
         Ok(Self {
             address,
             setup: link,
+            fingerprint,
+            scheme,
             stop,
             serving,
         })
@@ -258,6 +287,17 @@ impl Console {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What a person writes into a browser.
+    pub fn url(&self) -> String {
+        url(self.scheme, self.address)
+    }
+
+    /// The SHA-256 fingerprint of its certificate, which people compare with what their browser shows;
+    /// `None` without TLS.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// The link that creates the first administrator, where there is nobody yet.
@@ -273,7 +313,16 @@ impl Console {
     }
 }
 
-/// A port that is reached from this machine alone.
+/// Where a console at `address` is reached.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    let name = tls::host_name();
+    if address.ip().is_unspecified() && !name.is_empty() {
+        format!("{scheme}://{name}:{}", address.port())
+    } else {
+        format!("{scheme}://{address}")
+    }
+}
+
 async fn bind(listen: &str) -> Result<TcpListener, ConsoleError> {
     let failed = |source| ConsoleError::Port {
         address: listen.to_owned(),
@@ -283,11 +332,6 @@ async fn bind(listen: &str) -> Result<TcpListener, ConsoleError> {
         .await
         .map_err(failed)?
         .collect();
-    if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        return Err(ConsoleError::NotLoopback {
-            address: listen.to_owned(),
-        });
-    }
     TcpListener::bind(addresses.as_slice())
         .await
         .map_err(failed)
@@ -305,8 +349,14 @@ pub async fn run(parts: Parts, listen: &str, stop: CancellationToken) -> Result<
     loop {
         match Console::start(parts.clone(), listen, Limits::default()).await {
             Ok(console) => {
-                let address = console.address();
-                tracing::info!(%address, "the console is open: http://{address}/");
+                let (address, url) = (console.address(), console.url());
+                tracing::info!(%address, "the console is open: {url}/");
+                if let Some(fingerprint) = console.fingerprint() {
+                    tracing::info!(
+                        "SHA-256 fingerprint of the console's certificate, to compare with what a browser \
+                         shows: {fingerprint}"
+                    );
+                }
                 if let Some(link) = console.setup_link() {
                     tracing::warn!("nobody may log in yet: create the administrator at {link}");
                 }
@@ -314,7 +364,12 @@ pub async fn run(parts: Parts, listen: &str, stop: CancellationToken) -> Result<
                 console.stop().await;
                 return Ok(());
             }
-            Err(error @ (ConsoleError::Port { .. } | ConsoleError::Store(_))) => {
+            Err(
+                error @ (ConsoleError::Port { .. }
+                | ConsoleError::Store(_)
+                | ConsoleError::Tls { .. }
+                | ConsoleError::Certificate { .. }),
+            ) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(cause, "{error}; trying again");
             }
@@ -349,14 +404,4 @@ fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), gate::pass))
         .with_state(app)
-}
-
-/// Whether a console may listen there: on this machine alone, as long as it has no TLS.
-pub fn is_loopback(listen: &str) -> bool {
-    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }

@@ -15,13 +15,15 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use labwire_drivers::Tls;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     task::JoinSet,
     time::Sleep,
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 /// Who is at the other end.
@@ -58,9 +60,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// Serves until `stop`, then lets answers under way end.
 pub(super) async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     router: Router,
-    limits: Limits,
-    stop: CancellationToken,
+    (limits, stop): (Limits, CancellationToken),
 ) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
     let mut open = JoinSet::new();
@@ -84,7 +86,11 @@ pub(super) async fn serve(
             continue;
         };
         let router = router.clone().layer(Extension(Peer(peer)));
-        open.spawn(connection(stream, router, limits, stop.clone(), permit));
+        let serving = connection(stream, tls.clone(), router, (limits, stop.clone()));
+        open.spawn(async move {
+            serving.await;
+            drop(permit);
+        });
     }
     drop(listener);
     let ended = async { while open.join_next().await.is_some() {} };
@@ -95,15 +101,65 @@ pub(super) async fn serve(
 
 async fn connection(
     stream: TcpStream,
+    tls: Option<Arc<Tls>>,
     router: Router,
-    limits: Limits,
-    stop: CancellationToken,
-    permit: OwnedSemaphorePermit,
+    (limits, stop): (Limits, CancellationToken),
 ) {
     // Small answers of a live page go out at once.
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let Some(tls) = tls else {
+        return answer(stream, router, limits, stop).await;
+    };
+    let shaking = shake(stream, &tls, limits);
+    let shaken = tokio::select! {
+        shaken = shaking => shaken,
+        () = stop.cancelled() => None,
+    };
+    if let Some(stream) = shaken {
+        answer(stream, router, limits, stop).await;
+    }
+}
+
+/// The handshake. Who comes without TLS is told so, in words that a browser shows.
+async fn shake(mut stream: TcpStream, tls: &Tls, limits: Limits) -> Option<TlsStream<TcpStream>> {
+    let mut first = [0];
+    let peeked = tokio::time::timeout(limits.head_within, stream.peek(&mut first)).await;
+    if !peeked.is_ok_and(|count| count.is_ok_and(|count| count > 0)) {
+        return None;
+    }
+    if first[0].is_ascii_uppercase() {
+        let telling = stream.write_all(WITHOUT_TLS.as_bytes());
+        let told = tokio::time::timeout(limits.write_within, telling).await;
+        if told.is_ok_and(|told| told.is_ok()) {
+            // Closed with the request unread, the connection would be reset before the words are read.
+            let mut rest = [0; 1024];
+            while stream.try_read(&mut rest).is_ok_and(|count| count > 0) {}
+        }
+        return None;
+    }
+    match tls.accept(stream, limits.head_within).await {
+        Ok(stream) => Some(stream),
+        Err(fault) => {
+            // Browsers end the first handshakes with a certificate that a person has not taken yet.
+            tracing::debug!(
+                code = fault.code(),
+                "no TLS connection to the console: {fault}"
+            );
+            None
+        }
+    }
+}
+
+const WITHOUT_TLS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    connection: close\r\n\r\nThis console speaks TLS alone: write https:// before its address.\n\
+    Bảng điều khiển này chỉ dùng TLS: hãy viết https:// trước địa chỉ.\n";
+
+async fn answer<S>(stream: S, router: Router, limits: Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let stream = TokioIo::new(Patient::new(stream, limits.write_within));
     let mut builder = http1::Builder::new();
     builder
@@ -122,18 +178,17 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the console ended early");
     }
-    drop(permit);
 }
 
 /// A stream whose peer has to take what is sent within some time.
-struct Patient {
-    stream: TcpStream,
+struct Patient<S> {
+    stream: S,
     within: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
-    const fn new(stream: TcpStream, within: Duration) -> Self {
+impl<S> Patient<S> {
+    const fn new(stream: S, within: Duration) -> Self {
         Self {
             stream,
             within,
@@ -161,7 +216,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -171,7 +226,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

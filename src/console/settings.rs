@@ -10,7 +10,12 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::config::Loaded;
+use labwire_drivers::TlsStatus;
+
+use crate::{
+    certificates::Standing,
+    config::{Guard, Loaded, read::At},
+};
 
 use super::{
     App,
@@ -95,11 +100,19 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
         settings.extend(file.iter().map(|file| own(key, &file.value)));
     }
     let url = reader.at(("store", 0), "url", &lab.store.url.value);
-    let listen = reader.at(("console", 0), "listen", &lab.console.listen.value);
+    let of_console = |key: &str, value: &At<String>| reader.at(("console", 0), key, &value.value);
+    let mut console = vec![of_console("listen", &lab.console.listen)];
+    let files = [
+        ("certificate", &lab.console.certificate),
+        ("key", &lab.console.key),
+    ];
+    for (key, file) in files {
+        console.extend(file.iter().map(|file| of_console(key, file)));
+    }
     let mut sections = vec![
         section("[lab]".to_owned(), settings),
         section("[store]".to_owned(), vec![url]),
-        section("[console]".to_owned(), vec![listen]),
+        section("[console]".to_owned(), console),
     ];
     for (index, host) in lab.hosts.iter().enumerate() {
         let own = |key: &str, value: String| reader.at(("host", index), key, value);
@@ -110,6 +123,7 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
         settings.push(own("reply_timeout_s", host.reply_timeout_s.to_string()));
         settings.push(own("retry_first_s", host.retry_first_s.to_string()));
         settings.push(own("retry_longest_s", host.retry_longest_s.to_string()));
+        settings.extend(guarded(&host.guard).map(|(key, value)| own(key, value)));
         sections.push(section(format!("[[host]] {}", *host.id), settings));
     }
     for (index, one) in lab.instruments.iter().enumerate() {
@@ -125,6 +139,7 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
                 .iter()
                 .map(|at| own("timezone", at.to_string())),
         );
+        settings.extend(guarded(&one.guard).map(|(key, value)| own(key, value)));
         settings.extend(one.tests.iter().map(|(code, test)| {
             let key = format!("tests.{}", code.value);
             own(&key, test.to_string())
@@ -132,6 +147,21 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
         sections.push(section(format!("[[instrument]] {}", *one.id), settings));
     }
     sections
+}
+
+/// What guards a port, as far as it is written.
+fn guarded(guard: &Guard) -> impl Iterator<Item = (&'static str, String)> {
+    let texts = [
+        ("certificate", &guard.certificate),
+        ("key", &guard.key),
+        ("ca", &guard.ca),
+        ("client_ca", &guard.client_ca),
+        ("server_name", &guard.server_name),
+    ];
+    let allow: Vec<String> = guard.allow.iter().map(ToString::to_string).collect();
+    let allow = (!allow.is_empty()).then(|| ("allow", allow.join(", ")));
+    let texts = texts.map(|(key, text)| Some((key, text.as_ref()?.value.clone())));
+    texts.into_iter().flatten().chain(allow)
 }
 
 fn section(name: String, settings: Vec<Setting>) -> Section {
@@ -149,9 +179,60 @@ pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Respon
             div { dt { (words.t("settings.version")) } dd { (env!("CARGO_PKG_VERSION")) } }
             div { dt { (words.t("settings.tests")) } dd { (words.count(u64::try_from(loaded.catalogue.tests().count()).unwrap_or(0))) } }
         }
+        (certificates(words, &app.parts.certificates.list(), app.now()))
         @for section in sections(loaded) { (table(words, &section)) }
     };
     Ok(Page::new(&app, &who, Place::Settings, words.t("place.settings")).show(&content))
+}
+
+/// The certificates of all ports: until when, and how each is compared.
+fn certificates(words: Words, all: &[TlsStatus], now: i64) -> Markup {
+    if all.is_empty() {
+        return html! {};
+    }
+    let zone = jiff::tz::TimeZone::UTC;
+    let date = |micros: i64| {
+        jiff::Timestamp::from_microsecond(micros)
+            .map(|at| {
+                at.to_zoned(zone.clone())
+                    .strftime("%Y-%m-%d %H:%M UTC")
+                    .to_string()
+            })
+            .unwrap_or_default()
+    };
+    html! {
+        section {
+            h2 { (words.t("settings.certificates")) }
+            div.wide { table {
+                thead { tr { @for key in ["owner", "ends", "standing", "fingerprint"] {
+                    th scope="col" { (words.t(&format!("settings.certificate.{key}"))) }
+                } } }
+                tbody { @for one in all { tr {
+                    th.code scope="row" { (one.owner) }
+                    td { @if let Some(certificate) = &one.certificate {
+                        (date(certificate.not_after_utc_micros))
+                    } }
+                    td { (standing(words, &Standing::of(one, now))) }
+                    td.code { @if let Some(certificate) = &one.certificate {
+                        (certificate.fingerprint)
+                    } }
+                } } }
+            } }
+        }
+    }
+}
+
+fn standing(words: Words, standing: &Standing) -> Markup {
+    html! { @match standing {
+        Standing::Good => { "✓ " (words.t("settings.certificate.good")) }
+        Standing::EndsIn(days) => strong {
+            "! " (words.f("settings.certificate.ends-in", &[("days", &days.to_string())]))
+        }
+        Standing::Ended => strong { "✗ " (words.t("settings.certificate.ended")) }
+        Standing::Unusable { code, why } => strong {
+            "✗ " (words.t("settings.certificate.unusable")) " " (code) ": " (why)
+        }
+    } }
 }
 
 fn table(words: Words, section: &Section) -> Markup {

@@ -1,10 +1,15 @@
 //! The wire of hosts of `kind = "http"`: results posted, orders fetched. What is posted is in
 //! [`super::JsonRenderer`], what is fetched in [`super::hear_page`].
 
+use std::{sync::Arc, time::Duration};
+
+use labwire_drivers::TlsFault;
 use reqwest::{
     Client, Response, StatusCode, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName},
+    redirect,
 };
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use thiserror::Error;
 
 use crate::queue::Verdict;
@@ -32,6 +37,12 @@ pub enum PullError {
     /// A page beyond [`PAGE_BYTES_MAX`].
     #[error("HTTP-0104 fetch orders: the page is longer than the limit")]
     TooLong,
+    /// No TLS connection.
+    #[error("HTTP-0105 fetch orders: no TLS connection ({}): {fault}", fault.code())]
+    Tls {
+        /// Which side did what.
+        fault: TlsFault,
+    },
 }
 
 /// Posts one document under its control id, and says what the answer means.
@@ -54,14 +65,44 @@ pub async fn post_result(client: &Client, url: &str, control_id: &str, body: Vec
             verdict(status, is_named, &text)
         }
         Err(error) => Verdict::Deferred {
-            reason: if error.is_timeout() {
-                "no answer in time".to_owned()
-            } else {
-                "the host cannot be reached, or cut the line".to_owned()
-            },
+            reason: why_not(&error),
             answer: String::new(),
         },
     }
+}
+
+fn why_not(error: &reqwest::Error) -> String {
+    if let Some(fault) = TlsFault::in_chain(error) {
+        return format!("no TLS connection to the host ({}): {fault}", fault.code());
+    }
+    let why = if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "the host cannot be reached, or cut the line"
+    };
+    why.to_owned()
+}
+
+/// A client that follows no redirect and waits no longer than `within`. `tls` is how servers of
+/// `https://` are judged; without it there is none that is trusted.
+///
+/// # Errors
+/// When the library cannot build it.
+pub fn client(within: Duration, tls: Option<&ClientConfig>) -> Result<Client, reqwest::Error> {
+    let tls = tls.cloned().unwrap_or_else(trusts_nobody);
+    Client::builder()
+        .timeout(within)
+        .redirect(redirect::Policy::none())
+        .tls_backend_preconfigured(tls)
+        .build()
+}
+
+fn trusts_nobody() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has the ciphers of its own versions")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
 }
 
 fn names(headers: &HeaderMap, control_id: &str) -> bool {
@@ -131,7 +172,12 @@ pub async fn pull_orders(
         url.query_pairs_mut().append_pair("after", after);
     }
     let asked = client.get(url).header(ACCEPT, "application/json").send();
-    let mut response = asked.await.map_err(PullError::Line)?;
+    let mut response = asked
+        .await
+        .map_err(|error| match TlsFault::in_chain(&error) {
+            Some(fault) => PullError::Tls { fault },
+            None => PullError::Line(error),
+        })?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Ok(None),

@@ -6,7 +6,9 @@
 )]
 
 mod codes;
+mod paper;
 mod serial;
 mod session;
 mod support;
 mod tcp;
+mod tls;

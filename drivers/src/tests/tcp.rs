@@ -111,7 +111,7 @@ async fn several_connections_are_served_at_once_up_to_the_limit() {
 #[tokio::test]
 async fn stranger_is_refused() {
     let config = LineConfig {
-        peers_allowed: vec!["192.0.2.1".parse().unwrap()],
+        peers_allowed: vec!["192.0.2.0/24".parse().unwrap()],
         ..listening()
     };
     let (line, mut seen) = start(config, false);

@@ -76,7 +76,7 @@ fn open(
     journal: Option<Journal>,
     acknowledges: bool,
 ) -> LineHandle {
-    let is_dialled = matches!(endpoint, Endpoint::TcpConnect(_));
+    let is_dialled = endpoint.dials();
     let config = LineConfig {
         concurrency: Concurrency::Many(CONNECTIONS_MAX),
         // What is heard is kept where the site wants it, and nowhere else.

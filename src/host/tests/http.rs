@@ -69,6 +69,10 @@ async fn page(State(host): State<Arc<FakeHost>>, uri: Uri) -> (StatusCode, Strin
     (host.status, host.page.clone())
 }
 
+fn plain() -> reqwest::Client {
+    client(std::time::Duration::from_secs(30), None).expect("a client")
+}
+
 /// Runs `client` against the host on a port of its own.
 fn with_host<T, F>(host: &Arc<FakeHost>, client: impl FnOnce(reqwest::Client, String) -> F) -> T
 where
@@ -83,7 +87,7 @@ where
             .route("/x", get(page).post(posted))
             .with_state(Arc::clone(host));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        let found = client(reqwest::Client::new(), format!("http://{address}/x")).await;
+        let found = client(plain(), format!("http://{address}/x")).await;
         server.abort();
         found
     })
@@ -131,7 +135,7 @@ fn a_host_that_is_not_there_is_tried_again() {
         let any = "127.0.0.1:0".parse().expect("an address");
         silent.bind(any).expect("a port");
         let address = silent.local_addr().expect("bound");
-        let client = reqwest::Client::new();
+        let client = plain();
         post_result(&client, &format!("http://{address}/"), "1", Vec::new()).await
     });
     assert!(matches!(verdict, Verdict::Deferred { .. }), "{verdict:?}");
