@@ -261,6 +261,7 @@ fn request(tube: &str, time: &str) -> Request {
         ward: "KKB".to_owned(),
         visit: format!("V{tube}"),
         collected: time.to_owned(),
+        tube_type: "SER^Serum^HL70487".to_owned(),
     }
 }
 

@@ -124,6 +124,7 @@ pub fn request(control: Control, barcode: &str, services: &[&str]) -> Request {
         ward: "KKB".to_owned(),
         visit: format!("V{barcode}"),
         collected: "20260310083000".to_owned(),
+        tube_type: "SER^Serum^HL70487".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use labwire_protocols::{
 };
 
 use super::{
-    Instrument, Language, Meaning, OrderAction, Ordered, Run, Setup, Status, Words,
+    Instrument, Language, Mark, Meaning, OrderAction, Ordered, Run, Setup, Status, Words,
     measure::{Measured, range},
 };
 use crate::{
@@ -63,12 +63,19 @@ impl Places {
         } else {
             (shape.patient_action, "P", "")
         };
+        // Ten positions a rack, where nobody said where a tube stands.
+        let (rack, position) = match words.place {
+            Some(place) => (place.rack.clone(), place.position.clone()),
+            None => (
+                format!("{:06}", 1 + words.sequence / 10),
+                format!("{:02}", 1 + words.sequence % 10),
+            ),
+        };
         let texts = vec![
             ("id", words.specimen.to_owned()),
             ("id22", format!("{:>22}", words.specimen)),
-            // Ten positions a rack.
-            ("rack", format!("{:06}", 1 + words.sequence / 10)),
-            ("pos", format!("{:02}", 1 + words.sequence % 10)),
+            ("rack", rack),
+            ("pos", position),
             ("seq", words.sequence.to_string()),
             ("message", words.message.to_string()),
             ("time", words.time.to_owned()),
@@ -130,9 +137,20 @@ impl AstmLanguage {
 
     fn result(&self, places: &Places, measured: &Measured, number: usize) -> String {
         let status = match measured.status {
+            Status::Final if measured.mark == Mark::Corrected => "C",
             Status::Final => "F",
             Status::Preliminary => self.shape.preliminary,
             Status::CannotBeDone => "X",
+        };
+        let hand = if measured.mark == Mark::Edited {
+            "M"
+        } else {
+            ""
+        };
+        let donor = if measured.donor.is_empty() {
+            String::new()
+        } else {
+            format!("^{}", measured.donor)
         };
         places.fill(
             self.shape.result,
@@ -145,6 +163,9 @@ impl AstmLanguage {
                 ("range", &range(measured.analyte, " to ")),
                 ("flag", measured.flag),
                 ("status", status),
+                ("reaction", if status == "C" { "C" } else { "R" }),
+                ("hand", hand),
+                ("donor", &donor),
             ],
         )
     }

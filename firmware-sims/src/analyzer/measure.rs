@@ -2,7 +2,7 @@
 
 use labwire_protocols::wire::Mono;
 
-use super::{Setup, Tube};
+use super::{Mark, Setup, Tube};
 use crate::{
     chance::Chance,
     persona::{Analyte, Scale, Shape},
@@ -76,6 +76,10 @@ pub struct Measured {
     pub status: Status,
     /// What kind of result it is.
     pub nature: Nature,
+    /// Who had a hand in it.
+    pub mark: Mark,
+    /// The donor unit that it is about; empty for none.
+    pub donor: String,
 }
 
 /// One run of one tube: what goes into one message.
@@ -113,7 +117,7 @@ pub(super) fn measure(
     let one = |nature: Option<Nature>, chance: &mut Chance| {
         let results = analytes
             .iter()
-            .map(|analyte| result(setup, analyte, nature, chance));
+            .map(|analyte| result(setup, tube, (analyte, nature), chance));
         run(results.collect())
     };
     if tube.is_control {
@@ -130,11 +134,15 @@ pub(super) fn measure(
 
 fn result(
     setup: &Setup,
-    analyte: &'static Analyte,
-    nature: Option<Nature>,
+    tube: &Tube,
+    (analyte, nature): (&'static Analyte, Option<Nature>),
     chance: &mut Chance,
 ) -> Measured {
     let (text, flag) = value(analyte, chance);
+    let own = tube.readings.iter().rfind(|own| own.code == analyte.code);
+    let told = own.and_then(|own| own.text.clone());
+    let told = told.or_else(|| tube.blood?.says(analyte.test));
+    let text = told.unwrap_or(text);
     let nature = nature.unwrap_or_else(|| draw_nature(setup.rates, chance));
     let words = Unusual::of(setup.persona.shape);
     let (text, flag, status) = match nature {
@@ -150,6 +158,8 @@ fn result(
         flag,
         status,
         nature,
+        mark: own.map_or(Mark::AsRead, |own| own.mark),
+        donor: own.map_or_else(String::new, |own| own.donor.clone()),
     }
 }
 

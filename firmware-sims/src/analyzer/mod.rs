@@ -18,15 +18,20 @@ use crate::{
 };
 
 mod astm;
+mod blood;
 mod hl7;
 mod measure;
 mod operator;
 
 pub use self::{
     astm::{Astm, AstmLanguage, link_dialect},
+    blood::{Abo, Blood},
     hl7::{Hl7, Hl7Language, endpoint_config},
     measure::{Measured, Nature, Rates, Run, Status},
-    operator::{Log, Operator, OrderAction, Ordered, Sent, Tube},
+    operator::{
+        Handling, Log, Mark, Mistake, Operator, OrderAction, Ordered, Place, Reading, Sent, Tube,
+        rack,
+    },
 };
 
 /// First wait before an unacknowledged message is sent again; it doubles up to [`RETRY_MAX`].
@@ -87,6 +92,8 @@ pub struct Words<'a> {
     pub specimen: &'a str,
     /// Whether it is control material.
     pub is_control: bool,
+    /// Where the tube stands, where somebody said so.
+    pub place: Option<&'a Place>,
     /// Counts the tubes from 1.
     pub sequence: u64,
     /// Counts the messages from 1.
@@ -227,10 +234,11 @@ impl<L: Language> Instrument<L> {
             .tests
             .clone()
             .or_else(|| self.worklist.get(&tube.specimen).cloned());
+        let told = told.filter(|_| tube.handling != Handling::ReadAlone);
         if let Some(tests) = told {
             return (self.measure(&tube, Some(tests), now), true);
         }
-        if self.setup.persona.queries && !tube.is_control {
+        if self.setup.persona.queries && !tube.is_control && tube.handling != Handling::Unread {
             return (Stage::Asking(tube, Travel::now(now)), true);
         }
         let is_asked =
@@ -278,6 +286,12 @@ impl<L: Language> Instrument<L> {
 
     /// Measures what the host ordered, or does what the model does without an order.
     fn measure(&mut self, tube: &Tube, ordered: Option<Vec<String>>, now: Mono) -> Stage {
+        if tube.handling == Handling::ReadAlone {
+            if let Some(tests) = ordered {
+                self.worklist.insert(tube.specimen.clone(), tests);
+            }
+            return Stage::Idle;
+        }
         let is_ordered = ordered.is_some();
         let without = match self.setup.persona.without_order {
             WithoutOrder::DefaultPanel => Some(self.default_codes()),
@@ -478,6 +492,7 @@ fn words<'a>(setup: &Setup, tube: &'a Tube, counts: (u64, u64), time: &'a str) -
         persona: setup.persona,
         specimen: &tube.specimen,
         is_control: tube.is_control,
+        place: tube.place.as_ref(),
         sequence: counts.0,
         message: counts.1,
         time,

@@ -7,8 +7,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Nature;
-use crate::persona::{Persona, Shape};
+use super::{Blood, Nature};
+use crate::{
+    chance::Chance,
+    persona::{Persona, Shape},
+};
 
 /// A tube put into the instrument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,156 @@ pub struct Tube {
     pub tests: Option<Vec<String>>,
     /// Whether it holds control material.
     pub is_control: bool,
+    /// Where it stands; without it the tubes of an instrument fill one rack after another.
+    pub place: Option<Place>,
+    /// What people do with it here.
+    pub handling: Handling,
+    /// Whose blood is in it; without it the wells of a blood bank react by chance.
+    pub blood: Option<Blood>,
+    /// What comes out of it otherwise than by chance or blood.
+    pub readings: Vec<Reading>,
+}
+
+/// Where a tube stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The id on the rack's label.
+    pub rack: String,
+    /// The position in it.
+    pub position: String,
+}
+
+impl Place {
+    /// Position `number` of a rack, two digits wide.
+    pub fn new(rack: &str, number: usize) -> Self {
+        Self {
+            rack: rack.to_owned(),
+            position: format!("{number:02}"),
+        }
+    }
+}
+
+/// What people do with a tube.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handling {
+    /// It is read, asked about and measured.
+    #[default]
+    Usual,
+    /// It is read and asked about, and not measured yet.
+    ReadAlone,
+    /// It is measured without being read: its barcode was read before, or typed in.
+    Unread,
+}
+
+/// What one code reports of a tube.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The instrument's code.
+    pub code: String,
+    /// What it reads instead; without it what it would read anyway.
+    pub text: Option<String>,
+    /// Who had a hand in it.
+    pub mark: Mark,
+    /// The donor unit that it is about; empty for none.
+    pub donor: String,
+}
+
+impl Reading {
+    /// This code reads this.
+    pub fn of(code: &str, text: &str) -> Self {
+        Self {
+            code: code.to_owned(),
+            text: Some(text.to_owned()),
+            mark: Mark::AsRead,
+            donor: String::new(),
+        }
+    }
+
+    /// The same with a mark.
+    #[must_use]
+    pub fn marked(self, mark: Mark) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// What a crossmatch with this unit reads.
+    pub fn of_donor(code: &str, donor: &str) -> Self {
+        Self {
+            code: code.to_owned(),
+            text: None,
+            mark: Mark::AsRead,
+            donor: donor.to_owned(),
+        }
+    }
+}
+
+/// Who had a hand in a reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// The instrument alone.
+    #[default]
+    AsRead,
+    /// Somebody changed it on the screen, and the instrument says so.
+    Edited,
+    /// The instrument corrects what it sent before.
+    Corrected,
+}
+
+/// What goes wrong with the tubes of a rack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// The first two tubes change places after they were read.
+    Swapped,
+    /// The second tube is put where the first one stood, and not read there.
+    Replaced,
+    /// The label of the rack is read as the barcode of the first tube.
+    RackRead,
+}
+
+impl Mistake {
+    /// A mistake in `per_mille` of a thousand racks, each kind as likely.
+    pub fn drawn(chance: &mut Chance, per_mille: u16) -> Option<Self> {
+        // Always two draws, so that a rate does not shift what is drawn after it.
+        let drawn = chance.pick(&[Self::Swapped, Self::Replaced, Self::RackRead]);
+        let drawn = drawn.copied();
+        chance.happens(per_mille).then_some(drawn).flatten()
+    }
+}
+
+/// The tubes of a rack as an instrument meets them, one after another, with what goes wrong. A
+/// mistake that needs two tubes does not happen to one.
+pub fn rack(id: &str, barcodes: &[&str], mistake: Option<Mistake>) -> Vec<Tube> {
+    let tube = |barcode: &str, number: usize, handling: Handling| Tube {
+        place: Some(Place::new(id, number)),
+        handling,
+        ..Tube::patient(barcode)
+    };
+    let usual = |from: usize| {
+        let rest = barcodes.iter().zip(1..).skip(from);
+        rest.map(|(barcode, number)| tube(barcode, number, Handling::Usual))
+    };
+    match (mistake, barcodes) {
+        (Some(Mistake::Swapped), [first, second, ..]) => [
+            tube(first, 1, Handling::ReadAlone),
+            tube(second, 2, Handling::ReadAlone),
+            tube(second, 1, Handling::Unread),
+            tube(first, 2, Handling::Unread),
+        ]
+        .into_iter()
+        .chain(usual(2))
+        .collect(),
+        (Some(Mistake::Replaced), [first, second, ..]) => [
+            tube(first, 1, Handling::Usual),
+            tube(second, 1, Handling::Unread),
+        ]
+        .into_iter()
+        .chain(usual(2))
+        .collect(),
+        (Some(Mistake::RackRead), [_, ..]) => [tube(id, 1, Handling::Usual)]
+            .into_iter()
+            .chain(usual(1))
+            .collect(),
+        _ => usual(0).collect(),
+    }
 }
 
 impl Tube {
@@ -28,7 +181,27 @@ impl Tube {
             specimen: specimen.into(),
             tests: None,
             is_control: false,
+            place: None,
+            handling: Handling::Usual,
+            blood: None,
+            readings: Vec::new(),
         }
+    }
+
+    /// The same with somebody's blood in it.
+    #[must_use]
+    pub fn filled(self, blood: Blood) -> Self {
+        Self {
+            blood: Some(blood),
+            ..self
+        }
+    }
+
+    /// The same with what one code reads of it.
+    #[must_use]
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.readings.push(reading);
+        self
     }
 
     /// Control material under the id that the persona's controls have.
@@ -38,9 +211,8 @@ impl Tube {
             Shape::Hl7(shape) => shape.control_id,
         };
         Self {
-            specimen: id.to_owned(),
-            tests: None,
             is_control: true,
+            ..Self::patient(id)
         }
     }
 }
@@ -176,5 +348,75 @@ impl Operator {
     /// What wakes the instrument; the runner waits for it.
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `barcode rack-position handling` of each.
+    fn shown(tubes: &[Tube]) -> Vec<String> {
+        let shown = tubes.iter().map(|tube| {
+            let place = tube.place.as_ref().expect("a place");
+            let handling = match tube.handling {
+                Handling::Usual => "",
+                Handling::ReadAlone => " read",
+                Handling::Unread => " unread",
+            };
+            format!(
+                "{} {}-{}{handling}",
+                tube.specimen, place.rack, place.position
+            )
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn what_goes_wrong_with_a_rack_is_as_named() {
+        let check = |mistake, expected: &[&str]| {
+            assert_eq!(
+                shown(&rack("000042", &["T1", "T2", "T3"], mistake)),
+                expected
+            );
+        };
+        check(None, &["T1 000042-01", "T2 000042-02", "T3 000042-03"]);
+        check(
+            Some(Mistake::Swapped),
+            &[
+                "T1 000042-01 read",
+                "T2 000042-02 read",
+                "T2 000042-01 unread",
+                "T1 000042-02 unread",
+                "T3 000042-03",
+            ],
+        );
+        check(
+            Some(Mistake::Replaced),
+            &["T1 000042-01", "T2 000042-01 unread", "T3 000042-03"],
+        );
+        check(
+            Some(Mistake::RackRead),
+            &["000042 000042-01", "T2 000042-02", "T3 000042-03"],
+        );
+        let alone = rack("R", &["T1"], Some(Mistake::Swapped));
+        assert_eq!(shown(&alone), ["T1 R-01"]);
+    }
+
+    #[test]
+    fn mistakes_come_from_the_seed_and_as_often_as_said() {
+        let drawn = |seed: u64, per_mille: u16| -> Vec<Option<Mistake>> {
+            let mut chance = Chance::new(seed);
+            let draws = (0..1_000).map(|_| Mistake::drawn(&mut chance, per_mille));
+            draws.collect()
+        };
+        assert_eq!(drawn(7, 50), drawn(7, 50));
+        assert_ne!(drawn(7, 50), drawn(8, 50));
+        let some = drawn(7, 50);
+        assert!((20..100).contains(&some.iter().flatten().count()));
+        for mistake in [Mistake::Swapped, Mistake::Replaced, Mistake::RackRead] {
+            assert!(some.contains(&Some(mistake)), "{mistake:?}");
+        }
+        assert!(drawn(7, 0).iter().all(Option::is_none));
     }
 }

@@ -506,3 +506,114 @@ async fn an_instrument_that_cannot_keep_an_answer_gets_it_again() {
     assert_eq!(log.acknowledged[0].code, "K");
     assert_kept(&log, &host.await.expect("the host ends"));
 }
+
+/// Rack, position and id in a record's field of the form `rack^position^id^…`.
+fn place_of(field: &str) -> String {
+    let mut parts = field.split('^').map(str::trim);
+    let mut part = || parts.next().unwrap_or_default();
+    let (rack, position, id) = (part(), part(), part());
+    format!("{rack}-{position} {id}")
+}
+
+/// What an XN read and what it measured, in order.
+async fn read_and_measured(mistake: Option<Mistake>) -> Vec<String> {
+    // Every order that the answer names is for both tubes; each takes its own.
+    let order = |id: &str| format!("O|1|1^1^{id}^B||^^^^WBC|||||||N||||||||||||||Q\r");
+    let answer = format!(
+        "H|\\^&|||LIS\rP|1\r{}{}{}L|1|N\r",
+        order("T1"),
+        order("T2"),
+        order("000042")
+    );
+    let tubes = rack("000042", &["T1", "T2"], mistake);
+    let setup = setup("sysmex-xn", Rates::default());
+    let (log, host) = run(setup, tubes, answers("Q|1|", &answer), "").await;
+    assert!(log.sent.iter().all(|sent| sent.is_ordered), "{log:?}");
+    let told = host.received.iter().map(|message| {
+        let record = |letter: &str| message.split('\r').find(|one| one.starts_with(letter));
+        match (record("Q|"), record("O|")) {
+            (Some(query), _) => format!("read {}", place_of(astm_field(query, 3))),
+            (None, Some(order)) => format!("measured {}", place_of(astm_field(order, 4))),
+            (None, None) => message.clone(),
+        }
+    });
+    told.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn mistakes_with_a_rack_show_in_what_is_read_and_where_it_is_measured() {
+    assert_eq!(
+        read_and_measured(None).await,
+        [
+            "read 000042-01 T1",
+            "measured 000042-01 T1",
+            "read 000042-02 T2",
+            "measured 000042-02 T2"
+        ]
+    );
+    assert_eq!(
+        read_and_measured(Some(Mistake::Swapped)).await,
+        [
+            "read 000042-01 T1",
+            "read 000042-02 T2",
+            "measured 000042-01 T2",
+            "measured 000042-02 T1"
+        ]
+    );
+    assert_eq!(
+        read_and_measured(Some(Mistake::RackRead)).await,
+        [
+            "read 000042-01 000042",
+            "measured 000042-01 000042",
+            "read 000042-02 T2",
+            "measured 000042-02 T2"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tube_that_is_not_read_is_measured_where_the_other_one_stood() {
+    let tubes = rack("000042", &["T1", "T2"], Some(Mistake::Replaced));
+    let setup = setup("sysmex-xn", Rates::default());
+    let order = "H|\\^&|||LIS\rP|1\rO|1|1^1^T1^B||^^^^WBC|||||||N||||||||||||||Q\rL|1|N\r";
+    let (log, host) = run(setup, tubes, answers("Q|1|", order), "").await;
+    assert_eq!(log.queries, 1);
+    let last = host.received.last().expect("results");
+    let order = last.split('\r').find(|one| one.starts_with("O|"));
+    assert_eq!(
+        place_of(astm_field(order.expect("an O"), 4)),
+        "000042-01 T2"
+    );
+    // Nobody asked what to measure, so it measures what it always does.
+    let of_second = log.sent.iter().filter(|sent| sent.specimen == "T2");
+    assert_eq!(of_second.filter(|sent| !sent.is_ordered).count(), 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blood_bank_reads_the_blood_in_the_tube_and_says_who_had_a_hand_in_it() {
+    let blood = Blood::of_group(Abo::B);
+    let tube = Tube {
+        tests: Some(["ABO", "Rh", "ABScr", "XM_IgG"].map(str::to_owned).to_vec()),
+        ..Tube::patient("T1").filled(blood)
+    };
+    let tube = tube
+        .reading(Reading::of("ABO", "AB").marked(Mark::Edited))
+        .reading(Reading::of("Rh", "NEG").marked(Mark::Corrected))
+        .reading(Reading::of_donor("XM_IgG", "D0001"));
+    let setup = setup("vision", Rates::default());
+    let (_, host) = run(setup, vec![tube], Host::default(), "").await;
+    let records = host.received.first().expect("results").split('\r');
+    let shown: Vec<_> = records
+        .filter(|record| record.starts_with("R|"))
+        .map(|record| [3, 4, 7, 9].map(|n| astm_field(record, n)))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ["ABO", "AB", "M", "F"],
+            ["Rh", "NEG", "", "C"],
+            ["ABScr", "NEG", "", "F"],
+            ["XM_IgG^D0001", "Compatible", "", "F"],
+        ]
+    );
+}

@@ -128,6 +128,7 @@ fn request(barcode: &str, codes: &str, time: &str) -> Request {
         ward: "KKB".to_owned(),
         visit: format!("V{barcode}"),
         collected: time.to_owned(),
+        tube_type: "SER^Serum^HL70487".to_owned(),
     }
 }
 

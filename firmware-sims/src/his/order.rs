@@ -79,6 +79,8 @@ pub struct Request {
     pub visit: String,
     /// Collection, `YYYYMMDDHHMMSS`.
     pub collected: String,
+    /// What tube it is, SPM-4 as written there; version 2.3.1 does not say it.
+    pub tube_type: String,
 }
 
 /// Which HL7 the HIS speaks.
@@ -188,6 +190,7 @@ impl Writer {
         let name = escape(&item.name);
         let collected = &request.collected;
         let barcode = escape(&request.barcode);
+        let tube_type = &request.tube_type;
         let orc = format!("ORC|{control}|{placer}^HIS||{group}^HIS|||||{time}|||BS015^LÊ^AN");
         match self.version {
             Version::V231 => vec![
@@ -200,7 +203,7 @@ impl Writer {
                 orc,
                 format!("TQ1|{number}||||||||{priority}"),
                 format!("OBR|{number}|{placer}^HIS||{service}^{name}^L|||{collected}"),
-                format!("SPM|1|{barcode}&HIS||SER^Serum^HL70487|||||||P||||||{collected}"),
+                format!("SPM|1|{barcode}&HIS||{tube_type}|||||||P||||||{collected}"),
             ],
         }
     }

@@ -264,6 +264,7 @@ fn request() -> Request {
         ward: "KKB".to_owned(),
         visit: "V240099".to_owned(),
         collected: "20250115094000".to_owned(),
+        tube_type: "SER^Serum^HL70487".to_owned(),
     }
 }
 

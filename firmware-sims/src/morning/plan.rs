@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    analyzer::Tube,
+    analyzer::{Blood, Tube},
     chance::Chance,
     his::{Control, Item, Patient, Request},
     persona::{Persona, Section},
@@ -83,6 +83,12 @@ pub fn services() -> Vec<Service> {
         Transfusion,
         &group,
     ));
+    all.push(Service::new(
+        "NHOMMAU",
+        "Định nhóm máu ABO và Rh(D)",
+        Transfusion,
+        &["ABO", "RHD"],
+    ));
     for (code, name) in [("TSH", "TSH"), ("FT4", "FT4"), ("FT3", "FT3")] {
         all.push(Service::new(code, name, Immunology, &[code]));
     }
@@ -154,6 +160,16 @@ impl Plan {
             steps: maker.steps,
             specimens: maker.specimens,
         }
+    }
+}
+
+/// The tube that a bench works with, as the HIS writes it into SPM-4.
+const fn tube_type(section: Section) -> &'static str {
+    match section {
+        Section::Haematology | Section::Transfusion => "EDTA^Máu EDTA^L",
+        Section::Biochemistry | Section::Immunology => "SERUM^Huyết thanh^L",
+        Section::Coagulation => "CITRATE^Huyết tương citrat^L",
+        Section::Molecular => "SPUTUM^Đờm^L",
     }
 }
 
@@ -237,7 +253,13 @@ impl Maker<'_> {
             };
             self.push(ordered + walk / 2, Act::Order(cancel));
         } else {
-            self.push(arrives, Act::Load(index, Tube::patient(barcode.clone())));
+            let tube = Tube::patient(barcode.clone());
+            let tube = if persona.section == Section::Transfusion {
+                tube.filled(Blood::of_patient(self.seed, &patient.id))
+            } else {
+                tube
+            };
+            self.push(arrives, Act::Load(index, tube));
         }
         self.specimens.push(Specimen {
             barcode,
@@ -308,6 +330,7 @@ impl Maker<'_> {
             visit: format!("V{barcode}"),
             // Filled in when it is sent: the plan knows no time of day.
             collected: String::new(),
+            tube_type: tube_type(persona.section).to_owned(),
         };
         (request, tests)
     }

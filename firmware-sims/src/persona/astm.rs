@@ -3,7 +3,9 @@
 //! Places that are filled: `{id}` and `{id22}` (right-justified to 22), `{rack}`, `{pos}`, `{seq}`,
 //! `{tests}`, `{attribute}` (B, of a control A), `{action}`, `{purpose}`, `{processing}`,
 //! `{descriptor}`, `{message}`, `{time}`, `{day}`, `{started}`, `{completed}`; in results also
-//! `{n}`, `{code}`, `{loinc}`, `{value}`, `{unit}`, `{range}`, `{flag}`, `{status}`, `{alarm}`.
+//! `{n}`, `{code}`, `{loinc}`, `{value}`, `{unit}`, `{range}`, `{flag}`, `{status}`, `{alarm}`; of blood
+//! `{donor}` (`^` and the unit, or nothing), `{hand}` (M where somebody changed the reading) and
+//! `{reaction}` (R, or C where it corrects).
 
 use std::time::Duration;
 

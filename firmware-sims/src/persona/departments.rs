@@ -65,6 +65,9 @@ const IH_COM_ANALYTES: &[Analyte] = &[
         ("Result", "BGSUM", ""),
         &["0^POS^NEG", "A^POS^NEG", "B^POS^NEG", "AB^NEG^NEG"],
     ),
+    // Cells that the patient's plasma is typed with; a card of its own, which a site names.
+    choice(("A1", "RXA1", ""), GRADES),
+    choice(("B", "RXBC", ""), GRADES),
 ];
 
 pub(super) const IH_COM: Persona = Persona {
@@ -79,7 +82,7 @@ pub(super) const IH_COM: Persona = Persona {
         order: "O|1|{id}|{id}^^^|^^^MO10^^{message}^|R|{started}|{started}||||{action}|||||||11||||{completed}|||F",
         test: "^^^{code}",
         repeat: '\\',
-        result: "R|{n}|^^^{code}^MO10^Bloodgroup: A,B,D (5005)^|{value}^^||C||||R||op7^op9|{started}|{completed}|11|IH-500|0300002|op7",
+        result: "R|{n}|^^^{code}^MO10^Bloodgroup: A,B,D (5005)^|{value}^^|C||||{reaction}||op7^op9|{started}|{completed}|11|IH-500|0300002|op7",
         comment: "",
         extras: &[],
         suspect_flag: "W",
@@ -95,12 +98,59 @@ pub(super) const IH_COM: Persona = Persona {
         patient_action: "",
         answer_id: 1,
         answer_code: 4,
-        panels: &[("MO10", &["AntiA", "AntiB", "AntiD", "Result"])],
+        panels: &[("MO10", &["AntiA", "AntiB", "AntiD", "A1", "B", "Result"])],
         one_record_per_frame: true,
     }),
     section: Section::Transfusion,
     analytes: IH_COM_ANALYTES,
     default_panel: 4,
+    queries: true,
+    without_order: WithoutOrder::Skip,
+    answer_timeout: ANSWER_TIMEOUT,
+};
+
+/// Analyses as a site set them up: group, D, screen, and a crossmatch with one donor unit.
+const VISION_ANALYTES: &[Analyte] = &[
+    choice(("ABO", "ABO", ""), &["O", "A", "B", "AB"]),
+    choice(("Rh", "RHD", ""), &["POS", "NEG"]),
+    choice(("ABScr", "ABSCR", ""), &["NEG", "POS"]),
+    choice(("XM_IgG", "XM", ""), &["Compatible", "Incompatible"]),
+];
+
+pub(super) const VISION: Persona = Persona {
+    name: "vision",
+    title: "Ortho VISION, blood transfusion; interpretations, crossmatches by donor unit",
+    shape: Shape::Astm(&AstmShape {
+        header: r"H|\^&|||OCD^VISION^5.13.1.46935^J60000001|||||||P|LIS2-A|{time}",
+        purpose_query: "",
+        purpose_result: "",
+        query: "Q|1|^{id}||||||||||O",
+        patient: "P|1",
+        order: "O|1|{id}||{tests}|N|{started}|||||{action}||||CENTBLOOD|||||||{completed}|||F",
+        test: "{code}",
+        repeat: '\\',
+        result: "R|{n}|{code}{donor}|{value}|||{flag}{hand}||{status}||Automatic||{completed}|J60000001",
+        comment: "",
+        extras: &[],
+        suspect_flag: "I",
+        absent_value: "",
+        error_value: "",
+        preliminary: "P",
+        control: Control {
+            id: "QCABO1",
+            action: "Q",
+            processing: "",
+            descriptor: "",
+        },
+        patient_action: "",
+        answer_id: 1,
+        answer_code: 1,
+        panels: &[("ABO", &["ABO", "Rh"])],
+        one_record_per_frame: true,
+    }),
+    section: Section::Transfusion,
+    analytes: VISION_ANALYTES,
+    default_panel: 2,
     queries: true,
     without_order: WithoutOrder::Skip,
     answer_timeout: ANSWER_TIMEOUT,

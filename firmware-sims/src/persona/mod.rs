@@ -107,6 +107,7 @@ pub const ALL: &[Persona] = &[
     departments::SYSMEX_XP,
     departments::STAGO_STA,
     departments::IH_COM,
+    departments::VISION,
     astm::GENERIC_ASTM,
     hl7::MINDRAY_BC5000,
     hl7::GENERIC_HL7,
