@@ -21,6 +21,8 @@
 //! - Messages of the owner ([`Download`](crate::wire::OutgoingKind::Download)) go one at a time, when
 //!   the device has nothing more to say; each ends with the peer's `ACK` ([`SendOutcome::Answered`]).
 //!   The link gives them their control ids.
+//! - A device's conversation ends with the host's `END`: what it has to say after that needs a hello,
+//!   which begins the next one, over the same connection or another.
 //! - A device's own request (`REQ`) is answered by its owner's
 //!   [`Answer`](crate::wire::OutgoingKind::Answer), which stands for the acknowledgement.
 //! - Everything of one conversation has one number ([`Received::session`]), hello included, which

@@ -83,6 +83,13 @@ impl Sender {
 
 impl Link {
     pub(super) fn on_send(&mut self, id: OutId, outgoing: Outgoing) {
+        if self.dialect.role == Role::Device
+            && self.stage == Stage::Ended
+            && is_hello(&outgoing.payload)
+        {
+            self.begin_conversation();
+            self.stage = Stage::Ready;
+        }
         if let Err((note, why)) = self.check(&outgoing) {
             return self.fail(id, note, why);
         }
@@ -104,6 +111,9 @@ impl Link {
     fn check(&self, outgoing: &Outgoing) -> Result<(), Refusal> {
         if self.stage == Stage::Disconnected {
             return Err((notes::LINE_LOST.at(1), SendFailure::LineLost));
+        }
+        if self.dialect.role == Role::Device && self.stage == Stage::Ended {
+            return Err((notes::NOT_REACHED.at(1), SendFailure::TimedOut));
         }
         if let Err(at) = self.sendable(&outgoing.payload) {
             let note = notes::UNSENDABLE.at(super::count(at));
@@ -347,6 +357,12 @@ impl Link {
             self.note(notes::NOT_REACHED.at(super::count(waiting)));
         }
         self.stage = Stage::Ended;
+        // A host's messages wait for the next hello; a device's belong to the conversation that ended.
+        if self.dialect.role == Role::Device {
+            for job in self.take_where(|_| true) {
+                self.finish(job.id, SendOutcome::Failed(SendFailure::TimedOut));
+            }
+        }
     }
 
     /// What was under way gets no acknowledgement any more, and no answer is wanted.
@@ -414,6 +430,16 @@ impl Link {
     fn finish(&mut self, id: OutId, outcome: SendOutcome) {
         self.outputs.push_back(Output::Finished(id, outcome));
     }
+}
+
+/// Whether a device introduces itself: it begins anew.
+fn is_hello(message: &[u8]) -> bool {
+    let document = Document::read(message);
+    document.is_ok_and(|document| {
+        document
+            .root()
+            .is_some_and(|root| root.name() == b"HEL.R01")
+    })
 }
 
 /// Where the only control id of a message stands, as an attribute.

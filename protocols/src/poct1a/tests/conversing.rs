@@ -460,3 +460,37 @@ fn a_device_says_what_its_owner_gives_it_one_by_one() {
         state Ended",
     );
 }
+
+#[test]
+fn a_device_begins_the_next_conversation_with_its_hello_after_the_end() {
+    check(
+        Dialect::device(),
+        "download 1 {obs own}
+        out {obs 1}
+        download 2 {obs own}
+        in {end 1}
+        note POC-0131
+        out {ack 2 1}
+        finished 1 Failed(TimedOut)
+        note POC-0138
+        finished 2 Failed(TimedOut)
+        state Ended
+        download 3 {obs own}
+        note POC-0138
+        finished 3 Failed(TimedOut)
+        download 4 {eot own OBS}
+        note POC-0138
+        finished 4 Failed(TimedOut)
+        state Ended
+        download 5 {hel own}
+        out {hel 3}
+        state WaitReply
+        in {ack 2 3}
+        finished 5 Answered {ack 2 3}
+        download 6 {obs own}
+        out {obs 4}
+        in {ack 3 4}
+        finished 6 Answered {ack 3 4}
+        state Ready",
+    );
+}
