@@ -3,25 +3,18 @@
 //
 //     node life.mjs FOLDER LABWIRE LABWIRE-SIM
 //
-// LABWIRE and LABWIRE-SIM are the built programs, FOLDER is written to; pictures go to LABWIRE_SHOTS, where
-// that is set. How long things took is told and
+// LABWIRE and LABWIRE-SIM are the built programs, FOLDER is written to. How long things took is told and
 // decides nothing, but for the unplugged device, whose card promises to turn within 30 s.
 import { spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const require = createRequire(join(process.env.LABWIRE_NODE ?? import.meta.dirname, "package.json"));
-const { chromium } = require("playwright-core");
+import { open } from "./browser.mjs";
+
 const [folder, labwire, sim] = process.argv.slice(2);
-const shots = process.env.LABWIRE_SHOTS;
-if (shots) mkdirSync(shots, { recursive: true });
 const PATIENCE = 60_000;
 const UNPLUGGED_MS = 30_000;
-
-const failures = [];
-const check = (is, what) => { if (!is) { failures.push(what); console.error(`FAILED ${what}`); } };
 
 // Ports that are free now; the bridge has to find the same ones again after its restart.
 async function freePort() {
@@ -83,17 +76,10 @@ let bridge = start(labwire, ["run"]);
 const link = await until("the link of the first start", () => /http:\S+\/setup\?token=\w+/.exec(bridge.said)?.[0]);
 const address = `http://127.0.0.1:${web}`;
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-dev-shm-usage"],
-});
-const page = await (await browser.newContext({ viewport: { width: 1366, height: 768 }, locale: "vi-VN" })).newPage();
+const { page, check, shot, accessible, finish } = await open();
 page.setDefaultTimeout(PATIENCE);
-page.on("pageerror", (error) => check(false, `a script failed: ${error.message}`));
-
-async function shot(name) {
-  if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
-}
+// A bridge that is killed refuses connections, and the browser complains of it.
+page.removeAllListeners("console");
 
 // The first administrator, by the link that is good once.
 await page.goto(link);
@@ -165,11 +151,10 @@ noisy.kill("SIGKILL");
 const hints = await page.locator(".noted li .hint").allInnerTexts();
 check(hints.every((hint) => hint.trim().length > 5), `a note does not say what to do: ${hints}`);
 await shot("device-noted");
+await accessible("notes of a line");
 
 bridge.kill("SIGTERM");
 check(await bridge.ended === 0, `the bridge did not end in order: ${bridge.said.slice(-2000)}`);
-await browser.close();
 console.log(`first paint ${Math.round(paint)} ms; a new result seen ${seen} ms after its acknowledgement; `
   + `"${working}" turned to "${turned}" ${turning} ms after it was unplugged`);
-console.log(`${failures.length === 0 ? 1 : 0} passed, ${failures.length} failed`);
-process.exit(failures.length === 0 ? 0 : 1);
+process.exit(await finish());
