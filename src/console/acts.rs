@@ -169,6 +169,9 @@ pub(super) async fn carry_out(
             wish.on(&acting, db, id)
         })
         .await?;
+    if done.is_ok() {
+        super::live::look_now(app).await;
+    }
     Ok(done)
 }
 
@@ -408,7 +411,8 @@ pub(super) fn bar(app: &App, who: &Who, recent: &Recent, asked: &Asked) -> Marku
             form method="post" action={ "/acts/" (recent.act) "/undo" (asked.behind(&asked.at)) } {
                 (token(who))
                 button type="submit" data-act="u" aria-keyshortcuts="u" {
-                    (text::text(words.0, "act.undo", &[])) " (" span data-seconds { (seconds) } " s) " kbd { "u" }
+                    span { (text::text(words.0, "act.undo", &[])) " (" span data-seconds { (seconds) } " s)" }
+                    kbd { "u" }
                 }
             }
         }
@@ -432,6 +436,31 @@ const fn is_at_once(act: Act) -> bool {
     matches!(act, Act::Release | Act::AcceptUnit | Act::Rerun)
 }
 
+/// Acts in the order of their buttons: what ends a reason first, giving up last.
+pub(super) const IN_ORDER: [Act; 6] = [
+    Act::Map,
+    Act::Link,
+    Act::AcceptUnit,
+    Act::Release,
+    Act::Rerun,
+    Act::SetAside,
+];
+
+/// Whether an act ends what holds a result, and so is the one to be seen first.
+pub(super) const fn is_main(act: Act) -> bool {
+    !matches!(act, Act::Rerun | Act::SetAside)
+}
+
+/// An act that stands in the audit, in words.
+pub(super) fn told_act(words: Words, code: &str) -> String {
+    match (Act::ALL.iter().find(|act| act.code() == code), code) {
+        (Some(act), _) => text::act(words.0, *act),
+        (None, "undo") => text::text(words.0, "act.undo", &[]),
+        (None, "verify") => words.t("held.verify"),
+        (None, _) => code.to_owned(),
+    }
+}
+
 /// The buttons of an entry of the list.
 pub(super) fn of_entry(who: &Who, entry: &Entry, behind: &str) -> Markup {
     let words = who.words();
@@ -442,7 +471,7 @@ pub(super) fn of_entry(who: &Who, entry: &Entry, behind: &str) -> Markup {
         @match &entry.subject {
             Subject::Result(one) => {
                 div.acts {
-                    @for act in Act::ALL.iter().filter(|act| one.acts.contains(&act.code())) {
+                    @for act in IN_ORDER.iter().filter(|act| one.acts.contains(&act.code())) {
                         (button(words, *act, one.id, behind))
                     }
                     @if needs_verifier(entry) && !one.acts.contains(&Act::Release.code()) {
@@ -485,16 +514,16 @@ fn needs_verifier(entry: &Entry) -> bool {
 
 fn button(words: Words, act: Act, id: i64, behind: &str) -> Markup {
     let path = format!("/held/{id}/{}{behind}", act.code());
-    let is_main = act == Act::Release;
+    let main = is_main(act).then_some("primary");
     html! {
         @if is_at_once(act) {
-            button type="submit" form="acts" formaction=(path) class=[is_main.then_some("primary")]
+            button type="submit" form="acts" formaction=(path) class=[main]
                 data-act=(key(act)) aria-keyshortcuts=(key(act)) {
                 (text::act(words.0, act)) " " kbd { (key(act)) }
             }
         } @else {
             @let path = if act == Act::SetAside { format!("/held/{id}{behind}&want=set-aside") } else { path };
-            a.button href=(path) data-act=(key(act)) aria-keyshortcuts=(key(act)) {
+            a.button class=[main] href=(path) data-act=(key(act)) aria-keyshortcuts=(key(act)) {
                 (text::act(words.0, act)) " " kbd { (key(act)) }
             }
         }

@@ -224,7 +224,7 @@ fn forms(app: &App, who: &Who, held: &Held, one: &ResultEntry, asked: &Asked) ->
                 }
             }
             @if may(Act::AcceptUnit) { p.hint { (units(app, words, one)) } }
-            @for act in [Act::Release, Act::AcceptUnit, Act::Rerun, Act::SetAside] {
+            @for act in [Act::AcceptUnit, Act::Release, Act::Rerun, Act::SetAside] {
                 @if may(act) {
                     (form(who, act, &path(act), is_urgent, asked.want == act.code()))
                 }
@@ -248,9 +248,8 @@ fn form(who: &Who, act: Act, path: &str, is_urgent: bool, is_wanted: bool) -> Ma
     let field = format!("reason-{}", act.code());
     let is_needed = act == Act::SetAside;
     let class = match act {
-        Act::Release | Act::AcceptUnit => Some("primary"),
         Act::SetAside => Some("danger"),
-        Act::Rerun | Act::Link | Act::Map => None,
+        act => acts::is_main(act).then_some("primary"),
     };
     html! {
         form.inline method="post" action=(path) {
@@ -282,7 +281,7 @@ fn history(app: &App, words: Words, held: &Held) -> Markup {
             section aria-labelledby="history-title" {
                 h2 id="history-title" { (words.t("held.history")) }
                 ol.timeline { @for (at, actor, action, detail) in rows {
-                    li { (when(*at, zone, now)) " " strong { (actor) } " " (action) " " (reason_of(detail)) }
+                    li { (when(*at, zone, now)) " " strong { (actor) } " " (acts::told_act(words, action)) " " span.hint { (reason_of(detail)) } }
                 } }
             }
         }

@@ -90,7 +90,7 @@ async fn search(
     let found = app.read(move |db| find(db, &sought, &hosts, since)).await?;
     Ok(html! {
         (said(app, words, held)?)
-        form.find action={ "/held/" (one.id) "/link" } role="search" {
+        form.find action={ "/held/" (one.id) "/link" } role="search" aria-label=(words.t("link.search")) {
             @for (name, value) in [("part", &asked.part), ("after", &asked.after), ("at", &asked.at)] {
                 input type="hidden" name=(name) value=(value);
             }

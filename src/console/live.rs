@@ -21,7 +21,10 @@ use axum::{
 use futures_util::Stream;
 use labwire_drivers::LineStatus;
 use serde::Deserialize;
-use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio::{
+    sync::{Mutex, watch},
+    time::MissedTickBehavior,
+};
 
 use crate::{people::check, store::StoreError, text::Language};
 
@@ -61,6 +64,8 @@ type Fragments = BTreeMap<(&'static str, &'static str), Arc<str>>;
 #[derive(Debug)]
 pub(super) struct Live {
     fragments: watch::Sender<Arc<Fragments>>,
+    /// Who looks at the bridge, looks alone: an older look never replaces a newer one.
+    looking: Mutex<()>,
     streams: AtomicUsize,
 }
 
@@ -68,6 +73,7 @@ impl Default for Live {
     fn default() -> Self {
         Self {
             fragments: watch::Sender::new(Arc::default()),
+            looking: Mutex::default(),
             streams: AtomicUsize::new(0),
         }
     }
@@ -103,6 +109,7 @@ pub(super) async fn keep_looking(app: Arc<App>) {
         if app.live.fragments.receiver_count() == 0 {
             continue;
         }
+        let _alone = app.live.looking.lock().await;
         last = match moment(&app).await {
             Ok(moment) => moment,
             Err(_) => Moment {
@@ -112,15 +119,28 @@ pub(super) async fn keep_looking(app: Arc<App>) {
                 counts: last.counts,
             },
         };
-        let fragments = render(&app, &last);
-        app.live.fragments.send_if_modified(|known| {
-            let is_news = **known != fragments;
-            if is_news {
-                *known = Arc::new(fragments);
-            }
-            is_news
-        });
+        tell(&app, &last);
     }
+}
+
+/// Looks at once, after an act: the page that follows it must not be told of the time before.
+pub(super) async fn look_now(app: &App) {
+    let _alone = app.live.looking.lock().await;
+    // What cannot be read now is told by the look that comes.
+    if let Ok(moment) = moment(app).await {
+        tell(app, &moment);
+    }
+}
+
+fn tell(app: &App, moment: &Moment) {
+    let fragments = render(app, moment);
+    app.live.fragments.send_if_modified(|known| {
+        let is_news = **known != fragments;
+        if is_news {
+            *known = Arc::new(fragments);
+        }
+        is_news
+    });
 }
 
 fn render(app: &App, moment: &Moment) -> Fragments {

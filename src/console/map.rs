@@ -81,7 +81,7 @@ pub(super) async fn show(
             (flags(&observation.flags))
             @if !observation.range.is_empty() { span { (words.t("held.range")) ": " (observation.range) } }
         }
-        form.find action={ "/held/" (id) "/map" } role="search" {
+        form.find action={ "/held/" (id) "/map" } role="search" aria-label=(words.t("map.which")) {
             @for (name, value) in [("part", &asked.part), ("after", &asked.after), ("at", &asked.at)] {
                 input type="hidden" name=(name) value=(value);
             }

@@ -195,7 +195,7 @@ pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
         @if !moment.is_readable {
             p.wrong role="alert" { (state(Tone::Act, &words.t("store-silent"))) }
         }
-        ul.numbers {
+        ul.numbers data-stand=(stand(moment)) {
             li {
                 a href="/" {
                     span.number { (words.count(open)) }
@@ -223,6 +223,20 @@ pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
             }
         }
     }
+}
+
+/// What the list stands for: where it is another than the page's, the page is old.
+fn stand(moment: &Moment) -> String {
+    let work = &moment.counts.work;
+    format!(
+        "{}-{}-{}-{}-{}-{}",
+        work.held,
+        work.messages,
+        work.refused,
+        work.waiting,
+        work.held_since.unwrap_or_default(),
+        work.waiting_since.unwrap_or_default(),
+    )
 }
 
 /// `GET /`

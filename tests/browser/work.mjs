@@ -183,8 +183,20 @@ const badge = await page.innerText(".menu [aria-current] .badge");
 const number = await page.innerText(".numbers .number");
 check(badge.startsWith(number) && number === String(held.to_decide), `badge ${badge}, number ${number}`);
 
+// --- Enter opens an entry, Escape leads back to it -----------------------------------------------
+
+await press("ArrowDown");
+await press("ArrowDown");
+const second = await focused();
+await press("Enter");
+await page.waitForURL("**/held/**");
+await press("Escape");
+await page.waitForURL("**on=**");
+check((await focused()).slice(0, 30) === second.slice(0, 30), "one stands on the entry that was open");
+
 // --- a scanner presses no button --------------------------------------------------------------
 
+await page.goto(`${address}/`);
 await press("ArrowDown");
 check(await standsOn(), "the arrow leads to the first entry");
 await page.keyboard.type("r26031001", { delay: 3 });
@@ -210,6 +222,7 @@ await press("Enter");
 await page.waitForSelector("#undo");
 check((await page.innerText("#undo")).includes("6"), "the bar says how many moved");
 check(await standsOn(), "one stands on the next entry");
+check(await page.isHidden("#more"), "what one did oneself is no news");
 await shot("mapped-vi");
 await accessible("mapped vi");
 await untilWork(held.to_decide - 6);
@@ -284,6 +297,19 @@ for (const [at, tube] of cleared.entries()) {
 }
 const seconds = await page.innerText("#undo [data-seconds]");
 check(Number(seconds) <= 10, `the way back counts down: ${seconds}`);
+
+// --- news of the list, and a phone ------------------------------------------------------------------
+
+await say(unmapped[1], [["GLU", "6.66", "mmol/L", "CLOT"]]);
+await page.waitForSelector("#more:not([hidden])");
+await page.setViewportSize({ width: 390, height: 844 });
+const last = (await untilWork(1)).entries[0].subject.id;
+for (const [name, path] of [["work", "/"], ["held", `/held/${last}`], ["map", screens.map], ["link", screens["link-pair"]]]) {
+  await page.goto(`${address}${path}`);
+  await shot(`phone-acts-${name}`, { fullPage: true });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);
+  check(!wide, `${name} is wider than a phone`);
+}
 
 line.destroy();
 const code = await finish();

@@ -144,7 +144,9 @@
   });
 
   // News replaces a part of the page: whoever stood in it stands there still.
-  let focused = "", paused = false, missed = false, works = 0;
+  let focused = "", paused = false, missed = false;
+  const standOf = () => document.querySelector("[data-stand]")?.dataset.stand;
+  const stand = standOf();
   document.body.addEventListener("htmx:sseBeforeMessage", (event) => {
     focused = document.activeElement?.id || "";
     if (event.detail.type === "wire" && paused) { missed = true; event.preventDefault(); }
@@ -153,10 +155,8 @@
     if (focused && document.activeElement?.id !== focused) byId(focused)?.focus();
     tell();
     follow();
-    // The first of these tells what the page has told already.
-    if (event.detail.type === "work") works += 1;
     const more = byId("more");
-    if (more) more.hidden = works < 2;
+    if (more) more.hidden = standOf() === stand;
   });
   // A browser opens few connections to one place: a page that nobody looks at gives its own back.
   const HIDDEN_MS = 10000;
