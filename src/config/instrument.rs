@@ -2,7 +2,7 @@
 
 use super::{
     Seams,
-    choice::{Durability, Orders, Unmapped},
+    choice::{Durability, ImagesTaken, Orders, Unmapped},
     host, lab,
     read::{At, Table},
     suggest::did_you_mean,
@@ -37,6 +37,10 @@ pub struct Instrument {
     pub units: Vec<(At<String>, At<String>)>,
     /// Zone of its wall clock, if not the laboratory's.
     pub timezone: Option<At<String>>,
+    /// The folder that it writes the files of its pictures to, against `lab.toml`.
+    pub images: Option<At<String>>,
+    /// What becomes of a file there that was taken.
+    pub images_taken: At<ImagesTaken>,
 }
 
 impl Instrument {
@@ -60,6 +64,8 @@ impl Instrument {
             tests: table.pairs("tests"),
             units: table.pairs("units"),
             timezone: lab::timezone(table),
+            images: table.text("images"),
+            images_taken: table.choice("images_taken"),
         }
     }
 

@@ -16,6 +16,7 @@ mod audit;
 mod devices;
 mod fault;
 mod gate;
+mod images;
 mod ledger;
 mod live;
 mod login;
@@ -324,6 +325,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(devices::routes())
         .merge(queue::routes())
         .merge(specimens::routes())
+        .merge(images::routes())
         .merge(users::routes())
         .route("/qc", get(qc::show))
         .route("/audit", get(audit::show))

@@ -54,6 +54,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0004_console.sql"),
         postgres: include_str!("migrations/postgres/0004_console.sql"),
     },
+    Migration {
+        number: 5,
+        name: "image",
+        sqlite: include_str!("migrations/0005_image.sql"),
+        postgres: include_str!("migrations/postgres/0005_image.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -151,6 +151,7 @@ fn site() -> HostSite {
         releases: true,
         posts_unordered: false,
         posts_extras: false,
+        gets_images: false,
         laboratory: laboratory(),
     }
 }
@@ -411,6 +412,8 @@ fn observation(test: &str, text: &str, value: Value) -> Observation {
         }),
         comments: Vec::new(),
         control: None,
+        lot: None,
+        level: None,
         supersedes: false,
         span: 0..0,
         holds: Vec::new(),

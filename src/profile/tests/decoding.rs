@@ -295,7 +295,7 @@ fn comments_stay_with_what_they_speak_of() {
         .iter()
         .filter_map(|item| match item {
             Item::Device(event) => Some((event.code.as_str(), event.text.as_str())),
-            Item::Observation(_) | Item::Query(_) | Item::Incomplete(_) => None,
+            Item::Observation(_) | Item::Image(_) | Item::Query(_) | Item::Incomplete(_) => None,
         })
         .collect();
     assert_eq!(

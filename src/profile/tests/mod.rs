@@ -58,7 +58,7 @@ fn observations(decoded: &Decoded) -> Vec<&Observation> {
     items
         .filter_map(|item| match item {
             Item::Observation(observation) => Some(observation.as_ref()),
-            Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+            Item::Image(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
         })
         .collect()
 }
