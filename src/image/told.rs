@@ -61,11 +61,12 @@ const CARRY: Insert = Insert {
     tail: "ON CONFLICT (queue, image) DO NOTHING",
     types: &[],
 };
+const DROP: Sql = Sql::same("DELETE FROM queue_image WHERE queue = $1 AND image = $2");
 const OF_ROW: Sql = Sql::same("SELECT image FROM queue_image WHERE queue = $1 ORDER BY image");
 const TUBE: Sql = Sql::same("SELECT specimen, destination, priority FROM queue WHERE id = $1");
 
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&NAMED, &UNTOLD, &CONTENT, &TELLING, &OF_ROW, &TUBE];
+pub(super) const ALL: &[&Sql] = &[&NAMED, &UNTOLD, &CONTENT, &TELLING, &DROP, &OF_ROW, &TUBE];
 
 /// A picture for a message to a host.
 #[derive(Clone, Debug)]
@@ -174,6 +175,9 @@ fn packed(
     }
     let ids: Vec<i64> = taken.iter().map(|picture| picture.id).collect();
     carry(db, queue, &ids)?;
+    for image in &rest {
+        db.exec(&DROP, &[queue.into(), (*image).into()])?;
+    }
     if !rest.is_empty() {
         let row = db.row(&TUBE, &[queue.into()])?;
         let news = News {

@@ -412,6 +412,12 @@ impl Loader {
             .filter_map(|place| FieldPath::parse(place, self.protocol).ok());
         own.when.extend(rules);
         own.control.extend(places);
+        let [lots, levels] = defaults::material(self.protocol).map(|places| {
+            let places = places.iter();
+            places.filter_map(|place| FieldPath::parse(place, self.protocol).ok())
+        });
+        own.lot.extend(lots);
+        own.level.extend(levels);
         own
     }
 
