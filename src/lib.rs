@@ -10,6 +10,7 @@ pub mod config;
 pub mod console;
 pub mod demo;
 pub mod host;
+pub mod image;
 pub mod learn;
 pub mod ledger;
 pub mod model;

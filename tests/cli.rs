@@ -325,6 +325,41 @@ fn a_unit_that_no_device_sends_is_missed_and_a_wrong_one_is_refused() {
 }
 
 #[test]
+fn a_picture_folder_is_there_and_something_names_files_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("share")).unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let told = |profile: &str, keys: &str, code: i32| {
+        let scheme = if profile.starts_with("sysmex") {
+            "tcp"
+        } else {
+            "mllp"
+        };
+        let lab = format!(
+            "[[host]]\nid = \"his\"\nkind = \"http\"\nresults = \"http://127.0.0.1:1/r\"\n{}\n\
+             [[instrument]]\nid = \"one\"\nprofile = \"{profile}\"\n\
+             port = \"{scheme}-listen://127.0.0.1:5001\"\ntests = {{ \"WBC\" = \"WBC\" }}\n{}\n",
+            keys.split('/').nth(1).unwrap_or_default(),
+            keys.split('/').next().unwrap_or_default(),
+        );
+        fs::write(folder.path().join("lab.toml"), lab).unwrap();
+        check(&labwire_in(folder.path(), &["check", "--no-ports"]), code)
+    };
+    let out = told("sysmex/xn", "images = \"share\"", 0);
+    assert!(!out.contains("CONF-02"), "{out}");
+    for nothing in ["images = \"nowhere\"", "images = \"file\""] {
+        let out = told("sysmex/xn", nothing, 1);
+        assert!(out.contains("CONF-0224"), "{out}");
+    }
+    let out = told("mindray/bc-5000", "images = \"share\"", 0);
+    assert!(out.contains("CONF-0225"), "{out}");
+    let out = told("sysmex/xn", "images_taken = \"delete\"", 1);
+    assert!(out.contains("CONF-0223"), "{out}");
+    let out = told("sysmex/xn", "/images = \"ed\"", 1);
+    assert!(out.contains("CONF-0222"), "{out}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_found_and_a_device_that_is_off_is_a_warning() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     // Bound, so that nobody else gets the port, but not listening.

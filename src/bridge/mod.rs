@@ -11,6 +11,7 @@ mod courier;
 mod desk;
 mod device;
 mod doubt;
+mod folder;
 mod host_line;
 mod http_courier;
 mod joined;

@@ -92,7 +92,7 @@ pub(super) fn read_after_opening(
 pub(super) fn queries_of(decoded: &Decoded) -> Vec<Query> {
     let query = |item: &Item| match item {
         Item::Query(query) => Some(query.clone()),
-        Item::Observation(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        Item::Observation(_) | Item::Image(_) | Item::Device(_) | Item::Incomplete(_) => None,
     };
     decoded.items.iter().filter_map(query).collect()
 }

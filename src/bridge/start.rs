@@ -22,7 +22,7 @@ use crate::{
     certificates::Certificates,
     config::{
         self, Guard, Host, Instrument, Loaded, Problems, Track,
-        choice::{Durability as Promise, HostKind},
+        choice::{Durability as Promise, HostKind, ImagesTaken},
     },
     profile::{Library, Wire},
     queue::{self, Backoff},
@@ -35,6 +35,7 @@ use super::{
     desk::{Desk, Destination},
     device::{Answers, DeviceLine, Ids},
     doubt::Doubts,
+    folder::Folder,
     host_line::HostLine,
     http_courier,
     parser::{self, Parser, Size, Workers},
@@ -149,6 +150,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     }
     for instrument in &loaded.lab.instruments {
         starter.instrument(instrument, &loaded)?;
+        starter.folder(instrument, &loaded);
     }
     for track in &loaded.lab.tracks {
         starter.track(track, &loaded).await?;
@@ -300,6 +302,24 @@ impl Starter {
             i64::MAX,
         );
         Ok(())
+    }
+
+    /// Takes the pictures that a device writes into a folder.
+    fn folder(&mut self, instrument: &Instrument, loaded: &Loaded) {
+        let Some(written) = &instrument.images else {
+            return;
+        };
+        let hosts = self.site.hosts.values().filter(|host| host.gets_images);
+        let folder = Folder {
+            line: instrument.id.to_string(),
+            path: loaded.path(written),
+            deletes: *instrument.images_taken == ImagesTaken::Delete,
+            hosts: hosts.map(|host| host.id.clone()).collect(),
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            results_changed: Arc::clone(&self.results_changed),
+        };
+        self.couriers.push(tokio::spawn(folder.run(self.stop.clone())));
     }
 
     /// The line of a device that takes orders on a connection of their own.

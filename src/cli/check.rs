@@ -11,11 +11,11 @@ use super::{Verdict, certificates, failure::Failure, out::Out, site, site::Files
 use crate::{
     config::{
         Guard, Instrument, Loaded, check_profile_tests,
-        choice::HostKind,
+        choice::{HostKind, ImagesTaken},
         problem::{Problem, render},
         read::{At, File},
     },
-    profile::{Profile, run_examples},
+    profile::{ImagePlace, ImageRule, Profile, run_examples},
     store,
 };
 
@@ -122,6 +122,7 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
             port.into_iter()
                 .for_each(|port| check_framing(line.profile(), port, &file));
         }
+        check_images(loaded, instrument, line.profile(), &file);
         for (code, test) in &instrument.tests {
             if line.lacks_unit(code, &loaded.catalogue) {
                 file.warning(
@@ -143,6 +144,46 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
         }
     }
     files.problems.extend(file.into_problems());
+}
+
+/// The folder of a device's pictures is there, and its profile says which results name files in it.
+fn check_images(loaded: &Loaded, instrument: &Instrument, profile: &Profile, file: &File) {
+    let Some(written) = &instrument.images else {
+        if *instrument.images_taken == ImagesTaken::Delete {
+            file.error(
+                "CONF-0223",
+                instrument.images_taken.span.clone(),
+                format!("`{}` has no folder to delete pictures from", *instrument.id),
+                "without `images`",
+                "write images = \"FOLDER\", or remove this",
+            );
+        }
+        return;
+    };
+    let folder = loaded.path(written);
+    match std::fs::metadata(&folder) {
+        Ok(about) if about.is_dir() => {}
+        found => {
+            let why = found.map_or_else(|error| error.to_string(), |_| "it is no folder".to_owned());
+            file.error(
+                "CONF-0224",
+                written.span.clone(),
+                format!("the picture folder {} cannot be read: {why}", folder.display()),
+                "this folder",
+                "make it, or mount the share of the analyzer there; the path is relative to lab.toml",
+            );
+        }
+    }
+    let is_file = |rule: &ImageRule| matches!(rule.place, ImagePlace::File(_));
+    if !profile.images.iter().any(is_file) {
+        file.warning(
+            "CONF-0225",
+            written.span.clone(),
+            format!("no result of the profile {} names a file", profile.name),
+            "its files are kept and shown with no result",
+            "remove `images`, or say in an `[[image]]` of the profile which result names a file",
+        );
+    }
 }
 
 fn check_framing(profile: &Profile, port: &At<String>, file: &File) {

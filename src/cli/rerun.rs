@@ -202,7 +202,7 @@ fn compare(line: &LineProfile, catalogue: Option<&dyn Catalogue>, kept: &Whole) 
             let holds = observation.holds.iter().map(|hold| hold.reason).collect();
             Some(Reading::new(item_of(&observation), holds))
         }
-        Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        Item::Image(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
     });
     let then = kept.stored.iter().map(|one| {
         let holds = one.holds.iter().map(|hold| hold.reason);

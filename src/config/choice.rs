@@ -76,6 +76,18 @@ choices! {
         Haemolysis = "haemolysis", "Haemolysis: free haemoglobin in the specimen.";
     } default Haemolysis
 
+    "Whether a host gets the pictures beside its results (`images` of a host)."
+    HostImages {
+        None = "none", "They are kept and shown in the console.";
+        Ed = "ed", "As OBX of type ED behind the results.";
+    } default None
+
+    "What becomes of a picture's file once it is kept (`images_taken`)."
+    ImagesTaken {
+        Leave = "leave", "It stays in the device's folder.";
+        Delete = "delete", "It is deleted there.";
+    } default Leave
+
     "What answers an order (`reply`)."
     Reply {
         Orl = "orl", "ORL^O22, or ORR^O02 for an ORM.";

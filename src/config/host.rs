@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use super::{
     Seams,
-    choice::{AckMode, Extras, HostKind, Release, Reply, Unordered, Version},
+    choice::{AckMode, Extras, HostImages, HostKind, Release, Reply, Unordered, Version},
     endpoint::EndpointKind,
     guard::Guard,
     lab,
@@ -30,6 +30,8 @@ pub struct Host {
     pub unordered: At<Unordered>,
     /// What happens to a test that nobody ordered.
     pub extras: Extras,
+    /// Whether it gets pictures.
+    pub images: At<HostImages>,
     /// What answers an order.
     pub reply: Reply,
     /// What Labwire asks for in MSH-15 and MSH-16.
@@ -85,6 +87,7 @@ impl Host {
             release: table.choice("release"),
             unordered: table.choice("unordered"),
             extras: table.choice("extras").value,
+            images: images(table, kind),
             reply: table.choice("reply").value,
             ack: table.choice("ack").value,
             permanent: permanent(table),
@@ -114,6 +117,21 @@ impl Host {
             None => FieldPath::default_for(self.version),
         }
     }
+}
+
+/// Pictures go into HL7 alone: the JSON of hosts over HTTP has no place for them.
+fn images(table: &Table<'_>, kind: HostKind) -> At<HostImages> {
+    let images: At<HostImages> = table.choice("images");
+    if *images == HostImages::Ed && kind == HostKind::Http {
+        table.file().error(
+            "CONF-0222",
+            images.span.clone(),
+            "a host over HTTP gets no pictures",
+            "they are HL7's",
+            "leave `images` out; the console shows them",
+        );
+    }
+    images
 }
 
 /// A field of an HL7 message: `OBR-3`, `OBR-3.1`, `SPM-2.1.1`.

@@ -2,7 +2,7 @@
 
 use super::{
     Seams,
-    choice::{Durability, Orders, Unmapped},
+    choice::{Durability, ImagesTaken, Orders, Unmapped},
     guard::Guard,
     host, lab,
     read::{At, Table},
@@ -40,6 +40,10 @@ pub struct Instrument {
     pub timezone: Option<At<String>>,
     /// TLS, and who may connect.
     pub guard: Guard,
+    /// The folder that it writes the files of its pictures to, against `lab.toml`.
+    pub images: Option<At<String>>,
+    /// What becomes of a file there that was taken.
+    pub images_taken: At<ImagesTaken>,
 }
 
 impl Instrument {
@@ -66,6 +70,8 @@ impl Instrument {
             tests: table.pairs("tests"),
             units: table.pairs("units"),
             timezone: lab::timezone(table),
+            images: table.text("images"),
+            images_taken: table.choice("images_taken"),
         }
     }
 

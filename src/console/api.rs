@@ -258,6 +258,8 @@ async fn controls(State(app): State<Arc<App>>, _: Who) -> Answer {
             json!({
                 "line": series.line,
                 "control": series.control,
+                "lot": series.lot,
+                "level": series.level,
                 "test": last.and_then(|one| one.observation.test.clone()),
                 "code": last.map(|one| one.observation.code.clone()),
                 "values": values,

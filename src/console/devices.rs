@@ -336,6 +336,7 @@ fn items(words: Words, items: &[Item]) -> Markup {
                         @if let QuerySubject::Specimens(tubes) = &query.subject {
                             @for tube in tubes { a.code href=(of_tube(&tube.id)) { (tube.id) } " " }
                         } }
+                    Item::Image(image) => { span.code { (image.code) } " " (words.t("images.one")) }
                     Item::Device(event) => { span.code { (event.code) } " " (event.text) }
                     Item::Incomplete(part) => { (state(Tone::Look, &part.why)) }
                 } }

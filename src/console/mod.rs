@@ -19,6 +19,7 @@ mod fault;
 mod gate;
 mod held;
 mod held_api;
+mod images;
 mod ledger;
 mod link;
 mod live;
@@ -391,6 +392,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(acts::routes())
         .merge(queue::routes())
         .merge(specimens::routes())
+        .merge(images::routes())
         .merge(users::routes())
         .route("/qc", get(qc::show))
         .route("/track", get(track::show))

@@ -29,11 +29,14 @@ const POINTS_MAX: usize = 60;
 /// Values that a mean and a standard deviation need at least to say anything.
 const VALUES_MIN: usize = 5;
 
-/// The results of one test of one control material on one device, oldest first.
+/// The results of one test of one lot and level of a control material on one device, oldest first.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     pub(super) line: String,
     pub(super) control: String,
+    /// Empty where the device does not say it.
+    pub(super) lot: String,
+    pub(super) level: String,
     pub(super) results: Vec<StoredResult>,
 }
 
@@ -48,9 +51,10 @@ struct Chart {
     deviation: Option<f64>,
 }
 
-/// By device, test and control material; the newest results first among series.
+/// By device, control material, lot, level and test: another lot or level has another mean, so it is
+/// another chart.
 pub(super) fn series(results: Vec<StoredResult>) -> Vec<Series> {
-    let mut by: BTreeMap<(String, String, String), Vec<StoredResult>> = BTreeMap::new();
+    let mut by: BTreeMap<[String; 5], Vec<StoredResult>> = BTreeMap::new();
     for result in results {
         if result.observation.kind != ObservationKind::Control {
             continue;
@@ -58,17 +62,20 @@ pub(super) fn series(results: Vec<StoredResult>) -> Vec<Series> {
         let of = &result.observation;
         let control = of.control.clone().unwrap_or_else(|| result.barcode.clone());
         let test = of.test.clone().unwrap_or_else(|| of.code.clone());
-        by.entry((result.line.clone(), control, test))
+        let [lot, level] = [&of.lot, &of.level].map(|part| part.clone().unwrap_or_default());
+        by.entry([result.line.clone(), control, lot, level, test])
             .or_default()
             .push(result);
     }
     by.into_iter()
-        .map(|((line, control, _), mut results)| {
+        .map(|([line, control, lot, level, _], mut results)| {
             results.truncate(POINTS_MAX);
             results.reverse();
             Series {
                 line,
                 control,
+                lot,
+                level,
                 results,
             }
         })
@@ -168,6 +175,8 @@ fn figure(app: &App, words: Words, series: &Series, now: i64) -> Markup {
                 p.head {
                     @if let Some((tone, word)) = judged(series) { (state(tone, &words.t(word))) }
                     span { (words.t("qc.control")) " " strong { (series.control) } }
+                    @if !series.lot.is_empty() { span { (words.t("qc.lot")) " " strong { (series.lot) } } }
+                    @if !series.level.is_empty() { span { (words.t("qc.level")) " " strong { (series.level) } } }
                     a href={ "/devices/" (series.line) } { (series.line) }
                 }
                 @if is_drawn {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     book::{self, BookPatient, name_words},
+    image,
     model::{OrderStatus, QueueState, ResultState},
     settle,
     store::{Db, StoreError},
@@ -24,6 +25,7 @@ use super::{
     App,
     fault::Fault,
     gate::Who,
+    images,
     look::{self, FOUND_MAX, Found},
     page::{Page, Place, Tone, empty, of_tube, state, when},
     patient,
@@ -54,6 +56,7 @@ pub(super) struct Sheet {
     pub(super) barcode: String,
     pub(super) patients: Vec<BookPatient>,
     pub(super) trace: Trace,
+    pub(super) images: Vec<image::Shown>,
 }
 
 /// What a search found.
@@ -157,8 +160,10 @@ fn sheet(db: &mut dyn Db, barcode: String) -> Result<Sheet, StoreError> {
     let mut trace = trace::gather(db, &Subject::Specimen(barcode.clone()))?;
     let beyond = trace.results.len().saturating_sub(RESULTS_MAX);
     trace.results.drain(..beyond);
+    let images = image::of_barcode(db, &barcode, images::SHOWN_MAX)?;
     Ok(Sheet {
         barcode,
+        images,
         patients,
         trace,
     })
@@ -196,6 +201,7 @@ fn tube(app: &App, words: Words, sheet: &Sheet) -> Markup {
         @if sheet.patients.is_empty() { p.wrong { (state(Tone::Look, &words.t("specimens.no-order"))) } }
         (orders(app, words, sheet))
         (results(app, words, sheet))
+        (images::section(app, words, &sheet.images))
         (timeline(app, words, sheet))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::str::FromStr as _;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use labwire_protocols::hl7::build::{MessageBuilder, Name, SegmentWriter};
 use rust_decimal::Decimal;
 
 use crate::{
     config::choice::Version,
-    model::{Observation, Value},
+    image::Picture,
+    model::{ImageFormat, Observation, Value},
     settle,
 };
 
@@ -137,6 +139,37 @@ pub(super) fn push(
                 .text(3, text),
         );
     }
+}
+
+/// Appends a picture as encapsulated data (HL7 v2.5.1 2.A.24): source application, type of data (table
+/// 0191), subtype (table 0291, by its name in IANA's list where that has none), encoding (table 0299),
+/// data. OBX-4 counts the pictures of one order.
+pub(super) fn push_picture(
+    message: &mut MessageBuilder,
+    site: &HostSite,
+    set: usize,
+    (number, picture): (usize, &Picture),
+) {
+    let format = ImageFormat::from_media_type(&picture.media_type);
+    let (kind, subtype) = match format {
+        Some(ImageFormat::Png) => ("IM", "PNG"),
+        Some(ImageFormat::Jpeg) => ("IM", "JPEG"),
+        Some(ImageFormat::Gif) => ("IM", "GIF"),
+        Some(ImageFormat::Bmp) => ("IM", "BMP"),
+        None => ("AP", "Octet-stream"),
+    };
+    let data = BASE64_STANDARD.encode(&picture.bytes);
+    let obx = SegmentWriter::new(Name::OBX)
+        .text(1, &set.to_string())
+        .text(2, "ED")
+        .components(3, &[&picture.code, &picture.code, "L"])
+        .text(4, &number.to_string())
+        .components(5, &[&picture.line, kind, subtype, "Base64", &data])
+        .text(11, Status::Final.code());
+    message.push(match site.version {
+        Version::V231 => obx,
+        Version::V24 | Version::V251 | Version::V26 => obx.components(18, &[&picture.line]),
+    });
 }
 
 /// Table 0078.

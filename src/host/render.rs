@@ -141,9 +141,15 @@ impl Report<'_> {
         }
         message.push(self.obr(set, part, filler));
         let ordered = self.ordered_code(part.item);
-        for (index, told) in part.results.iter().enumerate() {
+        let news = part.results.iter().filter(|told| !told.is_known);
+        let mut set = 0;
+        for told in news {
+            set += 1;
             let code = obx::Code::of(self.site, told, ordered.clone());
-            obx::push(message, self.site, index + 1, told, &code);
+            obx::push(message, self.site, set, told, &code);
+        }
+        for (index, picture) in part.pictures.iter().enumerate() {
+            obx::push_picture(message, self.site, set + index + 1, (index + 1, picture));
         }
         self.push_spm(message);
     }

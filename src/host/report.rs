@@ -7,6 +7,7 @@ use labwire_protocols::hl7::Message;
 
 use crate::{
     book::{self, BookItem, BookPatient, BookSpecimen, Fields},
+    image::{self, Picture, Telling},
     model::{OrderStatus, ResultState, ResultStatus},
     queue::Pending,
     settle::{self, StoredResult},
@@ -24,6 +25,7 @@ pub(super) struct Report<'a> {
     pub(super) patient: BookPatient,
     items: Vec<BookItem>,
     results: Vec<Told>,
+    pictures: Vec<Picture>,
     /// Tests of the tube that have a released result, told now or before.
     done: Vec<String>,
 }
@@ -34,6 +36,54 @@ pub(super) struct Told {
     pub(super) status: Status,
     /// The first version of this result: its name where there is no order to name it.
     pub(super) first: i64,
+    /// The host has it: it says under which order number a picture of its message goes, and is not
+    /// told again.
+    pub(super) is_known: bool,
+}
+
+impl Told {
+    fn read(db: &mut dyn Db, stored: StoredResult, is_known: bool) -> Result<Self, StoreError> {
+        let before = settle::told_before(db, &stored)?;
+        let first = settle::versions_before(db, &stored)?;
+        Ok(Self {
+            status: Status::of(&stored, before.as_ref()),
+            first: first.last().map_or(stored.id, |first| first.id),
+            stored,
+            is_known,
+        })
+    }
+
+    /// Whether a picture came in the message of this result, of the same tube.
+    fn is_beside(&self, picture: &Picture) -> bool {
+        self.stored.message == picture.message && self.stored.barcode == picture.barcode
+    }
+}
+
+/// The results of a picture's message that stand, where none of them is told with it.
+fn beside(
+    db: &mut dyn Db,
+    picture: &Picture,
+    specimen: i64,
+) -> Result<Vec<Told>, StoreError> {
+    let mut known = Vec::new();
+    for stored in settle::of_message(db, picture.message)? {
+        let told = Told::read(db, stored, true)?;
+        let stands = told.stored.state == ResultState::Released;
+        if stands && told.is_beside(picture) && told.stored.specimen == Some(specimen) {
+            known.push(told);
+        }
+    }
+    Ok(known)
+}
+
+impl Read {
+    /// Message and tube of what a queue row tells.
+    fn telling(&self, row: &Pending) -> Telling {
+        let own = row.results.iter().filter_map(|id| self.results.get(id));
+        let stands = own.filter(|stored| stored.state == ResultState::Released);
+        let told = stands.map(|stored| (stored.message, stored.barcode.clone()));
+        (row.id, told.collect())
+    }
 }
 
 /// OBX-11 (table 0085).
@@ -78,6 +128,8 @@ pub(super) struct Part<'r> {
     /// None for a test that nobody ordered.
     pub(super) item: Option<&'r BookItem>,
     pub(super) results: Vec<&'r Told>,
+    /// Pictures of the messages of these results.
+    pub(super) pictures: Vec<&'r Picture>,
     /// Every test of the item has a result.
     pub(super) is_complete: bool,
 }
@@ -104,6 +156,7 @@ struct Read {
     items: BTreeMap<i64, Vec<BookItem>>,
     done: BTreeMap<i64, Vec<String>>,
     patients: BTreeMap<i64, BookPatient>,
+    pictures: BTreeMap<i64, Vec<Picture>>,
 }
 
 /// What became of reading one queue row.
@@ -139,7 +192,13 @@ impl<'a> Report<'a> {
             items: book::items_of(db, &tubes)?,
             done: settle::released_tests_of(db, &tubes)?,
             patients: BTreeMap::new(),
+            pictures: BTreeMap::new(),
         };
+        if site.gets_images {
+            let telling: Vec<Telling> = pending.iter().map(|row| read.telling(row)).collect();
+            let destination = format!("host:{}", site.id);
+            read.pictures = image::of_rows(db, &destination, &telling, now)?;
+        }
         let owners = read.tubes.values().map(|tube| tube.patient).collect();
         read.patients = book::patients_of(db, &owners)?;
         pending
@@ -161,15 +220,13 @@ impl<'a> Report<'a> {
                 return Ok(Reading::Broken);
             };
             if stored.state == ResultState::Released {
-                let before = settle::told_before(db, stored)?;
-                let first = settle::versions_before(db, stored)?
-                    .last()
-                    .map_or(stored.id, |first| first.id);
-                results.push(Told {
-                    status: Status::of(stored, before.as_ref()),
-                    first,
-                    stored: stored.clone(),
-                });
+                results.push(Told::read(db, stored.clone(), false)?);
+            }
+        }
+        let pictures = read.pictures.get(&pending.id).cloned().unwrap_or_default();
+        for picture in &pictures {
+            if !results.iter().any(|told| told.is_beside(picture)) {
+                results.extend(beside(db, picture, pending.specimen)?);
             }
         }
         if results.is_empty() {
@@ -188,6 +245,7 @@ impl<'a> Report<'a> {
             done: read.done.get(&tube.id).cloned().unwrap_or_default(),
             tube: tube.clone(),
             results,
+            pictures,
         })))
     }
 
@@ -216,6 +274,7 @@ impl<'a> Report<'a> {
                 parts.push(Part {
                     item: Some(item),
                     results: own.into_iter().map(|(_, told)| told).collect(),
+                    pictures: Vec::new(),
                     is_complete: item.tests.iter().all(|test| self.done.contains(test)),
                 });
             }
@@ -224,8 +283,17 @@ impl<'a> Report<'a> {
         parts.extend(unordered.map(|(result, _)| Part {
             item: None,
             results: vec![result],
+            pictures: Vec::new(),
             is_complete: true,
         }));
+        for picture in &self.pictures {
+            let is_own = |part: &&mut Part<'_>| part.results.iter().any(|told| told.is_beside(picture));
+            if let Some(part) = parts.iter_mut().find(is_own) {
+                part.pictures.push(picture);
+            }
+        }
+        let has_news = |part: &Part<'_>| part.results.iter().any(|told| !told.is_known);
+        parts.retain(|part| has_news(part) || !part.pictures.is_empty());
         parts
     }
 

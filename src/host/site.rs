@@ -7,7 +7,7 @@ use labwire_protocols::charset::Charset;
 
 use crate::config::{
     Catalogue, FieldPath, Host,
-    choice::{AckMode, Extras, Release, Reply, Unordered, Version},
+    choice::{AckMode, Extras, HostImages, Release, Reply, Unordered, Version},
 };
 
 use super::Permanence;
@@ -92,6 +92,8 @@ pub struct HostSite {
     pub posts_unordered: bool,
     /// Whether tests nobody ordered are posted.
     pub posts_extras: bool,
+    /// Whether it gets the pictures beside its results.
+    pub gets_images: bool,
     /// The laboratory.
     pub laboratory: Laboratory,
 }
@@ -118,6 +120,7 @@ impl HostSite {
             releases: *host.release == Release::Auto,
             posts_unordered: *host.unordered == Unordered::Post,
             posts_extras: host.extras == Extras::Post,
+            gets_images: *host.images == HostImages::Ed,
             laboratory: laboratory.clone(),
         }
     }

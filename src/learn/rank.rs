@@ -151,7 +151,7 @@ fn count(fit: &mut Fit, item: &Item, ids: &[&str]) {
                 fit.queries += usize::from(is_known);
             }
         }
-        Item::Device(_) => {}
+        Item::Image(_) | Item::Device(_) => {}
         Item::Incomplete(_) => fit.notes += 1,
     }
 }

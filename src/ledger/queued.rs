@@ -14,6 +14,7 @@ const ROWS: Sql = Sql::same(
      CASE WHEN q.body IS NULL THEN 0 ELSE 1 END, substr(q.body, 1, 2048), q.answer, q.closed_by, \
      q.reason, (SELECT count(*) FROM result l WHERE l.queue = q.id) \
      + (SELECT count(*) FROM queue_result l WHERE l.queue = q.id) \
+     + (SELECT count(*) FROM queue_image l WHERE l.queue = q.id) \
      FROM queue q WHERE q.id > $1 AND q.id <= $2 ORDER BY q.id LIMIT $3",
 );
 const TWICE: Sql = Sql::same(

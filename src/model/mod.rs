@@ -2,6 +2,7 @@
 
 pub mod blood;
 mod hold;
+mod image;
 mod observation;
 mod order;
 mod patient;
@@ -12,6 +13,9 @@ mod value;
 
 pub use self::{
     hold::{Hold, HoldReason},
+    image::{
+        IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageFormat, ImageSeen, ImageSource, UNKNOWN_MEDIA_TYPE, file_name,
+    },
     observation::{
         DeviceEvent, Incomplete, Item, Observation, ObservationKind, Query, QueryAction,
         QuerySubject, ResultStatus, SpecimenRead, WallTime,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Hold, PatientSeen, Value};
+use super::{Hold, ImageSeen, PatientSeen, Value};
 
 /// One thing that a message says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ use super::{Hold, PatientSeen, Value};
 pub enum Item {
     /// A measured value: patient, control or calibration.
     Observation(Box<Observation>),
+    /// A picture beside the results of its tube.
+    Image(Box<ImageSeen>),
     /// The device asks what to measure.
     Query(Query),
     /// A device's own news: an alarm, a reagent, an answer to an order of ours.
@@ -84,9 +86,15 @@ pub struct Observation {
     /// Comments that belong to this result, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comments: Vec<String>,
-    /// Control lot and level, calibrator, where [`ObservationKind`] is not `Patient`.
+    /// The control material or calibrator, where [`ObservationKind`] is not `Patient`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<String>,
+    /// The lot of that material, as far as the device says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<String>,
+    /// Its level (low, normal, high; 1, 2, 3), as far as the device says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
     /// True when the profile says that this run supersedes an earlier one of the same test.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub supersedes: bool,

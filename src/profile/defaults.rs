@@ -66,6 +66,20 @@ pub(super) const fn controls(protocol: Protocol) -> [&'static [&'static str]; 3]
     }
 }
 
+/// Where the wire has lot and level of a control: places of each.
+pub(super) const fn material(protocol: Protocol) -> [&'static [&'static str]; 2] {
+    match protocol {
+        Protocol::Poct1a => [&["control_lot"], &["control_level"]],
+        // A Beckman AU numbers its controls; lots are entered at the analyzer and not sent.
+        Protocol::Astm
+        | Protocol::Hl7
+        | Protocol::BeckmanAu
+        | Protocol::Dimension
+        | Protocol::Bci
+        | Protocol::SysmexLegacy => [&[], &[]],
+    }
+}
+
 /// What the wire itself tells of calibrations: rules, and places of their name.
 pub(super) const fn calibrations(protocol: Protocol) -> [&'static [&'static str]; 2] {
     match protocol {

@@ -172,6 +172,8 @@ pub struct Profile {
     pub qc: KindRule,
     /// Calibrators and blanks.
     pub calibration: KindRule,
+    /// Results that are pictures, or name the file of one.
+    pub images: Vec<ImageRule>,
     /// Results that are a device's own news.
     pub ignore: Vec<IgnoreRule>,
     /// Further results that a row says in one value.
@@ -447,10 +449,61 @@ impl ResultRules {
 pub struct KindRule {
     /// Any of them.
     pub when: Vec<Condition>,
-    /// Lot, level, name of the control.
+    /// The control's name or number.
     pub control: Vec<FieldPath>,
-    /// The lot of its material, where that is no part of its name: told as a comment.
+    /// The lot of its material.
     pub lot: Vec<FieldPath>,
+    /// What stands before the lot in that text.
+    pub lot_after: String,
+    /// The code of a row of the same order whose value is the lot.
+    pub lot_code: Option<Pattern>,
+    /// Its level.
+    pub level: Vec<FieldPath>,
+    /// What texts in that place mean; where there are any, no other text is a level.
+    pub levels: Vec<(Pattern, String)>,
+    /// The code of a row of the same order whose value is the level.
+    pub level_code: Option<Pattern>,
+}
+
+impl KindRule {
+    /// The lot that a text is or ends with.
+    pub(super) fn lot_of(&self, text: &str) -> Option<String> {
+        let lot = text.trim().strip_prefix(self.lot_after.as_str())?.trim();
+        (!lot.is_empty()).then(|| lot.to_owned())
+    }
+
+    /// The level that a text says.
+    pub(super) fn level_of(&self, text: &str) -> Option<String> {
+        let text = text.trim();
+        if self.levels.is_empty() {
+            return (!text.is_empty()).then(|| text.to_owned());
+        }
+        let mut known = self.levels.iter();
+        let found = known.find(|(pattern, _)| pattern.is_match(text));
+        found.map(|(_, level)| level.clone())
+    }
+}
+
+/// Results that are pictures.
+#[derive(Clone, Debug)]
+pub struct ImageRule {
+    /// By code.
+    pub code: Option<Pattern>,
+    /// And by any of these, where given.
+    pub when: Vec<Condition>,
+    /// Where the picture is.
+    pub place: ImagePlace,
+    /// What it is by the profile's word; empty where that says nothing.
+    pub media_type: String,
+}
+
+/// Where a picture is.
+#[derive(Clone, Debug)]
+pub enum ImagePlace {
+    /// In a file of the device's folder that is named here.
+    File(FieldPath),
+    /// Here, in base64.
+    Data(FieldPath),
 }
 
 /// Results that are a device's own news.

@@ -127,7 +127,7 @@ fn compare_answer(
     let charset = line.text().charset;
     let query = items.iter().find_map(|item| match item {
         Item::Query(query) => Some(query),
-        Item::Observation(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        Item::Observation(_) | Item::Image(_) | Item::Device(_) | Item::Incomplete(_) => None,
     });
     let Some(query) = query else {
         return Some((

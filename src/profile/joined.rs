@@ -83,6 +83,7 @@ impl Joined {
         for mut item in decoded.items {
             let at = match &mut item {
                 Item::Observation(observation) => self.place(&mut observation.span),
+                Item::Image(image) => self.place(&mut image.span),
                 Item::Device(event) => self.place(&mut event.span),
                 Item::Incomplete(part) => self.place(&mut part.span),
                 Item::Query(_) => self.parts.len() - 1,

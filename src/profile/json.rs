@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Decoded;
 use crate::model::{
-    Item, Observation, ObservationKind, Query, QueryAction, QuerySubject, ResultStatus,
+    ImageSeen, ImageSource, Item, Observation, ObservationKind, Query, QueryAction, QuerySubject, ResultStatus,
     SpecimenRead, Value,
 };
 
@@ -71,6 +71,7 @@ fn object(value: Json) -> Map<String, Json> {
 fn of_item(item: &Item) -> Vec<Line> {
     match item {
         Item::Observation(observation) => vec![of_observation(observation)],
+        Item::Image(image) => vec![of_image(image)],
         Item::Query(query) => of_query(query),
         Item::Device(event) => vec![Line {
             kind: "device",
@@ -89,6 +90,34 @@ fn of_item(item: &Item) -> Vec<Line> {
     }
 }
 
+/// What a picture is, and where; never its bytes.
+fn of_image(image: &ImageSeen) -> Line {
+    let (text, bytes) = match &image.source {
+        ImageSource::Bytes(own) => (own.media_type().to_owned(), Some(own.bytes.len())),
+        ImageSource::File(name) => (name.clone(), None),
+        ImageSource::Unreadable(fault) => (fault.code().to_owned(), None),
+    };
+    let more = json!({
+        "declared": image.declared,
+        "bytes": bytes,
+        "source": match image.source {
+            ImageSource::Bytes(_) => "message",
+            ImageSource::File(_) => "file",
+            ImageSource::Unreadable(_) => "unreadable",
+        },
+        "of": if image.kind == ObservationKind::Patient { "result" } else { "qc" },
+    });
+    let tube = image.specimen.as_ref();
+    Line {
+        kind: "image",
+        specimen: tube.map(|tube| tube.id.clone()).filter(|id| !id.is_empty()),
+        code: Some(image.code.clone()),
+        text,
+        more: object(more),
+        ..Line::default()
+    }
+}
+
 fn of_observation(observation: &Observation) -> Line {
     let specimen = observation.specimen.as_ref();
     let part = |part: fn(&SpecimenRead) -> &String| specimen.map(part).cloned();
@@ -104,6 +133,8 @@ fn of_observation(observation: &Observation) -> Line {
         "instrument": observation.instrument,
         "operator": observation.operator,
         "control": observation.control,
+        "lot": observation.lot,
+        "level": observation.level,
         "supersedes": observation.supersedes,
         "rack": part(|specimen| &specimen.rack),
         "position": part(|specimen| &specimen.position),

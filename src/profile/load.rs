@@ -175,6 +175,11 @@ impl Loader {
             suspect_comments: self.conditions(&file.comments.holds_when),
             qc: self.controls(file.qc),
             calibration: self.calibrations(file.calibration),
+            images: file
+                .image
+                .into_iter()
+                .filter_map(|rule| self.image(rule))
+                .collect(),
             ignore: file
                 .ignore
                 .into_iter()

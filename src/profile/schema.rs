@@ -31,6 +31,7 @@ pub(super) struct File {
     pub(super) comments: Comments,
     pub(super) qc: When,
     pub(super) calibration: When,
+    pub(super) image: Vec<Image>,
     pub(super) ignore: Vec<Ignore>,
     pub(super) part: Vec<Part>,
     pub(super) comment: Vec<Comment>,
@@ -270,6 +271,21 @@ pub(super) struct When {
     pub(super) when: Vec<Text>,
     pub(super) control: Paths,
     pub(super) lot: Paths,
+    pub(super) lot_after: String,
+    pub(super) lot_code: Option<Text>,
+    pub(super) level: Paths,
+    pub(super) levels: BTreeMap<Text, String>,
+    pub(super) level_code: Option<Text>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Image {
+    pub(super) code: Option<Text>,
+    pub(super) when: Vec<Text>,
+    pub(super) file: Paths,
+    pub(super) data: Paths,
+    pub(super) media_type: Option<Text>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::{
     AnswerForm, AnswerRules, ChecksumMode, CommentRule, Condition, Device, DownloadRules, Example,
-    FieldPath, IgnoreRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern,
+    FieldPath, IgnoreRule, ImagePlace, ImageRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern,
     Protocol, QueryKind, QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule,
     TextRules, Wire,
     answer::OrderForDevice,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::units::{UnitProof, prove_spelling},
-    model::{Priority, Private, ResultStatus, Sex},
+    model::{ImageFormat, Priority, Private, ResultStatus, Sex},
 };
 
 impl Loader {
@@ -330,7 +330,54 @@ impl Loader {
             when: self.conditions(&raw.when),
             control: self.paths(raw.control),
             lot: self.paths(raw.lot),
+            lot_after: raw.lot_after,
+            lot_code: raw.lot_code.map(|code| Pattern::new(code.get_ref())),
+            level: self.paths(raw.level),
+            levels: raw
+                .levels
+                .into_iter()
+                .map(|(text, level)| (Pattern::new(text.get_ref()), level))
+                .collect(),
+            level_code: raw.level_code.map(|code| Pattern::new(code.get_ref())),
         }
+    }
+
+    /// A picture has a way to be known and one place.
+    pub(super) fn image(&mut self, raw: schema::Image) -> Option<ImageRule> {
+        let span = raw.file.0.first().or(raw.data.0.first());
+        let span = span.or(raw.code.as_ref()).map(Spanned::span);
+        let is_known = raw.code.is_some() || !raw.when.is_empty();
+        let media_type = raw.media_type.filter(|text| self.is_picture(text));
+        let file = self.paths(raw.file).into_iter().next();
+        let data = self.paths(raw.data).into_iter().next();
+        let place = match (file, data) {
+            (Some(path), None) => Some(ImagePlace::File(path)),
+            (None, Some(path)) => Some(ImagePlace::Data(path)),
+            (None, None) | (Some(_), Some(_)) => None,
+        };
+        if let Some(place) = place.filter(|_| is_known) {
+            return Some(ImageRule {
+                code: raw.code.map(|code| Pattern::new(code.get_ref())),
+                when: self.conditions(&raw.when),
+                place,
+                media_type: media_type.map(Spanned::into_inner).unwrap_or_default(),
+            });
+        }
+        self.problem(
+            "PROF-0203",
+            span,
+            Words {
+                message: "an `[[image]]` needs `code` or `when`, and one of `file` and `data`",
+                label: "this entry",
+                help: "write `code = \"SCAT_*\"` and `file = \"R.4\"`, where the file is named",
+            },
+        );
+        None
+    }
+
+    fn is_picture(&mut self, text: &schema::Text) -> bool {
+        let known = ImageFormat::ALL.map(|format| (format.media_type(), ()));
+        self.word(text, &known).is_some()
     }
 
     /// The profile's flags, and what the wire itself doubts.
@@ -365,6 +412,12 @@ impl Loader {
             .filter_map(|place| FieldPath::parse(place, self.protocol).ok());
         own.when.extend(rules);
         own.control.extend(places);
+        let [lots, levels] = defaults::material(self.protocol).map(|places| {
+            let places = places.iter();
+            places.filter_map(|place| FieldPath::parse(place, self.protocol).ok())
+        });
+        own.lot.extend(lots);
+        own.level.extend(levels);
         own
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     book::json,
+    image,
     model::{Priority, QueueState},
     store::{Db, Insert, Param, Sql, StoreError},
 };
@@ -81,7 +82,8 @@ const SUPERSEDE_EMPTY: Sql = Sql::same(
     "UPDATE queue SET state = 'superseded', closed_at = $2 WHERE specimen = $1 AND kind = 'result' \
      AND state IN ('waiting', 'leased') AND state = 'waiting' AND attempts = 0 AND body IS NULL \
      AND NOT EXISTS (SELECT 1 FROM result r WHERE r.queue = queue.id) \
-     AND NOT EXISTS (SELECT 1 FROM queue_result q WHERE q.queue = queue.id)",
+     AND NOT EXISTS (SELECT 1 FROM queue_result q WHERE q.queue = queue.id) \
+     AND NOT EXISTS (SELECT 1 FROM queue_image i WHERE i.queue = queue.id)",
 );
 const TRIED: Sql = Sql::same(
     "SELECT id, destination, priority, state FROM queue WHERE specimen = $1 AND kind = 'result' \
@@ -334,7 +336,8 @@ pub fn follow_tried(
             destination.as_str().into(),
         ];
         let results = db.rows(&TO_FOLLOW, &params)?;
-        if results.is_empty() {
+        let tried = row.int(0)?;
+        if results.is_empty() && image::of_row(db, tried)?.is_empty() {
             continue;
         }
         let next = db.row(&NEXT_ID, &[])?.int(0)?;
@@ -350,6 +353,7 @@ pub fn follow_tried(
             .map(|result| Ok(vec![next.into(), result.int(0)?.into()]))
             .collect::<Result<_, StoreError>>()?;
         db.insert_rows(&FOLLOW, links)?;
+        image::follow(db, tried, next)?;
     }
     Ok(())
 }

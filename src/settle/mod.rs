@@ -22,7 +22,7 @@ mod unordered;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    book,
+    book, image,
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, OrderStatus, Priority, ResultState,
     },
@@ -277,6 +277,10 @@ impl<'a> Session<'a> {
             match item {
                 Item::Observation(observation) => {
                     self.observe(db, observation, keys, of_place)?;
+                }
+                Item::Image(seen) => {
+                    image::keep(db, &self.context, seen)?;
+                    self.settled.images += 1;
                 }
                 Item::Query(_) => self.settled.queries += 1,
                 Item::Device(event) => {
@@ -741,7 +745,11 @@ fn patient_barcode(item: &Item) -> Option<&str> {
         Item::Observation(observation) if observation.kind == ObservationKind::Patient => {
             barcode_of(observation)
         }
-        Item::Observation(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        Item::Observation(_)
+        | Item::Image(_)
+        | Item::Query(_)
+        | Item::Device(_)
+        | Item::Incomplete(_) => None,
     }
 }
 

@@ -309,7 +309,7 @@ fn placed(item: &Item) -> Option<&SpecimenRead> {
     super::patient_barcode(item)?;
     match item {
         Item::Observation(observation) => observation.specimen.as_ref().filter(|t| is_placed(t)),
-        Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        Item::Image(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Settled {
     pub events: u32,
     /// Host queries.
     pub queries: u32,
+    /// Pictures.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub images: u32,
 }
 
 impl std::ops::Add for Settled {
@@ -43,5 +46,12 @@ impl std::ops::AddAssign for Settled {
         self.controls += other.controls;
         self.events += other.events;
         self.queries += other.queries;
+        self.images += other.images;
     }
+}
+
+/// Outcomes of messages stand in the store by the thousand; most have no picture.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }

@@ -370,6 +370,8 @@ fn observation(test: &str, text: &str) -> Observation {
         completed: None,
         comments: Vec::new(),
         control: None,
+        lot: None,
+        level: None,
         supersedes: false,
         span: 0..0,
         holds: Vec::new(),
@@ -1296,6 +1298,7 @@ fn every_statement_of_the_domain_prepares() {
             crate::people::statements(),
             crate::console::statements(),
             crate::tubes::statements(),
+            crate::image::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });

@@ -60,6 +60,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0005_keyed.sql"),
         postgres: include_str!("migrations/postgres/0005_keyed.sql"),
     },
+    Migration {
+        number: 6,
+        name: "image",
+        sqlite: include_str!("migrations/0006_image.sql"),
+        postgres: include_str!("migrations/postgres/0006_image.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

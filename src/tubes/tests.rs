@@ -251,6 +251,8 @@ fn observation(barcode: &str, test: &str, text: &str) -> Observation {
         completed: None,
         comments: Vec::new(),
         control: None,
+        lot: None,
+        level: None,
         supersedes: false,
         span: 0..0,
         holds: Vec::new(),

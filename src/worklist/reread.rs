@@ -61,7 +61,7 @@ fn items(decoded: Decoded) -> Vec<Item> {
 fn observed(items: Vec<Item>) -> Vec<Observation> {
     let observation = |item| match item {
         Item::Observation(observation) => Some(*observation),
-        Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        Item::Image(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
     };
     items.into_iter().filter_map(observation).collect()
 }

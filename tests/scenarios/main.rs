@@ -17,6 +17,7 @@ mod courier;
 mod crash;
 mod hospital;
 mod http_host;
+mod images;
 mod law;
 mod lines;
 mod load;

@@ -3,6 +3,7 @@
 
 mod dump;
 mod http;
+mod images;
 mod inbound;
 mod results;
 mod unit;
@@ -151,6 +152,7 @@ fn site() -> HostSite {
         releases: true,
         posts_unordered: false,
         posts_extras: false,
+        gets_images: false,
         laboratory: laboratory(),
     }
 }
@@ -235,14 +237,17 @@ impl Bench {
     }
 
     fn measure(&mut self, observations: Vec<Observation>) {
+        let observations = observations.into_iter();
+        let items = observations.map(|one| Item::Observation(Box::new(one)));
+        self.say(items.collect());
+    }
+
+    /// The instrument says these in one message.
+    fn say(&mut self, items: Vec<Item>) {
         let inbound = self.inbound(format!("device message {}", self.count).as_bytes(), true);
         let (site, now) = (self.site.clone(), self.now);
         self.work(move |db| {
             let rows = crate::store::journal::append(db, &[&inbound.entry])?;
-            let items: Vec<Item> = observations
-                .into_iter()
-                .map(|one| Item::Observation(Box::new(one)))
-                .collect();
             let rules = rules(&site);
             let context = SettleContext {
                 message: rows[0].messages[0],
@@ -411,6 +416,8 @@ fn observation(test: &str, text: &str, value: Value) -> Observation {
         }),
         comments: Vec::new(),
         control: None,
+        lot: None,
+        level: None,
         supersedes: false,
         span: 0..0,
         holds: Vec::new(),

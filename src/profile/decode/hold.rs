@@ -27,6 +27,8 @@ pub(super) struct Whole {
     pub(super) stranger: Option<String>,
     /// Orders whose results a comment makes suspect, and the comment.
     pub(super) commented: BTreeMap<usize, String>,
+    /// Lot and level of orders of controls.
+    pub(super) named: BTreeMap<usize, (Option<String>, Option<String>)>,
 }
 
 /// Gives every observation its holds, in [`HOLD_ORDER`].
@@ -58,7 +60,9 @@ pub(super) fn finish(
                         "no end record or segment",
                     ));
                 }
-                if observation.kind == ObservationKind::Patient {
+                if observation.kind != ObservationKind::Patient {
+                    name_material(observation, whole.named.get(&entry.group));
+                } else {
                     let stranger = whole.stranger.as_deref();
                     let other = |name| Hold::new(HoldReason::AmbiguousSender, name);
                     holds.extend(stranger.map(other));
@@ -83,6 +87,16 @@ pub(super) fn finish(
             item
         })
         .collect()
+}
+
+/// Lot and level of a control that rows of its order say; what its own place says goes before.
+fn name_material(
+    observation: &mut Observation,
+    named: Option<&(Option<String>, Option<String>)>,
+) {
+    let Some((lot, level)) = named else { return };
+    observation.lot = observation.lot.take().or_else(|| lot.clone());
+    observation.level = observation.level.take().or_else(|| level.clone());
 }
 
 fn is_edited(holds: &[Hold]) -> bool {

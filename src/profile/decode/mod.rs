@@ -8,6 +8,7 @@
 mod comment;
 mod context;
 mod hold;
+mod image;
 mod law;
 mod query;
 mod result;
@@ -77,6 +78,8 @@ pub fn decode_after(
         groups: 0,
         entries: Vec::with_capacity(rows.rows.len()),
         commented: BTreeMap::new(),
+        named: BTreeMap::new(),
+        images: 0,
         parent: Parent::None,
         // A row without its end may have lost the last digits of its value.
         torn: if is_complete || has_end(raw, &line.profile.wire) {
@@ -93,6 +96,7 @@ pub fn decode_after(
         is_complete: is_whole,
         stranger: stranger(&line.profile.device, &rows.rows),
         commented: decoder.commented,
+        named: decoder.named,
     };
     let mut items = hold::finish(line, catalogue, decoder.entries, &whole);
     if let Some((why, span)) = rows.refused {
@@ -210,6 +214,10 @@ struct Decoder<'a> {
     entries: Vec<Entry<'a>>,
     /// Orders whose results a comment makes suspect, and the comment.
     commented: BTreeMap<usize, String>,
+    /// Lot and level of an order of controls, where rows of their own say them.
+    named: BTreeMap<usize, (Option<String>, Option<String>)>,
+    /// Pictures so far.
+    images: usize,
     parent: Parent,
     torn: Option<usize>,
 }

@@ -12,7 +12,7 @@ use super::{Decoder, Entry, Parent};
 use crate::{
     model::{Absent, DeviceEvent, Item, Observation, ResultStatus, Value, WallTime},
     profile::{
-        FieldPath, IgnoreRule, TestRule, defaults,
+        FieldPath, IgnoreRule, Pattern, TestRule, defaults,
         definition::ASPECT_MARK,
         fields::trim,
         rows::{Row, shorten, show, shown},
@@ -25,6 +25,12 @@ impl<'a> Decoder<'a> {
     pub(super) fn result(&mut self, row: &Row<'_>) {
         self.share();
         let code = self.code();
+        self.name_control(&code, row);
+        if let Some(entry) = self.image(&code, row) {
+            self.entries.push(entry);
+            self.parent = Parent::Entry(self.entries.len().saturating_sub(1));
+            return;
+        }
         let line = self.line;
         let rules = line.profile.ignore.iter();
         let entry = match rules.into_iter().find(|rule| self.is_ignored(rule, &code)) {
@@ -97,6 +103,27 @@ impl<'a> Decoder<'a> {
         own.filter_map(|path| self.some(std::slice::from_ref(path)))
             .chain(pieces)
             .find(|text| !text.is_empty() && !self.is_no_dilution(text))
+    }
+
+    /// What a row of an order of controls says of the material, where it is not a result of it.
+    fn name_control(&mut self, code: &str, row: &Row<'_>) {
+        let line = self.line;
+        let Some(rule) = self.kind_rule(self.shared.kind) else {
+            return;
+        };
+        let is = |pattern: &Option<Pattern>| pattern.as_ref().is_some_and(|own| own.is_match(code));
+        let (is_lot, is_level) = (is(&rule.lot_code), is(&rule.level_code));
+        if !is_lot && !is_level {
+            return;
+        }
+        let rules = &line.profile.result;
+        let path = rules.value.iter().find(|path| !row.get(path).is_empty());
+        let text = path.map(|path| self.context.plain(path, &rules.padding));
+        let text = shorten(&show(&text.unwrap_or_default()));
+        let found = (is_lot.then(|| rule.lot_of(&text)), is_level.then(|| rule.level_of(&text)));
+        let named = self.named.entry(self.group.number).or_default();
+        named.0 = found.0.flatten().or(named.0.take());
+        named.1 = found.1.flatten().or(named.1.take());
     }
 
     fn is_ignored(&self, rule: &IgnoreRule, code: &str) -> bool {
@@ -179,9 +206,10 @@ impl<'a> Decoder<'a> {
                 .iter()
                 .map(|(text, _)| text.clone())
                 .chain(self.own_comments(row))
-                .chain(self.shared.lot.clone())
                 .collect(),
             control: self.shared.control.clone(),
+            lot: self.shared.lot.clone(),
+            level: self.shared.level.clone(),
             supersedes: self.context.any(&rules.supersedes),
             span: row.span.clone(),
             // The full list is made when the whole message was read; this one needs the row.

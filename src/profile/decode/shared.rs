@@ -8,7 +8,7 @@ use crate::{
     profile::{
         FieldPath, KindRule, Profile,
         fields::RowName,
-        rows::{shorten, show, shown},
+        rows::{show, shown},
     },
 };
 
@@ -18,10 +18,12 @@ pub(super) struct Shared {
     pub(super) specimen: Option<SpecimenRead>,
     pub(super) patient: PatientSeen,
     pub(super) kind: ObservationKind,
-    /// Lot, level or calibrator.
+    /// The control or calibrator.
     pub(super) control: Option<String>,
-    /// The lot where it stands by itself, in words.
+    /// The lot of its material.
     pub(super) lot: Option<String>,
+    /// Its level.
+    pub(super) level: Option<String>,
 }
 
 /// The records or segments that [`Shared`] is read from.
@@ -39,6 +41,8 @@ pub(super) fn watched(profile: &Profile) -> Vec<RowName> {
         &profile.calibration.control,
         &profile.qc.lot,
         &profile.calibration.lot,
+        &profile.qc.level,
+        &profile.calibration.level,
     ];
     let rules = profile.qc.when.iter().chain(&profile.calibration.when);
     let rules = rules.chain(&specimen.unread_when);
@@ -66,6 +70,7 @@ impl Decoder<'_> {
                 patient: self.patient(),
                 control: self.control(kind),
                 lot: self.lot(kind),
+                level: self.level(kind),
                 kind,
             };
         }
@@ -87,11 +92,17 @@ impl Decoder<'_> {
     }
 
     fn lot(&self, kind: ObservationKind) -> Option<String> {
-        let lot = self.some_of(&self.kind_rule(kind)?.lot)?;
-        Some(shorten(&format!("lot {lot}")))
+        let rule = self.kind_rule(kind)?;
+        rule.lot_of(&self.some_of(&rule.lot)?)
     }
 
-    fn kind_rule(&self, kind: ObservationKind) -> Option<&KindRule> {
+    fn level(&self, kind: ObservationKind) -> Option<String> {
+        let rule = self.kind_rule(kind)?;
+        rule.level_of(&self.some_of(&rule.level)?)
+    }
+
+    /// The rules of what the rows in force are, where they are no patient's.
+    pub(super) fn kind_rule(&self, kind: ObservationKind) -> Option<&KindRule> {
         match kind {
             ObservationKind::Patient => None,
             ObservationKind::Control => Some(&self.line.profile.qc),
@@ -157,6 +168,7 @@ impl Default for Shared {
             kind: ObservationKind::Patient,
             control: None,
             lot: None,
+            level: None,
         }
     }
 }

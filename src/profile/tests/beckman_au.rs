@@ -276,6 +276,7 @@ fn spans(decoded: &Decoded) -> Vec<std::ops::Range<usize>> {
     items
         .filter_map(|item| match item {
             Item::Observation(one) => Some(one.span.clone()),
+            Item::Image(one) => Some(one.span.clone()),
             Item::Device(one) => Some(one.span.clone()),
             Item::Incomplete(one) => Some(one.span.clone()),
             Item::Query(_) => None,

@@ -207,7 +207,7 @@ fn a_manufacturers_record_without_a_result_stays_an_event() {
         .iter()
         .filter_map(|item| match item {
             Item::Device(event) => Some(event.code.as_str()),
-            Item::Observation(_) | Item::Query(_) | Item::Incomplete(_) => None,
+            Item::Observation(_) | Item::Image(_) | Item::Query(_) | Item::Incomplete(_) => None,
         })
         .collect();
     assert!(events.contains(&"manufacturer"), "{events:?}");

@@ -152,7 +152,7 @@ fn told(decoded: &[Decoded]) -> Vec<String> {
         .filter_map(|item| match item {
             Item::Observation(one) => Some(format!("{} {}", one.code, one.text)),
             Item::Device(event) => Some(event.text.clone()),
-            Item::Query(_) | Item::Incomplete(_) => None,
+            Item::Image(_) | Item::Query(_) | Item::Incomplete(_) => None,
         })
         .collect()
 }
@@ -229,7 +229,7 @@ fn a_frame_with_a_wrong_checksum_is_refused_and_explained() {
         .flat_map(|one| &one.items)
         .filter_map(|item| match item {
             Item::Incomplete(incomplete) => Some(incomplete.why.as_str()),
-            Item::Observation(_) | Item::Query(_) | Item::Device(_) => None,
+            Item::Observation(_) | Item::Image(_) | Item::Query(_) | Item::Device(_) => None,
         })
         .collect();
     assert_eq!(

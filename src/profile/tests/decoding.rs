@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use labwire_protocols::charset::Charset;
 
-use super::{decode_text, line, line_of, observations};
+use super::{decode_text, line, line_of, observations, profile};
 use crate::{
     config::choice::Unmapped,
     model::{HoldReason, Item, Value},
@@ -295,7 +295,7 @@ fn comments_stay_with_what_they_speak_of() {
         .iter()
         .filter_map(|item| match item {
             Item::Device(event) => Some((event.code.as_str(), event.text.as_str())),
-            Item::Observation(_) | Item::Query(_) | Item::Incomplete(_) => None,
+            Item::Observation(_) | Item::Image(_) | Item::Query(_) | Item::Incomplete(_) => None,
         })
         .collect();
     assert_eq!(
@@ -556,7 +556,12 @@ fn the_tube_is_found_before_or_after_the_results() {
 fn a_picture_is_found_in_the_bytes_of_its_message() {
     let raw = "MSH|^~\\&|D||||20250115||ORU^R01|1|P|2.3.1||||||UNICODE\rOBR|1||25\r\
                OBX|1|ED|H^Biểu đồ||^Image^BMP^Base64^Qk0=||||||F\r";
-    let decoded = decode_text(&line("generic/hl7"), raw);
+    let tests = BTreeMap::from([("H".to_owned(), "REPORT".to_owned())]);
+    let line = profile("generic/hl7").for_line(LineSettings {
+        tests,
+        ..LineSettings::default()
+    });
+    let decoded = decode_text(&line, raw);
     let Value::Image {
         media_type,
         at: (start, len),

@@ -31,6 +31,7 @@ const SEEDS: [(&str, &str); 3] = [
 fn span(item: &Item) -> Option<Range<usize>> {
     match item {
         Item::Observation(one) => Some(one.span.clone()),
+        Item::Image(one) => Some(one.span.clone()),
         Item::Device(one) => Some(one.span.clone()),
         Item::Incomplete(one) => Some(one.span.clone()),
         Item::Query(_) => None,

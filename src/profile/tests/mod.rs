@@ -6,10 +6,12 @@ mod beckman_au;
 mod blood;
 mod captures;
 mod codes;
+mod controls;
 mod decoding;
 mod dimension;
 mod files;
 mod hostile;
+mod images;
 mod poct1a;
 mod suspect;
 mod sysmex_legacy;
@@ -58,7 +60,7 @@ fn observations(decoded: &Decoded) -> Vec<&Observation> {
     items
         .filter_map(|item| match item {
             Item::Observation(observation) => Some(observation.as_ref()),
-            Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+            Item::Image(_) | Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
         })
         .collect()
 }
