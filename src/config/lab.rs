@@ -67,6 +67,8 @@ pub struct Store {
 pub struct Console {
     /// `address:port` to listen on.
     pub listen: At<String>,
+    /// A critical value that nobody was told for so many minutes is escalated.
+    pub call_within_min: At<u32>,
 }
 
 impl LabConfig {
@@ -249,9 +251,16 @@ fn holds_password(url: &str) -> bool {
 
 impl Console {
     fn read(table: Option<&Table<'_>>) -> Self {
+        let call_within_min = table.map_or_else(
+            || Self::default().call_within_min,
+            |table| table.whole("call_within_min", CALL_WITHIN_MIN, 1..=1440),
+        );
         let listen = table.and_then(|table| table.text("listen"));
         let Some(listen) = listen else {
-            return Self::default();
+            return Self {
+                call_within_min,
+                ..Self::default()
+            };
         };
         let port = listen
             .rsplit_once(':')
@@ -278,14 +287,26 @@ impl Console {
                  ssh -L 8080:127.0.0.1:8080",
             );
         }
-        Self { listen }
+        Self {
+            listen,
+            call_within_min,
+        }
+    }
+
+    /// `call_within_min` in microseconds.
+    pub fn call_within(&self) -> i64 {
+        i64::from(*self.call_within_min) * 60_000_000
     }
 }
+
+/// Half an hour: what most hospitals' rules for critical values allow.
+const CALL_WITHIN_MIN: u32 = 30;
 
 impl Default for Console {
     fn default() -> Self {
         Self {
             listen: At::unwritten("127.0.0.1:8080".to_owned()),
+            call_within_min: At::unwritten(CALL_WITHIN_MIN),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    App, audit, devices,
+    App, audit, calls, devices,
     fault::Fault,
     gate::{Posted, Told, Who},
     ledger, look, patient, qc, queue as page, settings, specimens,
@@ -44,6 +44,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/audit", get(audited))
         .route("/settings", get(configured))
         .route("/users", get(users))
+        .merge(calls::api_routes())
         .fallback(|| async { Fault::NOT_FOUND })
 }
 
@@ -116,11 +117,12 @@ fn line_json(line: &LineStatus, now: i64) -> Value {
 async fn undecided(State(app): State<Arc<App>>, who: Who) -> Answer {
     note_reading(&app, &who, "work:list").await?;
     let (site, now) = (Arc::clone(&app.parts.site), app.now());
+    let within = app.parts.loaded.lab.console.call_within();
     let (counts, tubes) = app
         .read(move |db| {
             let mut tubes = work::tubes(db, &site, ResultState::Held, now)?;
             tubes.extend(work::tubes(db, &site, ResultState::Waiting, now)?);
-            Ok((look::counts(db)?, tubes))
+            Ok((look::counts(db, now, within)?, tubes))
         })
         .await?;
     let rows: Vec<work::Row> = tubes.iter().flat_map(work::Tube::rows).collect();
@@ -138,10 +140,11 @@ async fn open(State(app): State<Arc<App>>, who: Who, Query(asked): Query<page::A
         "" => QueueState::SetAside,
         code => QueueState::from_code(code).ok_or(Fault::NOT_UNDERSTOOD)?,
     };
+    let (now, within) = (app.now(), app.parts.loaded.lab.console.call_within());
     let (counts, rows) = app
         .read(move |db| {
             let rows = queue::list(db, state, asked.after, page::ROWS_MAX)?;
-            Ok((look::counts(db)?, rows))
+            Ok((look::counts(db, now, within)?, rows))
         })
         .await?;
     Ok(Json(

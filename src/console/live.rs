@@ -26,7 +26,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use crate::{people::check, store::StoreError, text::Language};
 
 use super::{
-    App, devices,
+    App, calls, devices,
     fault::Fault,
     gate::Who,
     look::{self, Counts},
@@ -75,9 +75,10 @@ impl Default for Live {
 
 /// Reads the bridge now.
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
-    let counts = app.read(look::counts).await?;
+    let (now, within) = (app.now(), app.parts.loaded.lab.console.call_within());
+    let counts = app.read(move |db| look::counts(db, now, within)).await?;
     Ok(Moment {
-        now: app.now(),
+        now,
         counts,
         lines: lines(app),
         is_readable: true,
@@ -128,9 +129,11 @@ fn render(app: &App, moment: &Moment) -> Fragments {
         let words = Words(*language);
         for (topic, markup) in [
             ("count-work", work::badge(words, moment)),
+            ("count-calls", calls::badge(words, moment)),
             ("count-devices", devices::badge(words, moment)),
             ("count-queue", queue::badge(words, moment)),
             ("work", work::summary(words, app, moment)),
+            ("calls", calls::summary(words, app, moment)),
             ("devices", devices::board(words, app, moment)),
             ("queue", queue::board(words, app, moment)),
         ] {

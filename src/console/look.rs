@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     book::{self, BookPatient},
+    calls,
     model::{Priority, ResultState, Value},
     queue,
     settle::{self, StoredResult},
@@ -107,6 +108,8 @@ impl Count {
 pub(super) struct Counts {
     pub(super) held: Count,
     pub(super) waiting: Count,
+    /// Critical values that somebody has to be told.
+    pub(super) calls: calls::Counts,
     /// Open queue rows: destination, state, count, oldest.
     pub(super) queue: Vec<Open>,
 }
@@ -136,12 +139,13 @@ impl Counts {
     }
 }
 
-/// Counts what is open, at one moment.
-pub(super) fn counts(db: &mut dyn Db) -> Result<Counts, StoreError> {
+/// Counts what is open, at one moment; `within` is how long a call may be open, microseconds.
+pub(super) fn counts(db: &mut dyn Db, now: i64, within: i64) -> Result<Counts, StoreError> {
     let queue = queue::summary(db)?;
     Ok(Counts {
         held: Count::of(&db.row(&HELD_COUNT, &[])?)?,
         waiting: Count::of(&db.row(&WAITING_COUNT, &[])?)?,
+        calls: calls::counts(db, now, within)?,
         queue: queue
             .into_iter()
             .map(|(destination, state, count, oldest_at)| Open {

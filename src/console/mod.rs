@@ -13,6 +13,7 @@ mod acts;
 mod api;
 mod assets;
 mod audit;
+mod calls;
 mod devices;
 mod fault;
 mod gate;
@@ -323,6 +324,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(me::routes())
         .merge(devices::routes())
         .merge(queue::routes())
+        .merge(calls::routes())
         .merge(specimens::routes())
         .merge(users::routes())
         .route("/qc", get(qc::show))

@@ -17,6 +17,7 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Work,
+    Calls,
     Devices,
     Specimens,
     Queue,
@@ -29,8 +30,9 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 8] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 9] = [
         (Self::Work, "/", "work", "1"),
+        (Self::Calls, "/calls", "calls", "9"),
         (Self::Devices, "/devices", "devices", "2"),
         (Self::Specimens, "/specimens", "specimens", "3"),
         (Self::Queue, "/queue", "queue", "4"),
@@ -154,7 +156,7 @@ impl<'a> Page<'a> {
                                 a href=(path) data-key=(digit) aria-current=[(*place == self.place).then_some("page")] {
                                     span.icon aria-hidden="true" { (icon(*place)) }
                                     span.word { (words.t(&format!("place.{key}"))) }
-                                    @if let Place::Work | Place::Devices | Place::Queue = place {
+                                    @if let Place::Work | Place::Calls | Place::Devices | Place::Queue = place {
                                         span.count sse-swap={ "count-" (key) } {}
                                     }
                                 }
@@ -221,7 +223,7 @@ fn banner(words: Words) -> Markup {
 }
 
 fn help(words: Words) -> Markup {
-    let keys = ["/", "1–8", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
+    let keys = ["/", "1–9", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
     html! {
         dialog id="keys" aria-labelledby="keys-title" {
             h2 id="keys-title" { (words.t("keys.title")) }
@@ -245,6 +247,7 @@ pub(super) fn token(who: &Who) -> Markup {
 fn icon(place: Place) -> &'static str {
     match place {
         Place::Work => "☰",
+        Place::Calls => "☎",
         Place::Devices => "⇄",
         Place::Specimens => "⌕",
         Place::Queue => "↗",

@@ -96,10 +96,12 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
     }
     let url = reader.at(("store", 0), "url", &lab.store.url.value);
     let listen = reader.at(("console", 0), "listen", &lab.console.listen.value);
+    let within = lab.console.call_within_min.to_string();
+    let call_within = reader.at(("console", 0), "call_within_min", &within);
     let mut sections = vec![
         section("[lab]".to_owned(), settings),
         section("[store]".to_owned(), vec![url]),
-        section("[console]".to_owned(), vec![listen]),
+        section("[console]".to_owned(), vec![listen, call_within]),
     ];
     for (index, host) in lab.hosts.iter().enumerate() {
         let own = |key: &str, value: String| reader.at(("host", index), key, value);

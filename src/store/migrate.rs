@@ -54,6 +54,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0004_console.sql"),
         postgres: include_str!("migrations/postgres/0004_console.sql"),
     },
+    Migration {
+        number: 5,
+        name: "calls",
+        sqlite: include_str!("migrations/0005_calls.sql"),
+        postgres: include_str!("migrations/postgres/0005_calls.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -40,7 +40,7 @@ pub use self::{
     urgency::{Targets, Urgency},
 };
 
-pub(crate) use self::urgency::critical;
+pub(crate) use self::urgency::{beyond_limit, critical};
 
 use crate::{
     bridge::Site,
