@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod book;
 pub mod bridge;
+pub mod calls;
 pub mod certificates;
 pub mod cli;
 pub mod config;

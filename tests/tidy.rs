@@ -609,6 +609,7 @@ const ON_BOTH: &[&str] = &[
     "src/host/tests/inbound.rs",
     "src/host/tests/results.rs",
     "src/settle/tests.rs",
+    "src/settle/tests/calls.rs",
     "src/settle/tests/leases.rs",
     "src/settle/tests/merges.rs",
     "src/settle/tests/racks.rs",

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::tz::TimeZone;
 
 use crate::{
+    book::BookPatient,
+    calls::Critical,
     config::{
         Catalogue, LabConfig,
         choice::{Orders, Unmapped, Verifiers},
         is_transfusion_section,
     },
     host::{HostSite, Laboratory},
-    model::blood::BloodTest,
+    model::{Observation, blood::BloodTest},
     profile::{Learned, Library, LineProfile, LineSettings, Profile},
     settle::SiteRules,
     tubes::{site::TrackSite, whereabouts::OnLine},
+    worklist,
 };
 
 /// One device line.
@@ -170,6 +173,15 @@ impl SiteRules for Site {
     fn blood(&self, test: &str) -> Option<&BloodTest> {
         let catalogue = self.laboratory.catalogue.as_ref()?;
         catalogue.test(test)?.blood.as_ref()
+    }
+
+    fn critical(
+        &self,
+        observation: &Observation,
+        patient: Option<&BookPatient>,
+        at: i64,
+    ) -> Option<Critical> {
+        worklist::beyond_limit(self, observation, patient, at)
     }
 
     fn fits_tube(&self, test: &str, types: &[&str]) -> Option<bool> {

@@ -72,6 +72,8 @@ pub struct Console {
     pub certificate: Option<At<String>>,
     /// The private key of the certificate, PEM.
     pub key: Option<At<String>>,
+    /// A critical value that nobody was told for so many minutes is escalated.
+    pub call_within_min: At<u32>,
 }
 
 impl LabConfig {
@@ -266,9 +268,18 @@ impl Console {
             listen,
             certificate,
             key,
+            call_within_min: table.whole("call_within_min", CALL_WITHIN_MIN, 1..=1440),
         }
     }
+
+    /// `call_within_min` in microseconds.
+    pub fn call_within(&self) -> i64 {
+        i64::from(*self.call_within_min) * 60_000_000
+    }
 }
+
+/// Half an hour: what most hospitals' rules for critical values allow.
+const CALL_WITHIN_MIN: u32 = 30;
 
 fn checked(table: &Table<'_>, listen: At<String>) -> At<String> {
     let port = listen
@@ -293,6 +304,7 @@ impl Default for Console {
             listen: At::unwritten("127.0.0.1:8080".to_owned()),
             certificate: None,
             key: None,
+            call_within_min: At::unwritten(CALL_WITHIN_MIN),
         }
     }
 }

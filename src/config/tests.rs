@@ -87,6 +87,7 @@ fn every_key_has_its_default() {
     assert!(lab.catalogue.is_none() && lab.profiles.is_none() && loaded.catalogue.is_empty());
     assert_eq!(*loaded.lab.store.url, "sqlite:labwire.db");
     assert_eq!(*loaded.lab.console.listen, "127.0.0.1:8080");
+    assert_eq!(*loaded.lab.console.call_within_min, 30);
     let host = loaded.lab.host("his").expect("written");
     assert_eq!((host.kind, host.version), (HostKind::Mllp, Version::V251));
     assert_eq!(
@@ -229,6 +230,13 @@ fn every_word_that_is_no_value_is_told_with_the_values() {
     check("host", "ack", "`original` or `enhanced`");
     check("instrument", "durability", "`frame` or `message`");
     check("instrument", "unmapped", "`hold` or `pass`");
+}
+
+#[test]
+fn a_time_for_calls_that_is_none_is_told() {
+    check("[console]\ncall_within_min = 0", &["CONF-0106"]);
+    check("[console]\ncall_within_min = \"30m\"", &["CONF-0102"]);
+    check("[console]\ncall_within_min = 60", &[]);
 }
 
 #[test]

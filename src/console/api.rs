@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    App, audit, devices,
+    App, audit, calls, devices,
     fault::Fault,
     gate::{Posted, Told, Who},
     held_api, ledger, look, patient, qc, queue as page, settings, specimens, track,
@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/settings", get(configured))
         .route("/users", get(users))
         .merge(held_api::routes())
+        .merge(calls::api_routes())
         .fallback(|| async { Fault::NOT_FOUND })
 }
 
@@ -121,10 +122,11 @@ async fn open(State(app): State<Arc<App>>, who: Who, Query(asked): Query<page::A
         code => QueueState::from_code(code).ok_or(Fault::NOT_UNDERSTOOD)?,
     };
     let (site, now) = (Arc::clone(&app.parts.site), app.now());
+    let within = app.parts.loaded.lab.console.call_within();
     let (counts, rows) = app
         .read(move |db| {
             let rows = queue::list(db, state, asked.after, page::ROWS_MAX)?;
-            Ok((look::counts(db, &site, now)?, rows))
+            Ok((look::counts(db, &site, now, within)?, rows))
         })
         .await?;
     Ok(Json(

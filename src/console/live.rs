@@ -29,7 +29,7 @@ use tokio::{
 use crate::{people::check, store::StoreError, text::Language};
 
 use super::{
-    App, devices,
+    App, calls, devices,
     fault::Fault,
     gate::Who,
     look::{self, Counts},
@@ -82,7 +82,8 @@ impl Default for Live {
 /// Reads the bridge now.
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
     let (site, now) = (Arc::clone(&app.parts.site), app.now());
-    let counts = app.read(move |db| look::counts(db, &site, now)).await?;
+    let within = app.parts.loaded.lab.console.call_within();
+    let counts = app.read(move |db| look::counts(db, &site, now, within)).await?;
     Ok(Moment {
         now,
         counts,
@@ -149,9 +150,11 @@ fn render(app: &App, moment: &Moment) -> Fragments {
         let words = Words(*language);
         for (topic, markup) in [
             ("count-work", work::badge(words, moment)),
+            ("count-calls", calls::badge(words, moment)),
             ("count-devices", devices::badge(words, moment)),
             ("count-queue", queue::badge(words, moment)),
             ("work", work::summary(words, app, moment)),
+            ("calls", calls::summary(words, app, moment)),
             ("devices", devices::board(words, app, moment)),
             ("queue", queue::board(words, app, moment)),
         ] {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     book::{self, BookPatient},
     bridge::Site,
+    calls,
     model::{Observation, Value},
     queue,
     settle::{self, StoredResult},
@@ -90,6 +91,8 @@ pub(super) struct Counts {
     pub(super) work: worklist::Counts,
     pub(super) held: Count,
     pub(super) waiting: Count,
+    /// Critical values that somebody has to be told.
+    pub(super) calls: calls::Counts,
     /// Open queue rows: destination, state, count, oldest.
     pub(super) queue: Vec<Open>,
 }
@@ -119,14 +122,20 @@ impl Counts {
     }
 }
 
-/// Counts what is open, at one moment.
-pub(super) fn counts(db: &mut dyn Db, site: &Site, now: i64) -> Result<Counts, StoreError> {
+/// Counts what is open, at one moment; `within` is how long a call may be open, microseconds.
+pub(super) fn counts(
+    db: &mut dyn Db,
+    site: &Site,
+    now: i64,
+    within: i64,
+) -> Result<Counts, StoreError> {
     let queue = queue::summary(db)?;
     let work = worklist::counts(db, site, now)?;
     Ok(Counts {
         work,
         held: Count::of(work.held, work.held_since),
         waiting: Count::of(work.waiting, work.waiting_since),
+        calls: calls::counts(db, now, within)?,
         queue: queue
             .into_iter()
             .map(|(destination, state, count, oldest_at)| Open {

@@ -13,6 +13,7 @@ mod acts;
 mod api;
 mod assets;
 mod audit;
+mod calls;
 mod devices;
 mod drawing;
 mod fault;
@@ -391,6 +392,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(devices::routes())
         .merge(acts::routes())
         .merge(queue::routes())
+        .merge(calls::routes())
         .merge(specimens::routes())
         .merge(images::routes())
         .merge(users::routes())

@@ -17,6 +17,7 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Work,
+    Calls,
     Devices,
     Specimens,
     Queue,
@@ -30,8 +31,9 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 9] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 10] = [
         (Self::Work, "/", "work", "1"),
+        (Self::Calls, "/calls", "calls", "9"),
         (Self::Devices, "/devices", "devices", "2"),
         (Self::Specimens, "/specimens", "specimens", "3"),
         (Self::Queue, "/queue", "queue", "4"),
@@ -156,7 +158,7 @@ impl<'a> Page<'a> {
                                 a href=(path) data-key=(digit) aria-current=[(*place == self.place).then_some("page")] {
                                     span.icon aria-hidden="true" { (icon(*place)) }
                                     span.word { (words.t(&format!("place.{key}"))) }
-                                    @if let Place::Work | Place::Devices | Place::Queue = place {
+                                    @if let Place::Work | Place::Calls | Place::Devices | Place::Queue = place {
                                         span.count sse-swap={ "count-" (key) } {}
                                     }
                                 }
@@ -225,7 +227,7 @@ fn banner(words: Words) -> Markup {
 fn help(words: Words) -> Markup {
     let keys = [
         "/",
-        "1–8 L",
+        "1–9 L",
         "j k ↑ ↓",
         "Enter",
         "r l m a n s t",
@@ -258,6 +260,7 @@ pub(super) fn token(who: &Who) -> Markup {
 fn icon(place: Place) -> &'static str {
     match place {
         Place::Work => "☰",
+        Place::Calls => "☎",
         Place::Devices => "⇄",
         Place::Specimens => "⌕",
         Place::Queue => "↗",

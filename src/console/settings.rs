@@ -109,6 +109,8 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
     for (key, file) in files {
         console.extend(file.iter().map(|file| of_console(key, file)));
     }
+    let within = lab.console.call_within_min.to_string();
+    console.push(reader.at(("console", 0), "call_within_min", &within));
     let mut sections = vec![
         section("[lab]".to_owned(), settings),
         section("[store]".to_owned(), vec![url]),

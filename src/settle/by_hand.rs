@@ -93,11 +93,14 @@ impl ByHand<'_> {
 /// # Errors
 /// The store's.
 pub fn set_aside(db: &mut dyn Db, id: i64, now: i64) -> Result<bool, StoreError> {
-    let is_open = rows::result_by_id(db, id)?.is_some_and(|result| result.state.is_open());
-    if is_open {
-        rows::set_state(db, id, ResultState::SetAside, now)?;
-    }
-    Ok(is_open)
+    let result = rows::result_by_id(db, id)?.filter(|result| result.state.is_open());
+    let Some(mut result) = result else {
+        return Ok(false);
+    };
+    rows::set_state(db, id, ResultState::SetAside, now)?;
+    result.state = ResultState::SetAside;
+    super::judge_again(db, &result, None, now)?;
+    Ok(true)
 }
 
 impl Session<'_> {
@@ -165,13 +168,20 @@ impl Session<'_> {
         } else if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&key) {
             tube.remember(one.result.id, observation, &decision);
         }
-        let (id, at) = (one.result.id, (barcode, specimen));
+        let id = one.result.id;
+        let came = (one.result.line.as_str(), one.result.received_at);
+        self.judge_critical(Some(&key), (id, false), came, observation, &decision);
+        let at = (barcode, specimen);
         rows::update_whole(db, id, at, observation, &decision, context.now)?;
         Ok(decision.state)
     }
 
     /// It names no tube, and nobody chose one: what holds it may have changed.
-    fn without_tube(&self, db: &mut dyn Db, one: &ByHand<'_>) -> Result<ResultState, StoreError> {
+    fn without_tube(
+        &mut self,
+        db: &mut dyn Db,
+        one: &ByHand<'_>,
+    ) -> Result<ResultState, StoreError> {
         if one.is_released || one.holds.is_empty() {
             return Err(StoreError::value(
                 "a decision about a result without a tube",
@@ -182,6 +192,8 @@ impl Session<'_> {
             ..decide::Decision::plain(ResultState::Held)
         };
         let (id, now) = (one.result.id, self.context.now);
+        let came = (one.result.line.as_str(), one.result.received_at);
+        self.judge_critical(None, (id, false), came, one.observation, &decision);
         rows::update_whole(db, id, ("", None), one.observation, &decision, now)?;
         Ok(decision.state)
     }

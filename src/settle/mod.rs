@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod clock;
+mod critical;
 mod decide;
 mod key;
 mod matching;
@@ -22,7 +23,9 @@ mod unordered;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    book, image,
+    book,
+    calls::{self, Judged},
+    image,
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, OrderStatus, Priority, ResultState,
     },
@@ -39,6 +42,7 @@ use self::{
 };
 
 pub use self::by_hand::{ByHand, decide_by_hand, judge, set_aside};
+pub use self::critical::judge_again;
 pub use self::rack::{TubeRead, note_readings};
 pub use self::rows::{
     StoredResult, of_barcode, of_message, released_tests_of, result_by_id, results_by_ids,
@@ -186,16 +190,18 @@ pub fn give_way(
         .filter(|one| decide::is_incomplete(&one.holds))
         .map(|one| (one.observation.span.start, one.id))
         .collect();
-    let mut decided_again = Vec::new();
+    let (mut decided_again, mut gave_way) = (Vec::new(), Vec::new());
     for item in items {
         let Item::Observation(observation) = &item else {
             continue;
         };
         if let Some(id) = open.remove(&observation.span.start) {
             rows::set_state(db, id, ResultState::Replaced, now)?;
+            gave_way.push(id);
             decided_again.push(item);
         }
     }
+    calls::replaced(db, &gave_way, now)?;
     Ok(decided_again)
 }
 
@@ -225,6 +231,8 @@ struct Session<'a> {
     to_queue: BTreeMap<Bundle, (Priority, Vec<i64>)>,
     /// What was said of the blood of the patients.
     blood: Blood,
+    /// Decisions that somebody may have to be called about.
+    judged: Vec<Judged>,
     /// Which tubes lines read, and where.
     readings: Readings,
     next_id: i64,
@@ -244,6 +252,7 @@ impl<'a> Session<'a> {
             versions: BTreeMap::new(),
             to_queue: BTreeMap::new(),
             blood: Blood::default(),
+            judged: Vec::new(),
             readings: Readings::default(),
             next_id: 1,
             settled: Settled::default(),
@@ -426,11 +435,13 @@ impl<'a> Session<'a> {
         waited: Option<(&str, i64)>,
         holds: &[Hold],
     ) -> Result<(Option<i64>, Decision), StoreError> {
+        let at = waited.unwrap_or((self.context.line, self.context.received_at));
+        let (about, (line, received_at)) = ((id, waited.is_none()), at);
         let Some(barcode) = barcode_of(observation) else {
-            let held = Held::with(holds, Hold::new(HoldReason::NoSpecimen, ""));
-            return Ok((None, held.decision()));
+            let held = Held::with(holds, Hold::new(HoldReason::NoSpecimen, "")).decision();
+            self.judge_critical(None, about, at, observation, &held);
+            return Ok((None, held));
         };
-        let (line, received_at) = waited.unwrap_or((self.context.line, self.context.received_at));
         let context = &SettleContext {
             line,
             received_at,
@@ -445,6 +456,7 @@ impl<'a> Session<'a> {
         };
         let decision = decide::decide(context, found, observation, holds, &of_patient);
         self.learn(db, &tube, (id, observation), &decision)?;
+        self.judge_critical(Some(&tube), about, at, observation, &decision);
         if decision.state == ResultState::Released {
             self.release(db, &tube, id, observation, &decision)?;
         } else if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&tube) {
@@ -719,6 +731,7 @@ impl<'a> Session<'a> {
         let now = self.context.now;
         self.enqueue(db)?;
         rows::insert(db, self.new_rows)?;
+        calls::note(db, &self.judged, now)?;
         book::learn_blood(db, &self.blood.into_learned())?;
         self.readings.store(db)?;
         let tubes = self.tubes.values();

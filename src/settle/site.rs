@@ -1,6 +1,11 @@
 //! What settling asks of the site.
 
-use crate::{model::blood::BloodTest, tubes::whereabouts::OnLine};
+use crate::{
+    book::BookPatient,
+    calls::Critical,
+    model::{Observation, blood::BloodTest},
+    tubes::whereabouts::OnLine,
+};
 
 /// What the site says about releasing.
 pub trait SiteRules: Send + Sync {
@@ -22,6 +27,16 @@ pub trait SiteRules: Send + Sync {
     }
     /// What the test is to the transfusion service, where the catalogue says so.
     fn blood(&self, _test: &str) -> Option<&BloodTest> {
+        None
+    }
+    /// Whether the value is beyond a critical limit of its patient, as old as on the day `at`
+    /// (microseconds UTC).
+    fn critical(
+        &self,
+        _observation: &Observation,
+        _patient: Option<&BookPatient>,
+        _at: i64,
+    ) -> Option<Critical> {
         None
     }
     /// Whether a tube of one of these types, as ordered, will do for the test; `None` where that is

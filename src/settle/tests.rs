@@ -1,5 +1,6 @@
 //! The deciding rules, one test each, on a real store.
 
+mod calls;
 mod leases;
 mod merges;
 mod racks;
@@ -16,9 +17,10 @@ use rust_decimal::Decimal;
 
 use crate::{
     book::{
-        self, Action, BookContext, Fields, Identifier, OrderEntry, Outcome, PatientEntry,
-        SpecimenEntry,
+        self, Action, BookContext, BookPatient, Fields, Identifier, OrderEntry, Outcome,
+        PatientEntry, SpecimenEntry,
     },
+    calls::Critical,
     model::{
         Hold, HoldReason, Item, Observation, ObservationKind, PatientSeen, Priority, Private,
         QueueState, ResultState, ResultStatus, SpecimenRead, Value, WallTime, blood::BloodTest,
@@ -77,6 +79,24 @@ impl SiteRules for Site {
     }
     fn blood(&self, test: &str) -> Option<&BloodTest> {
         transfusion::TESTS.get(test)
+    }
+    fn critical(&self, one: &Observation, _: Option<&BookPatient>, _: i64) -> Option<Critical> {
+        let (Some("K"), Value::Quantity { number, .. }) = (one.test.as_deref(), &one.value) else {
+            return None;
+        };
+        let of = |side, beyond: &str| {
+            Some(Critical {
+                side,
+                beyond: beyond.to_owned(),
+            })
+        };
+        if *number > Decimal::new(62, 1) {
+            of("high", "> 6.2")
+        } else if *number < Decimal::new(28, 1) {
+            of("low", "< 2.8")
+        } else {
+            None
+        }
     }
     fn fits_tube(&self, test: &str, types: &[&str]) -> Option<bool> {
         let wanted = if test == "GLU" { "SERUM" } else { "EDTA" };
@@ -1297,6 +1317,7 @@ fn every_statement_of_the_domain_prepares() {
             crate::audit::ALL.to_vec(),
             crate::people::statements(),
             crate::console::statements(),
+            crate::calls::statements(),
             crate::tubes::statements(),
             crate::image::statements(),
         ];

@@ -66,6 +66,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0006_image.sql"),
         postgres: include_str!("migrations/postgres/0006_image.sql"),
     },
+    Migration {
+        number: 7,
+        name: "calls",
+        sqlite: include_str!("migrations/0007_calls.sql"),
+        postgres: include_str!("migrations/postgres/0007_calls.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -42,6 +42,7 @@ pub use self::{
 
 /// What a person may do is said once, for the command line and the console.
 pub use crate::people::Role;
+pub(crate) use self::urgency::beyond_limit;
 
 use crate::{
     bridge::Site,

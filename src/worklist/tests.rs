@@ -1,6 +1,7 @@
 //! Every act on a real store, each with the nearest thing that is refused.
 
 mod acts;
+mod calls;
 mod mapping;
 mod random;
 mod undone;
@@ -407,7 +408,14 @@ fn person_of(id: &str) -> PatientEntry {
             (3, id.to_owned()),
             (5, "TRẦN^BÌNH^THỊ".to_owned()),
         ])),
-        birth: Private::new("19800312".to_owned()),
+        birth: Private::new(
+            if id == "INFANT" {
+                "20251201"
+            } else {
+                "19800312"
+            }
+            .to_owned(),
+        ),
         sex: "F".to_owned(),
     }
 }

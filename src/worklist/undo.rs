@@ -16,6 +16,7 @@ use crate::{
 use super::{
     Acting, Done, Outcome, Refused, UNDO, granted, learned,
     record::{self, Changes, Stand},
+    urgency,
 };
 
 const ACT: Sql =
@@ -122,6 +123,7 @@ impl Acting<'_> {
         let subject = row.text(3)?.to_owned();
         let made = granted!(Self::is_untouched(db, &changes, row.int(0)?)?);
         self.take_back(db, &changes, &made)?;
+        self.judge_again(db, &changes)?;
         db.exec(&UNDONE, &[act.into(), self.now.into()])?;
         let told = Changes {
             results: changes
@@ -223,6 +225,26 @@ impl Acting<'_> {
         }
         if let Some(mapping) = &changes.mapping {
             learned::drop(db, mapping, self.now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody has to be called follows from how the results stand now.
+    fn judge_again(&self, db: &mut dyn Db, changes: &Changes) -> Result<(), StoreError> {
+        for (id, ..) in &changes.results {
+            let Some(result) = settle::result_by_id(db, *id)? else {
+                continue;
+            };
+            let patient = match result.specimen {
+                Some(tube) => {
+                    let tube = book::specimen_by_id(db, tube)?;
+                    Some(book::patient_of(db, tube.patient)?)
+                }
+                None => None,
+            };
+            let (of, at) = (&result.observation, result.received_at);
+            let critical = urgency::beyond_limit(self.site, of, patient.as_ref(), at);
+            settle::judge_again(db, &result, critical, self.now)?;
         }
         Ok(())
     }

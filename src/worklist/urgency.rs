@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     book::{self, BookItem, BookPatient},
     bridge::Site,
+    calls::Critical,
     config::catalogue::Test,
     model::{Comparator, Observation, OrderStatus, Priority, Value},
     settle::StoredResult,
@@ -150,15 +151,30 @@ pub fn critical(
     patient: Option<&BookPatient>,
     now: i64,
 ) -> Option<&'static str> {
+    beyond_limit(site, observation, patient, now).map(|critical| critical.side)
+}
+
+/// The same with the limit. A value in another unit is compared with nothing.
+pub(crate) fn beyond_limit(
+    site: &Site,
+    observation: &Observation,
+    patient: Option<&BookPatient>,
+    now: i64,
+) -> Option<Critical> {
+    let of = |side, beyond: String| Some(Critical { side, beyond });
     let by_flag = |flag: &str| observation.flags.iter().any(|own| own == flag);
     if by_flag("LL") {
-        return Some(LOW);
+        return of(LOW, "LL".to_owned());
     }
     if by_flag("HH") {
-        return Some(HIGH);
+        return of(HIGH, "HH".to_owned());
     }
     let test = observation.test.as_deref()?;
     let test = site.laboratory.catalogue.as_ref()?.test(test)?;
+    // Most tests have none, and this is asked of every result.
+    if test.critical.is_empty() {
+        return None;
+    }
     let unit = test.unit.as_ref().map(|unit| unit.as_str());
     if unit != observation.ucum.as_deref() {
         return None;
@@ -166,19 +182,18 @@ pub fn critical(
     let Value::Quantity { comparator, number } = &observation.value else {
         return None;
     };
-    beyond(test, patient, site.laboratory.zone.clone(), now).and_then(|limits| {
-        let low = limits
-            .low
-            .is_some_and(|low| is_below(*comparator, *number, low));
-        let high = limits
-            .high
-            .is_some_and(|high| is_above(*comparator, *number, high));
-        match (low, high) {
-            (true, _) => Some(LOW),
-            (_, true) => Some(HIGH),
-            _ => None,
-        }
-    })
+    let limits = beyond(test, patient, site.laboratory.zone.clone(), now)?;
+    let low = limits
+        .low
+        .filter(|low| is_below(*comparator, *number, *low));
+    let high = limits
+        .high
+        .filter(|high| is_above(*comparator, *number, *high));
+    match (low, high) {
+        (Some(low), _) => of(LOW, format!("< {low}")),
+        (None, Some(high)) => of(HIGH, format!("> {high}")),
+        (None, None) => None,
+    }
 }
 
 const LOW: &str = "low";

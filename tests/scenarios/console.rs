@@ -78,18 +78,23 @@ pub fn short() -> Limits {
 impl Watched {
     pub async fn open(answering: Answering, limits: Limits) -> Self {
         let his = His::open(answering).await;
+        let site = Self::plain_site(&his);
+        Self::over(&site, his, limits).await
+    }
+
+    /// One host and one instrument.
+    fn plain_site(his: &His) -> Site {
         let xn = tests("sysmex/xn");
         let results = &his.results;
-        let site = Site::new(&format!(
+        Site::new(&format!(
             "[[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\nresults = \"{results}\"\n\n\
              [[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
              port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n"
-        ));
-        Self::over(his, &site, limits).await
+        ))
     }
 
-    /// The same over a site of its own.
-    pub async fn over(his: His, site: &Site, limits: Limits) -> Self {
+    /// A site at work, its host `his`.
+    pub async fn over(site: &Site, his: His, limits: Limits) -> Self {
         let (loaded, _) = config::load(&site.lab(), &Seams::default());
         let loaded = Arc::new(loaded.expect("a site"));
         let bridge = site.start().await;
@@ -349,8 +354,9 @@ pub fn refusing() -> Answering {
 }
 
 /// Every page, and what a person of the least role gets for it.
-const PAGES: [(&str, u16); 9] = [
+const PAGES: [(&str, u16); 10] = [
     ("/", 200),
+    ("/calls", 200),
     ("/devices", 200),
     ("/devices/xn-1", 200),
     ("/specimens", 200),

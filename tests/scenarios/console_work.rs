@@ -39,7 +39,7 @@ impl Ward {
              tests = {{ \"GLU\" = \"GLU\", \"NA\" = \"NA\", \"WBC\" = \"WBC\" }}\n"
         ));
         site.file("catalogue.toml", CATALOGUE);
-        let watched = Watched::over(his, &site, Limits::default()).await;
+        let watched = Watched::over(&site, his, Limits::default()).await;
         let (device, cancel) = (Script::default(), CancellationToken::new());
         let address = watched.bridge.address("bio-1").await.expect("it listens");
         let mut wire = Wire::new(Clock::real(ZONE));
