@@ -125,7 +125,10 @@ impl Folder {
             Ok(Ok(Read::Image(image))) => image,
             Ok(Ok(Read::Other)) => {
                 look.ignored += 1;
-                tracing::debug!(line = self.line, "a file of the picture folder is no picture");
+                tracing::debug!(
+                    line = self.line,
+                    "a file of the picture folder is no picture"
+                );
                 look.is_done(&file);
                 return look;
             }
@@ -154,7 +157,8 @@ impl Folder {
             Err(error) => {
                 // At the next look it is as it was, and so complete.
                 tracing::warn!(line = self.line, %error, "a picture waits for the store");
-                look.watched.insert(file.path.clone(), (file.size, file.modified_at));
+                look.watched
+                    .insert(file.path.clone(), (file.size, file.modified_at));
             }
         }
         look
@@ -169,7 +173,9 @@ impl Folder {
         };
         let (hosts, now) = (self.hosts.clone(), self.clock.utc_micros());
         self.store
-            .transact(Turn::Background, move |db| image::take(db, &taken, &hosts, now))
+            .transact(Turn::Background, move |db| {
+                image::take(db, &taken, &hosts, now)
+            })
             .await
     }
 
@@ -291,7 +297,8 @@ impl Look {
         self.looks += 1;
         if lists_all {
             self.listed.clear();
-            self.done.retain(|_, (_, modified_at)| *modified_at >= oldest);
+            self.done
+                .retain(|_, (_, modified_at)| *modified_at >= oldest);
         }
         let mut complete = Vec::new();
         let watched: Vec<(PathBuf, (u64, i64))> = self.watched.drain().collect();
@@ -318,7 +325,10 @@ impl Look {
         let is_listed = self.listed.get(folder) == Some(&changed_at);
         let mut below = Vec::new();
         if is_quiet && is_listed {
-            let own = self.listed.keys().filter(|one| one.parent() == Some(folder));
+            let own = self
+                .listed
+                .keys()
+                .filter(|one| one.parent() == Some(folder));
             below.extend(own.cloned());
         } else {
             for entry in fs::read_dir(folder)? {
@@ -374,7 +384,11 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a folder for the test");
             let look = Look::new(folder.path());
-            let now = micros(fs::metadata(folder.path()).and_then(|m| m.modified()).expect("a time"));
+            let now = micros(
+                fs::metadata(folder.path())
+                    .and_then(|m| m.modified())
+                    .expect("a time"),
+            );
             Self { folder, look, now }
         }
 
@@ -414,7 +428,11 @@ mod tests {
         assert_eq!(bench.find(), ["b.gif"]);
         bench.write("a.gif", GIF);
         bench.find();
-        assert_eq!(bench.find(), ["a.gif", "b.gif"], "another file of the same name");
+        assert_eq!(
+            bench.find(),
+            ["a.gif", "b.gif"],
+            "another file of the same name"
+        );
     }
 
     #[test]

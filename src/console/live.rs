@@ -83,7 +83,9 @@ impl Default for Live {
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
     let (site, now) = (Arc::clone(&app.parts.site), app.now());
     let within = app.parts.loaded.lab.console.call_within();
-    let counts = app.read(move |db| look::counts(db, &site, now, within)).await?;
+    let counts = app
+        .read(move |db| look::counts(db, &site, now, within))
+        .await?;
     Ok(Moment {
         now,
         counts,

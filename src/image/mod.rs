@@ -17,11 +17,11 @@ use crate::{
     store::{Db, StoreError},
 };
 
+pub(crate) use self::told::{Telling, of_rows};
 pub use self::{
     rows::{Known, Shown, bytes, known_files, of_barcode},
     told::{PER_MESSAGE_BYTES_MAX, Picture, follow, of_row},
 };
-pub(crate) use self::told::{Telling, of_rows};
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
@@ -92,7 +92,10 @@ fn waiting_file(
     let files = rows::unlinked(db, context.line, name, since)?;
     match files.as_slice() {
         // The result was sent again, and its file was linked the first time.
-        [] => Ok((rows::linked_before(db, context.line, name, tube, since)?, None)),
+        [] => Ok((
+            rows::linked_before(db, context.line, name, tube, since)?,
+            None,
+        )),
         [only] => {
             let others = rows::awaiting(db, context.line, name, since)?;
             if others.iter().any(|other| other.barcode != tube) {
@@ -159,6 +162,3 @@ const fn kind_code(kind: ObservationKind) -> &'static str {
         ObservationKind::Calibration => "calibration",
     }
 }
-
-#[cfg(test)]
-mod tests;

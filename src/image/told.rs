@@ -200,7 +200,9 @@ fn host_of(destination: &str) -> String {
 
 /// Says that a queue row carries pictures.
 fn carry(db: &mut dyn Db, queue: i64, images: &[i64]) -> Result<(), StoreError> {
-    let rows = images.iter().map(|image| vec![queue.into(), (*image).into()]);
+    let rows = images
+        .iter()
+        .map(|image| vec![queue.into(), (*image).into()]);
     db.insert_rows(&CARRY, rows.collect())?;
     Ok(())
 }
@@ -223,12 +225,18 @@ pub(super) fn tell_late(
     for (host, rows) in telling.into_iter().filter(|(host, _)| hosts.contains(host)) {
         let mut states = Vec::with_capacity(rows.len());
         for row in &rows {
-            states.push((QueueState::from_code(row.text(4)?), row.bool(5)?, row.int(0)?));
+            states.push((
+                QueueState::from_code(row.text(4)?),
+                row.bool(5)?,
+                row.int(0)?,
+            ));
         }
         // One that was not rendered yet takes the picture with it; what a person discarded is not
         // told by its picture.
         let takes_it = states.iter().any(|(_, has_body, _)| !has_body);
-        let is_told = states.iter().any(|(state, _, _)| *state != Some(QueueState::Discarded));
+        let is_told = states
+            .iter()
+            .any(|(state, _, _)| *state != Some(QueueState::Discarded));
         let Some(row) = rows.last().filter(|_| is_told && !takes_it) else {
             continue;
         };

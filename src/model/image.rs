@@ -286,7 +286,10 @@ mod tests {
     fn a_picture_is_known_by_its_bytes_and_whole_by_its_end() {
         let whole = [
             (png(), ImageFormat::Png),
-            (vec![0xFF, 0xD8, 0xFF, 0xE0, 7, 0xFF, 0xD9], ImageFormat::Jpeg),
+            (
+                vec![0xFF, 0xD8, 0xFF, 0xE0, 7, 0xFF, 0xD9],
+                ImageFormat::Jpeg,
+            ),
             (b"GIF89a....;".to_vec(), ImageFormat::Gif),
             (bmp(), ImageFormat::Bmp),
         ];
@@ -297,9 +300,15 @@ mod tests {
                 assert_eq!(part.format, None, "{format:?} cut at {cut}");
                 assert_eq!(part.media_type(), UNKNOWN_MEDIA_TYPE);
             }
-            assert_eq!(ImageFormat::from_media_type(format.media_type()), Some(format));
+            assert_eq!(
+                ImageFormat::from_media_type(format.media_type()),
+                Some(format)
+            );
         }
-        assert_eq!(ImageBytes::new(b"<svg onload=alert(1)>".to_vec()).format, None);
+        assert_eq!(
+            ImageBytes::new(b"<svg onload=alert(1)>".to_vec()).format,
+            None
+        );
         assert_eq!(ImageBytes::new(b"BM".to_vec()).format, None);
     }
 
@@ -323,8 +332,8 @@ mod tests {
         }
         let long = "x".repeat(256);
         for hostile in [
-            "", "..", ".", "/", "\\", "a/..", "..\\..", ".hidden", "C:", "a:b", "a\0b", "a\nb", "*.png",
-            &long,
+            "", "..", ".", "/", "\\", "a/..", "..\\..", ".hidden", "C:", "a:b", "a\0b", "a\nb",
+            "*.png", &long,
         ] {
             assert_eq!(file_name(hostile), None, "{hostile}");
         }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Decoded;
 use crate::model::{
-    ImageSeen, ImageSource, Item, Observation, ObservationKind, Query, QueryAction, QuerySubject, ResultStatus,
-    SpecimenRead, Value,
+    ImageSeen, ImageSource, Item, Observation, ObservationKind, Query, QueryAction, QuerySubject,
+    ResultStatus, SpecimenRead, Value,
 };
 
 /// The keys of a line, in the order in which they are written.

@@ -40,9 +40,9 @@ pub use self::{
     urgency::{Targets, Urgency, critical},
 };
 
+pub(crate) use self::urgency::beyond_limit;
 /// What a person may do is said once, for the command line and the console.
 pub use crate::people::Role;
-pub(crate) use self::urgency::beyond_limit;
 
 use crate::{
     bridge::Site,

@@ -10,7 +10,10 @@ use base64::{
 use super::{Decoder, Entry};
 use crate::{
     config::choice::Unmapped,
-    model::{DeviceEvent, IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageSeen, ImageSource, Item, file_name},
+    model::{
+        DeviceEvent, IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageSeen, ImageSource, Item,
+        file_name,
+    },
     profile::{
         FieldPath, ImageRule,
         definition::ImagePlace,
@@ -79,8 +82,8 @@ impl<'a> Decoder<'a> {
         }
         let line = self.line;
         let is_mapped = line.test(code, line.rule(code, &[])).is_some();
-        let is_passed = line.settings().unmapped == Unmapped::Pass
-            && !line.settings().tests.contains_key(code);
+        let is_passed =
+            line.settings().unmapped == Unmapped::Pass && !line.settings().tests.contains_key(code);
         !is_mapped || is_passed
     }
 
@@ -92,7 +95,9 @@ impl<'a> Decoder<'a> {
                 let sent = text(path);
                 match file_name(&sent) {
                     Some(name) => ImageSource::File(name.to_owned()),
-                    None if trim(&sent, " ").is_empty() => ImageSource::Unreadable(ImageFault::NoName),
+                    None if trim(&sent, " ").is_empty() => {
+                        ImageSource::Unreadable(ImageFault::NoName)
+                    }
                     None => ImageSource::Unreadable(ImageFault::BadName),
                 }
             }
@@ -144,7 +149,10 @@ fn decoded(encoding: &str, text: &str) -> ImageSource {
     }
     let is_hex = encoding.trim().eq_ignore_ascii_case("hex");
     // Some senders break the lines of their base64; nothing else is forgiven.
-    let packed: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let packed: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     let bytes = if is_undecodable(text) {
         None
     } else if is_hex {

@@ -138,6 +138,8 @@ fn messages_and_refusals_wait_too_and_are_counted() {
         kept: 1,
         messages: 1,
         refused: 1,
+        held_since: None,
+        waiting_since: counted.waiting_since,
     };
     assert_eq!(counted, expected);
     let page = list(&lab, None, 10);
