@@ -1,12 +1,14 @@
-//! Who did what, when, to what: append-only.
+//! Who did what, when, to what: append-only, and each row follows from the one before it.
 
-use crate::store::{Db, Insert, Param, Sql, StoreError};
+mod chain;
 
-const INSERT: Sql =
-    Sql::same("INSERT INTO audit (at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5)");
+pub use self::chain::{Break, HASH_BYTES, Head, Walk, newest};
+
+use crate::store::{Db, Insert, Sql, StoreError};
+
 const INSERT_ALL: Insert = Insert {
-    into: "INSERT INTO audit (at, actor, action, subject, detail)",
-    columns: 5,
+    into: "INSERT INTO audit (at, actor, action, subject, detail, hash)",
+    columns: 6,
     tail: "",
     types: &[],
 };
@@ -15,7 +17,9 @@ const OF_SUBJECT: Sql =
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const ALL: &[&Sql] = &[&INSERT, &OF_SUBJECT];
+pub(crate) fn statements() -> Vec<&'static Sql> {
+    [&[&OF_SUBJECT], chain::ALL].concat()
+}
 
 /// Adds a row. `subject` is `kind:id`; `detail` carries no patient data.
 ///
@@ -29,15 +33,7 @@ pub fn write(
     subject: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
-    let params: [Param; 5] = [
-        at.into(),
-        actor.into(),
-        action.into(),
-        subject.into(),
-        detail.into(),
-    ];
-    db.exec(&INSERT, &params)?;
-    Ok(())
+    write_all(db, at, &[[actor, action, subject, detail]])
 }
 
 /// Adds rows of one moment, by one statement: actor, action, subject and detail of each.
@@ -45,16 +41,18 @@ pub fn write(
 /// # Errors
 /// The store's.
 pub fn write_all(db: &mut dyn Db, at: i64, rows: &[[&str; 4]]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut hash = chain::head(db)?;
     let rows = rows
         .iter()
-        .map(|[actor, action, subject, detail]| {
-            vec![
-                at.into(),
-                (*actor).into(),
-                (*action).into(),
-                (*subject).into(),
-                (*detail).into(),
-            ]
+        .map(|said| {
+            hash = chain::hash(&hash, at, *said);
+            let mut row = vec![at.into()];
+            row.extend(said.map(Into::into));
+            row.push(hash.clone().into());
+            row
         })
         .collect();
     db.insert_rows(&INSERT_ALL, rows).map(|_| ())

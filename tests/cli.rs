@@ -41,7 +41,7 @@ fn help_names_every_command_with_examples() {
     assert_snapshot!("help", check(&labwire_in(here(), &["--help"]), 0));
     for command in [
         "run", "check", "trace", "held", "queue", "line", "ledger", "replay", "backup", "restore",
-        "user",
+        "user", "audit",
     ] {
         let help = check(&labwire_in(here(), &[command, "--help"]), 0);
         assert_snapshot!(format!("help-{command}"), help);

@@ -6,9 +6,12 @@ use labwire_drivers::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::console::{self, Parts};
+use crate::{
+    audit,
+    console::{self, Parts},
+};
 
-use super::start::{Setup, StartError, start};
+use super::start::{Running, Setup, StartError, start};
 
 /// Runs the bridge until SIGTERM or SIGINT.
 ///
@@ -21,6 +24,7 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     let loaded = Arc::new(setup.loaded.clone());
     let running = start(setup, Arc::clone(&clock) as _).await?;
     tracing::info!("labwire is at work");
+    note_audit(&running).await;
     let closing = CancellationToken::new();
     let listen = loaded.lab.console.listen.value.clone();
     let parts = Parts::of(&running, loaded, clock);
@@ -41,6 +45,17 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     closing.cancel();
     // A console that panicked has been logged by the runtime.
     drop(console.await);
+    note_audit(&running).await;
     running.stop().await;
     Ok(())
+}
+
+/// Tells the newest row of the audit to the log, which is kept elsewhere: `labwire audit verify --noted`
+/// proves later that everything up to it is as it was.
+async fn note_audit(running: &Running) {
+    match running.store.read(audit::newest).await {
+        Ok(Some(head)) => tracing::info!(%head, "the newest row of the audit"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the audit cannot be read"),
+    }
 }

@@ -4,6 +4,7 @@
 //! itself could not be carried out. Answers go to standard output and nothing else does; errors,
 //! warnings and progress go to standard error.
 
+mod audit;
 mod backup;
 mod certificates;
 mod check;
@@ -80,6 +81,7 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     User(user::UserArgs),
+    Audit(audit::AuditArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -142,6 +144,7 @@ impl Command {
             Self::Backup(args) => backup::back_up(&args, out),
             Self::Restore(args) => backup::restore(&args, out),
             Self::User(args) => user::run(&args, out),
+            Self::Audit(args) => audit::run(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),
         }
     }

@@ -1314,7 +1314,7 @@ fn every_statement_of_the_domain_prepares() {
             super::statements(),
             book::statements(),
             queue::statements(),
-            crate::audit::ALL.to_vec(),
+            crate::audit::statements(),
             crate::people::statements(),
             crate::console::statements(),
             crate::calls::statements(),

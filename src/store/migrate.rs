@@ -72,6 +72,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0007_calls.sql"),
         postgres: include_str!("migrations/postgres/0007_calls.sql"),
     },
+    Migration {
+        number: 8,
+        name: "audit_chain",
+        sqlite: include_str!("migrations/0008_audit_chain.sql"),
+        postgres: include_str!("migrations/postgres/0008_audit_chain.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

@@ -28,6 +28,31 @@ fn check_planted(statements: &[&'static str], expected: &[&str]) {
 }
 
 #[test]
+fn a_changed_audit_is_told_with_its_row() {
+    let lab = Lab::after_a_morning().close();
+    for login in ["lan", "minh", "hoa"] {
+        check(&lab.labwire(&["user", "add", login, "--role", "viewer"]), 0);
+    }
+    let told = check(&lab.labwire(&["audit", "verify"]), 0);
+    assert!(
+        told.starts_with("3 rows, each follows from the one before it."),
+        "{told}"
+    );
+    let noted = told.split_whitespace().last().expect("a row and its hash");
+    check(&lab.labwire(&["audit", "verify", "--noted", noted]), 0);
+    check(&lab.labwire(&["audit", "verify", "--noted", "7"]), 2);
+    lab.plant(&[
+        "DROP TRIGGER audit_change",
+        "UPDATE audit SET actor = 'nobody' WHERE id = 2",
+    ]);
+    let told = check(&lab.labwire(&["audit", "verify"]), 1);
+    assert!(
+        told.starts_with("Row 2 of ") && told.contains("row 1 is before it"),
+        "{told}"
+    );
+}
+
+#[test]
 fn every_planted_inconsistency_of_messages_is_found() {
     check_planted(
         &["UPDATE message SET outcome = NULL WHERE id = 2"],
