@@ -14,6 +14,7 @@ mod console;
 mod console_attacks;
 mod courier;
 mod crash;
+mod families;
 mod hospital;
 mod http_host;
 mod law;
