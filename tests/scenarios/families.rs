@@ -383,13 +383,13 @@ async fn a_vidas_is_sent_its_orders_and_its_values_reach_the_his_with_a_point() 
         line: "orders = \"download\"",
         ..Family::new("mini-vidas", "biomerieux/vidas")
     };
-    let forms: &Forms = &[("2603100001", &["TSH"]), ("2603100002", &["BHCG"])];
+    let forms: &Forms = &[("2603100001", &["TSH", "BHCG"]), ("2603100002", &["TSH"])];
     let mut ward = family.open(TCP).await;
     let operator = ward.connect(&family).await;
     ward.order(forms).await;
     ward.bridge
         .until("it is told everything", || {
-            operator.with_log(|log| log.orders.len() == 2)
+            operator.with_log(|log| log.orders.len() == 3)
         })
         .await;
     ward.assert_told(&operator.log(), forms);
