@@ -61,6 +61,16 @@ impl Clock {
     }
 }
 
+impl Clock {
+    /// Its distance from UTC as `+07:00`.
+    pub fn zone(&self) -> String {
+        let minutes = self.wall.zone_minutes;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let minutes = minutes.unsigned_abs();
+        format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
 /// What the wall clock shows at the start of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wall {

@@ -98,7 +98,7 @@ impl fmt::Display for Port {
 ///
 /// # Errors
 /// If accepting fails, or the pseudo-terminal does. A lost connection is no error.
-pub async fn keep<M: Machine, D: Device>(
+pub async fn keep<M: Machine + ?Sized, D: Device + ?Sized>(
     port: Port,
     machine: &mut M,
     device: &mut D,
@@ -114,7 +114,7 @@ pub async fn keep<M: Machine, D: Device>(
     }
 }
 
-async fn dial<M: Machine, D: Device>(
+async fn dial<M: Machine + ?Sized, D: Device + ?Sized>(
     address: &str,
     machine: &mut M,
     device: &mut D,
@@ -142,7 +142,7 @@ async fn dial<M: Machine, D: Device>(
     }
 }
 
-async fn accept<M: Machine, D: Device>(
+async fn accept<M: Machine + ?Sized, D: Device + ?Sized>(
     listener: &TcpListener,
     machine: &mut M,
     device: &mut D,

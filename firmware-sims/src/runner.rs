@@ -172,8 +172,8 @@ pub enum End {
 pub async fn session<S, M, D>(stream: S, machine: &mut M, device: &mut D, wire: &mut Wire) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    M: Machine,
-    D: Device,
+    M: Machine + ?Sized,
+    D: Device + ?Sized,
 {
     let mut session = Session {
         machine,
@@ -191,7 +191,7 @@ where
     end
 }
 
-struct Session<'a, M, D> {
+struct Session<'a, M: ?Sized, D: ?Sized> {
     machine: &'a mut M,
     device: &'a mut D,
     wire: &'a mut Wire,
@@ -202,7 +202,7 @@ struct Session<'a, M, D> {
     end: Option<End>,
 }
 
-impl<M: Machine, D: Device> Session<'_, M, D> {
+impl<M: Machine + ?Sized, D: Device + ?Sized> Session<'_, M, D> {
     fn open(&mut self) {
         let now = self.wire.clock.now();
         self.machine.handle(now, Input::Opened);

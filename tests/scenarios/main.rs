@@ -16,6 +16,7 @@ mod console_calls;
 mod console_work;
 mod courier;
 mod crash;
+mod families;
 mod hospital;
 mod http_host;
 mod images;

@@ -1,13 +1,10 @@
 //! Instruments that speak ASTM.
 
 use bytes::Bytes;
-use labwire_protocols::{
-    astm::link::{Dialect, Durability, FRAME_TEXT_LARGEST},
-    wire::SendOutcome,
-};
+use labwire_protocols::astm::link::{Dialect, Durability, FRAME_TEXT_LARGEST};
 
 use super::{
-    Instrument, Language, Mark, Meaning, OrderAction, Ordered, Run, Setup, Status, Words,
+    Instrument, Language, Mark, OrderAction, Ordered, Run, Setup, Status, Words,
     measure::{Measured, range},
 };
 use crate::{
@@ -22,8 +19,8 @@ impl Astm {
     /// An instrument of this persona; `None` if it does not speak ASTM.
     pub fn new(setup: Setup) -> Option<Self> {
         match setup.persona.shape {
-            Shape::Astm(shape) => Some(Self::with_language(setup, AstmLanguage { shape })),
-            Shape::Hl7(_) => None,
+            Shape::Astm(shape) => Some(Self::with_language(setup, AstmLanguage::new(shape))),
+            Shape::Hl7(_) | Shape::Own(_) => None,
         }
     }
 }
@@ -112,6 +109,10 @@ impl Places {
 }
 
 impl AstmLanguage {
+    pub(super) const fn new(shape: &'static AstmShape) -> Self {
+        Self { shape }
+    }
+
     fn result_records(&self, places: &Places, run: &Run) -> Vec<String> {
         let shape = self.shape;
         let mut records = Vec::new();
@@ -194,7 +195,7 @@ impl Language for AstmLanguage {
         records(&all)
     }
 
-    fn orders(&self, message: &[u8]) -> Option<Vec<Ordered>> {
+    fn orders(&mut self, message: &[u8]) -> Option<Vec<Ordered>> {
         // Only codes and ids are read, so that any 8-bit character set will do.
         let text: String = message.iter().map(|byte| char::from(*byte)).collect();
         let mut signs = text.chars().skip(2);
@@ -207,17 +208,6 @@ impl Language for AstmLanguage {
                 .map(|record| self.order(record, repeat, component))
                 .collect(),
         )
-    }
-
-    fn reply(&mut self, _words: &Words<'_>, _message: &[u8]) -> Option<Bytes> {
-        None
-    }
-
-    fn outcome(&self, outcome: &SendOutcome) -> Meaning {
-        match outcome {
-            SendOutcome::Sent | SendOutcome::Answered(_) => Meaning::Acknowledged,
-            SendOutcome::Failed(_) => Meaning::Failed,
-        }
     }
 }
 

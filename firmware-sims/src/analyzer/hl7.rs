@@ -20,22 +20,20 @@ impl Hl7 {
     pub fn new(setup: Setup) -> Option<Self> {
         match setup.persona.shape {
             Shape::Hl7(shape) => {
-                let persona = setup.persona;
-                // Two instruments of one model share MSH-3 and MSH-4: the seed tells them apart, and
-                // the time of the start one start from the next. MSH-10 has 20 characters.
-                let time = setup.clock.stamp();
-                let since: String = time.chars().skip(4).collect();
-                let prefix = format!("S{}{since}-", setup.seed % 1_000);
-                let language = Hl7Language {
-                    shape,
-                    persona,
-                    prefix,
-                };
+                let language = Hl7Language::new(shape, &setup);
                 Some(Self::with_language(setup, language))
             }
-            Shape::Astm(_) => None,
+            Shape::Astm(_) | Shape::Own(_) => None,
         }
     }
+}
+
+/// What its control ids begin with. Two instruments of one model share MSH-3 and MSH-4: the seed tells
+/// them apart, and the time of the start one start from the next. MSH-10 has 20 characters.
+pub(super) fn control_prefix(setup: &Setup) -> String {
+    let time = setup.clock.stamp();
+    let since: String = time.chars().skip(4).collect();
+    format!("S{}{since}-", setup.seed % 1_000)
 }
 
 /// The endpoint as this persona uses it.
@@ -55,6 +53,14 @@ pub struct Hl7Language {
 }
 
 impl Hl7Language {
+    pub(super) fn new(shape: &'static Hl7Shape, setup: &Setup) -> Self {
+        Self {
+            shape,
+            persona: setup.persona,
+            prefix: control_prefix(setup),
+        }
+    }
+
     fn header(&self, words: &Words<'_>, kind: &str) -> String {
         let processing = if words.is_control {
             self.shape.control_processing
@@ -155,7 +161,7 @@ impl Language for Hl7Language {
         message(&all)
     }
 
-    fn orders(&self, message: &[u8]) -> Option<Vec<Ordered>> {
+    fn orders(&mut self, message: &[u8]) -> Option<Vec<Ordered>> {
         let text = std::str::from_utf8(message).ok()?;
         let kind = component(field(segment(text, "MSH")?, 9), 1);
         if !matches!(kind, "ORR" | "OML" | "ORM") {
@@ -205,7 +211,7 @@ impl Language for Hl7Language {
 }
 
 /// Segments, each ended by CR.
-fn message(segments: &[String]) -> Bytes {
+pub(super) fn message(segments: &[String]) -> Bytes {
     let mut out = String::new();
     for segment in segments {
         out.push_str(segment);

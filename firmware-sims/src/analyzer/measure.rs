@@ -93,6 +93,19 @@ pub struct Run {
     pub completed: String,
 }
 
+impl Run {
+    /// A run for each value, for families whose messages hold one.
+    pub(super) fn each(self) -> Vec<Self> {
+        let results = self.results.into_iter();
+        let alone = results.map(|result| Self {
+            results: vec![result],
+            started: self.started.clone(),
+            completed: self.completed.clone(),
+        });
+        alone.collect()
+    }
+}
+
 /// Measures these codes; a code that the model does not know is left out, as a real one would.
 pub(super) fn measure(
     setup: &Setup,
@@ -192,6 +205,11 @@ impl Unusual {
             Shape::Hl7(shape) => Self {
                 suspect_flag: shape.suspect_flag,
                 absent: "",
+                error: shape.error_value,
+            },
+            Shape::Own(shape) => Self {
+                suspect_flag: shape.suspect_flag,
+                absent: shape.absent_value,
                 error: shape.error_value,
             },
         }

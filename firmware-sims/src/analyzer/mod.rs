@@ -1,9 +1,10 @@
 //! Simulated instruments: they ask, measure, send, send again, and write down what became of it.
 //!
 //! [`Instrument`] is the life of an analyzer, the same for all; a [`Language`] is how one speaks:
-//! [`Astm`] and [`Hl7`] are the two there are. An [`Operator`] loads tubes and reads the log.
+//! ASTM, HL7, IHE LAW, and the vendors' own wires. [`plug`] makes any of them, with its machine. An
+//! [`Operator`] loads tubes and reads the log.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use labwire_protocols::wire::{
@@ -17,21 +18,33 @@ use crate::{
     runner::{Actions, Device, Verdict},
 };
 
+mod asides;
 mod astm;
+mod bci;
+mod beckman_au;
 mod blood;
+mod dimension;
 mod hl7;
+mod language;
+mod law;
 mod measure;
 mod operator;
+mod plug;
+mod poct1a;
+mod sysmex_legacy;
 
+use self::asides::Asides;
 pub use self::{
     astm::{Astm, AstmLanguage, link_dialect},
     blood::{Abo, Blood},
     hl7::{Hl7, Hl7Language, endpoint_config},
+    language::{AnyLanguage, Language, Meaning, Talk, Words},
     measure::{Measured, Nature, Rates, Run, Status},
     operator::{
         Handling, Log, Mark, Mistake, Operator, OrderAction, Ordered, Place, Reading, Sent, Tube,
         rack,
     },
+    plug::{Plugged, machine, plug},
 };
 
 /// First wait before an unacknowledged message is sent again; it doubles up to [`RETRY_MAX`].
@@ -56,52 +69,6 @@ pub struct Setup {
     pub clock: Clock,
 }
 
-/// How an instrument speaks.
-pub trait Language: Debug + Send {
-    /// Asks what to do with a tube.
-    fn query(&mut self, words: &Words<'_>) -> Bytes;
-    /// Reports a run.
-    fn results(&mut self, words: &Words<'_>, run: &Run) -> Bytes;
-    /// What the host orders by this message; `None` where it is no order.
-    fn orders(&self, message: &[u8]) -> Option<Vec<Ordered>>;
-    /// The reply that a message from the host gets, if the protocol has one.
-    fn reply(&mut self, words: &Words<'_>, message: &[u8]) -> Option<Bytes>;
-    /// What the outcome of a sending means.
-    fn outcome(&self, outcome: &SendOutcome) -> Meaning;
-}
-
-/// What the outcome of a sending means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meaning {
-    /// The peer has it.
-    Acknowledged,
-    /// The peer has it, and these bytes are the answer to the question in it.
-    Answered(Bytes),
-    /// The peer refused it.
-    Refused,
-    /// Nobody knows.
-    Failed,
-}
-
-/// What the templates of a persona are filled with.
-#[derive(Clone, Copy, Debug)]
-pub struct Words<'a> {
-    /// The model.
-    pub persona: &'static Persona,
-    /// The barcode, or the id of a control.
-    pub specimen: &'a str,
-    /// Whether it is control material.
-    pub is_control: bool,
-    /// Where the tube stands, where somebody said so.
-    pub place: Option<&'a Place>,
-    /// Counts the tubes from 1.
-    pub sequence: u64,
-    /// Counts the messages from 1.
-    pub message: u64,
-    /// The present wall time.
-    pub time: &'a str,
-}
-
 /// A simulated instrument.
 #[derive(Debug)]
 pub struct Instrument<L> {
@@ -109,6 +76,11 @@ pub struct Instrument<L> {
     language: L,
     operator: Operator,
     stage: Stage,
+    asides: Asides,
+    /// When the host has to have asked for the results that wait.
+    asked_by: Option<Mono>,
+    /// When it looks for orders next.
+    next_poll: Option<Mono>,
     is_open: bool,
     /// Orders that came without being asked for, by specimen.
     worklist: BTreeMap<String, Vec<String>>,
@@ -176,6 +148,9 @@ impl<L: Language> Instrument<L> {
             language,
             operator: Operator::default(),
             stage: Stage::Idle,
+            asides: Asides::default(),
+            asked_by: None,
+            next_poll: None,
             is_open: false,
             worklist: BTreeMap::new(),
             measured: BTreeMap::new(),
@@ -197,6 +172,7 @@ impl<L: Language> Instrument<L> {
     /// Goes on with the present tube as far as it can.
     fn advance(&mut self, now: Mono, out: &mut Actions) {
         loop {
+            self.speak(now, out);
             let stage = std::mem::replace(&mut self.stage, Stage::Idle);
             let (stage, goes_on) = self.step(stage, now, out);
             self.stage = stage;
@@ -204,6 +180,7 @@ impl<L: Language> Instrument<L> {
                 break;
             }
         }
+        self.speak(now, out);
         let is_busy = !matches!(self.stage, Stage::Idle);
         self.operator.set_busy(is_busy);
     }
@@ -217,11 +194,60 @@ impl<L: Language> Instrument<L> {
                 (self.measure(&tube, None, now), true)
             }
             Stage::Measuring(messages, until) if until <= now => {
+                if !messages.is_empty() {
+                    self.open(Talk::Results(messages.len()), now);
+                }
                 (Stage::Sending(messages, Travel::now(now)), true)
             }
-            Stage::Sending(messages, _) if messages.is_empty() => (Stage::Idle, true),
+            Stage::Sending(messages, _) if messages.is_empty() && self.asides.is_empty() => {
+                (Stage::Idle, true)
+            }
             Stage::Sending(messages, travel) => (self.send(messages, travel, now, out), false),
             waiting @ (Stage::Waiting(..) | Stage::Measuring(..)) => (waiting, false),
+        }
+    }
+
+    /// Says what comes before anything else, and looks for orders when it is time.
+    fn speak(&mut self, now: Mono, out: &mut Actions) {
+        if !self.is_open {
+            return;
+        }
+        if let Some(message) = self.asides.next(now) {
+            let id = self.hand_over(message, out);
+            self.asides.is_under_way(id);
+        }
+        let is_quiet = matches!(self.stage, Stage::Idle | Stage::Measuring(..));
+        if is_quiet
+            && self.next_poll.is_some_and(|at| at <= now)
+            && let Some(every) = self.language.polls_every()
+        {
+            self.next_poll = Some(now.after(every));
+            if let Some(poll) = self.language.poll() {
+                self.hand_over(poll, out);
+            }
+        }
+    }
+
+    fn open(&mut self, talk: Talk, now: Mono) {
+        let time = self.setup.clock.stamp_at(now);
+        self.asides.extend(self.language.opening(talk, &time));
+    }
+
+    fn close(&mut self, talk: Talk, now: Mono) {
+        let time = self.setup.clock.stamp_at(now);
+        self.asides.extend(self.language.closing(talk, &time));
+    }
+
+    /// Opens once more what was under way.
+    fn reopen(&mut self, now: Mono) {
+        self.asides.forget();
+        match &self.stage {
+            Stage::Asking(..) => self.open(Talk::Query, now),
+            Stage::Sending(messages, _) if !messages.is_empty() => {
+                let talk = Talk::Results(messages.len());
+                self.open(talk, now);
+            }
+            Stage::Idle | Stage::Waiting(..) | Stage::Measuring(..) | Stage::Sending(..) => {}
         }
     }
 
@@ -230,15 +256,20 @@ impl<L: Language> Instrument<L> {
             return (Stage::Idle, false);
         };
         self.sequence = self.sequence.saturating_add(1);
+        if !self.language.can_name(&tube.specimen) {
+            self.log(|log| log.skipped += 1);
+            return (Stage::Idle, true);
+        }
         let told = tube
             .tests
             .clone()
             .or_else(|| self.worklist.get(&tube.specimen).cloned());
         let told = told.filter(|_| tube.handling != Handling::ReadAlone);
         if let Some(tests) = told {
-            return (self.measure(&tube, Some(tests), now), true);
+            return (self.measure_codes(&tube, Some(tests), true, now), true);
         }
         if self.setup.persona.queries && !tube.is_control && tube.handling != Handling::Unread {
+            self.open(Talk::Query, now);
             return (Stage::Asking(tube, Travel::now(now)), true);
         }
         let is_asked =
@@ -256,7 +287,7 @@ impl<L: Language> Instrument<L> {
     }
 
     fn ask(&mut self, tube: Tube, travel: Travel, now: Mono, out: &mut Actions) -> Stage {
-        if travel.under_way.is_some() || !self.is_open || travel.not_before > now {
+        if !self.may_speak(travel, now) {
             return Stage::Asking(tube, travel);
         }
         self.messages = self.messages.saturating_add(1);
@@ -272,20 +303,31 @@ impl<L: Language> Instrument<L> {
         Stage::Asking(tube, travel)
     }
 
+    fn may_speak(&self, travel: Travel, now: Mono) -> bool {
+        let is_free = travel.under_way.is_none() && self.asides.is_empty();
+        is_free && self.is_open && travel.not_before <= now
+    }
+
     fn hand_over(&mut self, payload: Bytes, out: &mut Actions) -> OutId {
+        self.hand_over_as(OutgoingKind::Download, payload, out)
+    }
+
+    fn hand_over_as(&mut self, kind: OutgoingKind, payload: Bytes, out: &mut Actions) -> OutId {
         self.outgoing = self.outgoing.saturating_add(1);
         let id = OutId(self.outgoing);
         let outgoing = Outgoing {
             payload,
-            kind: OutgoingKind::Download,
+            kind,
             expires_after: None,
         };
         out.send(id, outgoing);
         id
     }
 
-    /// Measures what the host ordered, or does what the model does without an order.
+    /// The question is over: measures what the host ordered, or does what the model does without an
+    /// order.
     fn measure(&mut self, tube: &Tube, ordered: Option<Vec<String>>, now: Mono) -> Stage {
+        self.close(Talk::Query, now);
         if tube.handling == Handling::ReadAlone {
             if let Some(tests) = ordered {
                 self.worklist.insert(tube.specimen.clone(), tests);
@@ -309,13 +351,20 @@ impl<L: Language> Instrument<L> {
     ) -> Stage {
         let Some(codes) = codes else {
             self.log(|log| log.skipped += 1);
-            return Stage::Idle;
+            return Stage::Sending(Vec::new(), Travel::now(now));
         };
+        let codes = self.language.measured(codes);
         let runs = self.measured.entry(tube.specimen.clone()).or_insert(0);
         *runs = runs.saturating_add(1);
         let mut chance = Chance::fork(self.setup.seed, &format!("{}/{runs}", tube.specimen));
         let completed = now.after(self.setup.measuring);
-        let runs = measure::measure(&self.setup, tube, &codes, &mut chance, (now, completed));
+        let mut runs = measure::measure(&self.setup, tube, &codes, &mut chance, (now, completed));
+        for measured in runs.iter_mut().flat_map(|run| &mut run.results) {
+            measured.text = self.language.written(&measured.text);
+        }
+        if self.language.is_one_a_message() {
+            runs = runs.into_iter().flat_map(Run::each).collect();
+        }
         let messages = runs
             .iter()
             .map(|run| self.render(tube, run, is_ordered, completed));
@@ -352,9 +401,13 @@ impl<L: Language> Instrument<L> {
         now: Mono,
         out: &mut Actions,
     ) -> Stage {
-        if travel.under_way.is_some() || !self.is_open || travel.not_before > now {
+        if !self.may_speak(travel, now) {
             return Stage::Sending(messages, travel);
         }
+        if !self.language.may_report() {
+            return self.await_request(messages, travel, now);
+        }
+        self.asked_by = None;
         let Some(message) = messages.first_mut() else {
             return Stage::Idle;
         };
@@ -378,6 +431,17 @@ impl<L: Language> Instrument<L> {
         Stage::Sending(messages, travel)
     }
 
+    /// The host has still to ask for the results; where it does not, everything begins anew.
+    fn await_request(&mut self, messages: Vec<Message>, travel: Travel, now: Mono) -> Stage {
+        let within = self.setup.persona.answer_timeout;
+        let until = *self.asked_by.get_or_insert(now.after(within));
+        if until <= now {
+            self.asked_by = None;
+            self.open(Talk::Results(messages.len()), now);
+        }
+        Stage::Sending(messages, travel)
+    }
+
     fn on_asked(&mut self, tube: Tube, travel: Travel, meaning: Meaning, now: Mono) -> Stage {
         match meaning {
             Meaning::Acknowledged => {
@@ -391,7 +455,10 @@ impl<L: Language> Instrument<L> {
                 self.measure(&tube, tests, now)
             }
             Meaning::Refused => self.measure(&tube, None, now),
-            Meaning::Failed => Stage::Asking(tube, travel.again(now)),
+            Meaning::Failed => {
+                self.begin_again(Talk::Query, now);
+                Stage::Asking(tube, travel.again(now))
+            }
         }
     }
 
@@ -406,13 +473,40 @@ impl<L: Language> Instrument<L> {
             Meaning::Acknowledged | Meaning::Answered(_) => {
                 let message = messages.remove(0);
                 self.log(|log| log.acknowledged.extend(message.results));
+                if messages.is_empty() {
+                    self.close(Talk::Results(0), now);
+                }
                 Stage::Sending(messages, Travel::now(now))
             }
             Meaning::Refused => {
                 self.log(|log| log.refused += 1);
                 Stage::Sending(messages, travel.again(now))
             }
-            Meaning::Failed => Stage::Sending(messages, travel.again(now)),
+            Meaning::Failed => {
+                self.begin_again(Talk::Results(messages.len()), now);
+                Stage::Sending(messages, travel.again(now))
+            }
+        }
+    }
+
+    /// What failed is opened anew, where the family does.
+    fn begin_again(&mut self, talk: Talk, now: Mono) {
+        if self.language.begins_again() {
+            self.asides.forget();
+            self.asides.rest(now);
+            self.open(talk, now);
+        }
+    }
+
+    fn on_aside(&mut self, meaning: &Meaning, now: Mono) {
+        match meaning {
+            Meaning::Acknowledged | Meaning::Answered(_) => self.asides.acknowledged(),
+            Meaning::Refused | Meaning::Failed => {
+                self.asides.rest(now);
+                if self.language.begins_again() {
+                    self.reopen(now);
+                }
+            }
         }
     }
 
@@ -503,6 +597,10 @@ impl<L: Language> Device for Instrument<L> {
     fn on_open(&mut self, now: Mono, out: &mut Actions) {
         self.is_open = true;
         self.log(|log| log.connections += 1);
+        self.language.on_open();
+        self.next_poll = self.language.polls_every().map(|_| now);
+        self.asked_by = None;
+        self.reopen(now);
         self.advance(now, out);
     }
 
@@ -512,15 +610,24 @@ impl<L: Language> Device for Instrument<L> {
             Commit::Message(message) => vec![message],
         };
         let mut reply = None;
+        let mut words = Vec::new();
         for message in received.iter().filter(|message| message.is_complete) {
             reply = self.on_message(now, &message.bytes);
+            words.extend(self.language.word(&message.bytes));
         }
         out.answer(id, Verdict::Kept(reply));
+        for word in words {
+            self.hand_over_as(OutgoingKind::Answer, word, out);
+        }
         self.advance(now, out);
     }
 
     fn on_finished(&mut self, now: Mono, id: OutId, outcome: SendOutcome, out: &mut Actions) {
         let meaning = self.language.outcome(&outcome);
+        if self.asides.is(id) {
+            self.on_aside(&meaning, now);
+            return self.advance(now, out);
+        }
         let is_ours = |travel: &Travel| travel.under_way == Some(id);
         self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
             Stage::Asking(tube, travel) if is_ours(&travel) => {
@@ -548,24 +655,33 @@ impl<L: Language> Device for Instrument<L> {
 
     fn on_close(&mut self, _now: Mono) {
         self.is_open = false;
+        self.asides = Asides::default();
+        self.next_poll = None;
     }
 
     fn deadline(&self) -> Option<Mono> {
-        match &self.stage {
+        let aside = self.asides.deadline().filter(|_| self.is_open);
+        let is_quiet = matches!(self.stage, Stage::Idle | Stage::Measuring(..));
+        let poll = self.next_poll.filter(|_| is_quiet);
+        let stage = match &self.stage {
             Stage::Waiting(_, until) | Stage::Measuring(_, until) => Some(*until),
             Stage::Asking(_, travel) | Stage::Sending(_, travel)
-                if travel.under_way.is_none() && self.is_open =>
+                if travel.under_way.is_none() && self.is_open && self.asides.is_empty() =>
             {
-                Some(travel.not_before)
+                Some(self.asked_by.unwrap_or(travel.not_before))
             }
             Stage::Idle | Stage::Asking(..) | Stage::Sending(..) => None,
-        }
+        };
+        [aside, poll, stage].into_iter().flatten().min()
     }
 
     fn is_done(&self) -> bool {
-        self.setup.stops_when_idle && matches!(self.stage, Stage::Idle) && self.operator.is_idle()
+        let is_quiet = matches!(self.stage, Stage::Idle) && self.asides.is_empty();
+        self.setup.stops_when_idle && is_quiet && self.operator.is_idle()
     }
 }
 
+#[cfg(test)]
+mod own_tests;
 #[cfg(test)]
 mod tests;

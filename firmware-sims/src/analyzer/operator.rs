@@ -209,6 +209,7 @@ impl Tube {
         let id = match persona.shape {
             Shape::Astm(shape) => shape.control.id,
             Shape::Hl7(shape) => shape.control_id,
+            Shape::Own(shape) => shape.control_id,
         };
         Self {
             is_control: true,

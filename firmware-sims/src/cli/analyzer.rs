@@ -2,16 +2,11 @@
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
-use anyhow::Context;
-use labwire_protocols::{astm::link::Link, mllp};
 use tokio_util::sync::CancellationToken;
 
 use super::{AnalyzerArgs, LOOK_EVERY, exit, open};
 use crate::{
-    analyzer::{
-        Astm, Hl7, Instrument, Language, Log, Operator, Rates, Setup, Tube, endpoint_config,
-        link_dialect,
-    },
+    analyzer::{Log, Operator, Rates, Setup, Tube, plug},
     clock::Clock,
     persona::Persona,
     port::keep,
@@ -41,42 +36,19 @@ pub(super) async fn run(
     wire.cancel = cancel;
     let port = open(&arguments, out).await?;
     let tubes = tubes(persona, &arguments);
-    let log = if let Some(mut device) = Astm::new(setup.clone()) {
-        load(&device, tubes, &mut wire);
-        let operator = device.operator();
-        let mut link = Link::new(link_dialect(persona));
-        watch(
-            keep(port, &mut link, &mut device, &mut wire),
-            &operator,
-            out,
-        )
-        .await?
-    } else {
-        let mut device = Hl7::new(setup).context("a persona speaks ASTM or HL7")?;
-        load(&device, tubes, &mut wire);
-        let operator = device.operator();
-        let mut endpoint = mllp::Endpoint::new(endpoint_config(persona));
-        watch(
-            keep(port, &mut endpoint, &mut device, &mut wire),
-            &operator,
-            out,
-        )
-        .await?
-    };
-    Ok(exit(log.sent.len() == log.acknowledged.len()))
-}
-
-fn load<L: Language>(device: &Instrument<L>, tubes: Vec<Tube>, wire: &mut Wire) {
-    let operator = device.operator();
+    let mut plugged = plug(setup);
+    let operator = plugged.operator;
     wire.wake = operator.wake();
     for tube in tubes {
         operator.load(tube);
     }
+    let (machine, device) = (&mut *plugged.machine, &mut *plugged.device);
+    let log = watch(keep(port, machine, device, &mut wire), &operator, out).await?;
+    Ok(exit(log.sent.len() == log.acknowledged.len()))
 }
 
 fn tubes(persona: &Persona, arguments: &AnalyzerArgs) -> Vec<Tube> {
-    let made = (0..arguments.specimens)
-        .map(|number| format!("26{:03}{number:06}", arguments.seed % 1_000));
+    let made = (0..arguments.specimens).map(|number| persona.barcode(arguments.seed, number));
     let tests = (!arguments.tests.is_empty()).then(|| arguments.tests.clone());
     let barcodes = arguments.specimen.iter().cloned().chain(made);
     let patients = barcodes.map(|barcode| Tube {

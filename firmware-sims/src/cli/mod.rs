@@ -31,6 +31,8 @@ Examples:
       fifty tubes over a bad line
   labwire-sim cobas-e411 --pty --stay --specimen 25011500021
       the same over a serial port; the path to open is printed
+  labwire-sim beckman-au --connect 127.0.0.1:5020 --specimen 2501150017 --qc
+      an AU on its own wire: asks, measures what it is told, and a control first
   labwire-sim his --orders 127.0.0.1:2575 --results 127.0.0.1:2576 --order 25011500017=CBC
       a hospital that orders one blood count and takes the results
   labwire-sim line --connect 127.0.0.1:5010 --tube 25011500017 --fault off=XN1
@@ -271,21 +273,21 @@ fn list(out: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
         };
         writeln!(
             out,
-            "{:<16} {:<4} {}",
+            "{:<16} {:<13} {}",
             persona.name,
             persona.protocol(),
             persona.title
         )?;
-        writeln!(out, "{:<21} {asks}; {}", "", codes.join(" "))?;
+        writeln!(out, "{:<30} {asks}; {}", "", codes.join(" "))?;
     }
     writeln!(
         out,
-        "{:<16} hl7  An automation line (labwire-sim line)",
+        "{:<16} hl7           An automation line (labwire-sim line)",
         "line"
     )?;
     writeln!(
         out,
-        "{:<16} hl7  A hospital information system (labwire-sim his)",
+        "{:<16} hl7           A hospital information system (labwire-sim his)",
         "his"
     )?;
     Ok(ExitCode::SUCCESS)

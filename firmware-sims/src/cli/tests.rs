@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use labwire_protocols::{
     astm::link::{Dialect, Link},
-    mllp,
+    dimension, mllp,
     wire::{Commit, CommitId, Mono, OutId, SendOutcome},
 };
 use tokio::{
@@ -162,6 +162,31 @@ async fn an_analyzer_that_dials_ends_when_its_results_are_acknowledged() {
     assert!(text.contains("25011500017 WBC "), "{text}");
     assert!(
         text.contains("results 23 sent, 23 acknowledged; messages 2 (+0 repeated"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_analyzer_on_a_wire_of_its_own_is_run_like_any_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let host = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut keeper = Keeper::default();
+        let mut wire = Wire::new(Clock::real(0));
+        let mut link = dimension::Link::new(dimension::Dialect::default());
+        session(stream, &mut link, &mut keeper, &mut wire).await;
+        keeper.0
+    });
+    let line = format!("dimension --connect {address} --specimens 2 --tests K,NA --qc --seed 3");
+    let (text, code) = complete(&line).await;
+    let received = host.await.expect("no panic");
+    assert_eq!(code, ExitCode::SUCCESS);
+    assert_eq!(received.len(), 3);
+    // Ten digits, for which every wire has room.
+    assert!(text.contains("\n2600300001 K "), "{text}");
+    assert!(
+        text.contains("results 8 sent, 8 acknowledged; messages 3 (+0 repeated"),
         "{text}"
     );
 }

@@ -5,8 +5,15 @@ use std::time::Duration;
 mod astm;
 mod departments;
 mod hl7;
+mod own;
 
-pub use self::{astm::AstmShape, hl7::Hl7Shape};
+pub use self::{
+    astm::AstmShape,
+    hl7::Hl7Shape,
+    own::{
+        AuShape, BciShape, DimensionShape, LawShape, OwnShape, OwnWire, Poct1aShape, SysmexColumn,
+    },
+};
 
 /// One simulated model.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +45,8 @@ pub enum Shape {
     Astm(&'static AstmShape),
     /// HL7 over MLLP.
     Hl7(&'static Hl7Shape),
+    /// IHE LAW, or a wire of the vendor's own.
+    Own(&'static OwnShape),
 }
 
 /// The bench a persona stands at; it decides which tubes it gets in a simulated morning.
@@ -112,6 +121,13 @@ pub const ALL: &[Persona] = &[
     hl7::MINDRAY_BC5000,
     hl7::GENERIC_HL7,
     hl7::GENERIC_HL7_OUL,
+    own::IHE_LAW,
+    own::BECKMAN_AU,
+    own::BECKMAN_AU480,
+    own::DIMENSION,
+    own::I_STAT,
+    own::SYSMEX_KX21,
+    own::MINI_VIDAS,
 ];
 
 impl Persona {
@@ -133,11 +149,27 @@ impl Persona {
             .map(|analyte| analyte.code)
     }
 
+    /// A barcode made from a seed. On most wires it has eleven digits; on some there is room for ten.
+    pub fn barcode(&self, seed: u64, number: u32) -> String {
+        match self.shape {
+            Shape::Own(_) => format!("26{:03}{number:05}", seed % 1_000),
+            Shape::Astm(_) | Shape::Hl7(_) => format!("26{:03}{number:06}", seed % 1_000),
+        }
+    }
+
     /// The protocol in a word.
     pub const fn protocol(&self) -> &'static str {
         match self.shape {
             Shape::Astm(_) => "astm",
             Shape::Hl7(_) => "hl7",
+            Shape::Own(shape) => match shape.wire {
+                OwnWire::Law(_) => "law",
+                OwnWire::BeckmanAu(_) => "beckman-au",
+                OwnWire::Dimension(_) => "dimension",
+                OwnWire::Poct1a(_) => "poct1a",
+                OwnWire::SysmexLegacy(_) => "sysmex-legacy",
+                OwnWire::Bci(_) => "bci",
+            },
         }
     }
 }

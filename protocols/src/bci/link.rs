@@ -13,6 +13,9 @@
 //! - A message is acknowledged when [`Input::Committed`] says that it is durable. A reply names
 //!   nothing: it is given only to the message that asked, and whatever the peer says before it
 //!   cancels it. The commit itself goes on; the same message again joins it.
+//! - What an owner sends may be several messages, as an order has one for each test. Each goes in a
+//!   session of its own; the last one's ACK ends all of it, and the first failure too: then its owner
+//!   sends all of it again.
 //! - Before a message of ours 20 ms pass, in which a doubled ACK of our ENQ goes by.
 //! - One session brings one message of ours; then the peer has a chance to speak.
 //! - When both ask for the line the host gives way, and its message keeps its place.

@@ -1,12 +1,13 @@
 //! The sender: asks for the line, sends one message, gives the line back.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
     super::{
         dialect::{ACK, ENQ, EOT, NAK, is_cut},
+        field::END,
         message::read,
         notes,
         writer::DEL,
@@ -30,7 +31,8 @@ pub(super) struct Sender {
 #[derive(Debug)]
 struct Job {
     id: OutId,
-    message: Bytes,
+    /// What is not acknowledged yet: an order has a message for each test.
+    messages: VecDeque<Bytes>,
     expires_at: Option<Mono>,
     /// How often ENQ was refused or not answered.
     asks: u32,
@@ -43,12 +45,13 @@ type Refusal = (Note, SendFailure);
 
 impl Link {
     pub(super) fn on_send(&mut self, id: OutId, outgoing: Outgoing) {
-        if let Err((note, why)) = self.check(&outgoing) {
-            return self.fail(id, note, why);
-        }
+        let messages = match self.check(&outgoing) {
+            Err((note, why)) => return self.fail(id, note, why),
+            Ok(messages) => messages,
+        };
         let job = Job {
             id,
-            message: outgoing.payload,
+            messages,
             expires_at: outgoing.expires_after.map(|after| self.now.after(after)),
             asks: 0,
             sends: 0,
@@ -60,7 +63,7 @@ impl Link {
         self.try_send();
     }
 
-    fn check(&self, outgoing: &Outgoing) -> Result<(), Refusal> {
+    fn check(&self, outgoing: &Outgoing) -> Result<VecDeque<Bytes>, Refusal> {
         if self.phase == Phase::Disconnected {
             return Err((notes::LINE_LOST.at(1), SendFailure::LineLost));
         }
@@ -75,16 +78,25 @@ impl Link {
         })
     }
 
-    /// The offset where a payload is none.
-    fn sendable(&self, payload: &[u8]) -> Result<(), usize> {
+    /// The messages of a payload, or the offset where it is none.
+    fn sendable(&self, payload: &Bytes) -> Result<VecDeque<Bytes>, usize> {
         let is_odd = |byte: &u8| (*byte < b' ' && !is_cut(*byte)) || *byte == DEL;
         if let Some(at) = payload.iter().position(is_odd) {
             return Err(at);
         }
-        if payload.len() > self.dialect.limits.message {
-            return Err(self.dialect.limits.message);
+        let mut messages = VecDeque::new();
+        for range in ranges(payload) {
+            let (start, message) = (range.start, payload.slice(range));
+            if message.len() > self.dialect.limits.message {
+                return Err(start.saturating_add(self.dialect.limits.message));
+            }
+            if messages.len() >= self.dialect.limits.outgoing {
+                return Err(start);
+            }
+            read(&message).map_err(|_| start)?;
+            messages.push_back(message);
         }
-        read(payload).map(|_| ()).map_err(|_| 0)
+        Ok(messages)
     }
 
     /// When the line may be asked for; `None` if there is nothing to ask for, or it is not free.
@@ -176,7 +188,8 @@ impl Link {
             return self.rest();
         };
         job.sends = job.sends.saturating_add(1);
-        let framed = frame(&job.message, self.dialect.sums_line_ends);
+        let message = job.messages.front().cloned().unwrap_or_default();
+        let framed = frame(&message, self.dialect.sums_line_ends);
         self.transmit(framed);
         self.enter(Phase::WaitReply, Timer::Reply, self.dialect.timers.reply);
     }
@@ -218,13 +231,19 @@ impl Link {
         self.reply(&[EOT]);
         self.rest();
         self.hold(self.dialect.timers.pause);
-        let Some(job) = self.sender.active.take() else {
+        let Some(mut job) = self.sender.active.take() else {
             return;
         };
-        match failure {
-            None => self.finish(job.id, SendOutcome::Sent),
-            Some((note, why)) => self.fail(job.id, note, why),
+        if let Some((note, why)) = failure {
+            return self.fail(job.id, note, why);
         }
+        job.messages.pop_front();
+        if job.messages.is_empty() {
+            return self.finish(job.id, SendOutcome::Sent);
+        }
+        // Each message has a session of its own, and the peer a chance to speak between them.
+        (job.asks, job.sends) = (0, 0);
+        self.sender.queue.push_front(job);
     }
 
     /// The peer spoke while our message waited for its reply.
@@ -286,4 +305,21 @@ impl Link {
     fn finish(&mut self, id: OutId, outcome: SendOutcome) {
         self.outputs.push_back(Output::Finished(id, outcome));
     }
+}
+
+/// Where the messages of a payload lie: each begins with its kind, `mt`. What stands before the first is
+/// a part of it, and makes it none.
+fn ranges(payload: &[u8]) -> Vec<Range<usize>> {
+    let mut starts = vec![0];
+    let mut at = 0_usize;
+    for field in payload.split_inclusive(|byte| *byte == END) {
+        let mut code = field.iter().filter(|byte| !is_cut(**byte)).take(2);
+        if at > 0 && code.by_ref().eq(b"mt") {
+            starts.push(at);
+        }
+        at = at.saturating_add(field.len());
+    }
+    let ends = starts.iter().skip(1).copied().chain([payload.len()]);
+    let ranges = starts.iter().copied().zip(ends);
+    ranges.map(|(start, end)| start..end).collect()
 }

@@ -35,6 +35,44 @@ fn an_order_has_a_session_of_its_own() {
 }
 
 #[test]
+fn an_order_of_several_tests_has_a_session_for_each_and_ends_with_the_last() {
+    let transcript = "download 1 ORDER<1E>mtmpr|<1E>ci7|<1E>rtHCG|<1E>qd1|
+        out <ENQ>
+        in <ACK>
+        out {mtmpr|ci7|rtTSH|qd1|}
+        in <ACK>
+        out <EOT>
+        state Idle
+        deadline LinkHold 1s
+        wait 1
+        out <ENQ>
+        in <ACK>
+        out {mtmpr|ci7|rtHCG|qd1|}";
+    let taken = "
+        in <ACK>
+        out <EOT>
+        finished 1 Sent
+        state Idle";
+    check(prompt(), &with_order(&format!("{transcript}{taken}")));
+    // Its owner hears of the first failure, and sends all of it again.
+    let silent = "
+        wait 15
+        note BCI-0134
+        out <EOT>
+        finished 1 Failed(TimedOut)
+        state Idle";
+    check(prompt(), &with_order(&format!("{transcript}{silent}")));
+    check(
+        prompt(),
+        &with_order(
+            "download 1 ORDER<1E>mtmpr|<1E>c|
+        note BCI-0138
+        finished 1 Failed(Unsendable)",
+        ),
+    );
+}
+
+#[test]
 fn a_doubled_ack_of_enq_is_none_of_the_message() {
     check(
         Dialect::default(),
