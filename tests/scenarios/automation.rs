@@ -84,17 +84,17 @@ fn line_file(commands: &str, of_analyzer: &str) -> String {
 }
 
 /// A HIS, an analyzer and a line, all connected.
-struct Lab {
-    his: His,
+pub struct Lab {
+    pub his: His,
     site: Site,
-    bridge: Bridge,
-    analyzer: Operator,
-    line: Attendant,
+    pub bridge: Bridge,
+    pub analyzer: Operator,
+    pub line: Attendant,
     cancel: CancellationToken,
 }
 
 impl Lab {
-    async fn open(commands: &str, of_analyzer: &str) -> Self {
+    pub async fn open(commands: &str, of_analyzer: &str) -> Self {
         Self::with(commands, of_analyzer, StoreOptions::default()).await
     }
 
@@ -145,7 +145,7 @@ file = "line.toml"
         }
     }
 
-    async fn order(&mut self, barcode: &str) {
+    pub async fn order(&mut self, barcode: &str) {
         let control = self.his.order(barcode, &["TSH"]);
         self.bridge
             .until("the order is answered", || {
@@ -154,7 +154,7 @@ file = "line.toml"
             .await;
     }
 
-    fn arrive(&self, barcode: &str, course: &[&str]) {
+    pub fn arrive(&self, barcode: &str, course: &[&str]) {
         self.line.arrive(Arrival {
             barcode: barcode.to_owned(),
             inlet: "TEMPUS1".to_owned(),
@@ -163,7 +163,7 @@ file = "line.toml"
     }
 
     /// Waits until the HIS has the tube's value.
-    async fn reaches(&self, barcode: &str) {
+    pub async fn reaches(&self, barcode: &str) {
         let analyzer = &self.analyzer;
         self.bridge
             .until("it is measured", || {
@@ -189,7 +189,10 @@ file = "line.toml"
         self.bridge.until_empty("at the HIS", found).await;
     }
 
-    fn read<T: Send>(&self, look: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send) -> T {
+    pub fn read<T: Send>(
+        &self,
+        look: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send,
+    ) -> T {
         let url = self.site.store();
         let work = move || Beside::reader(&url)?.read(look);
         // A reader blocks its thread, which no thread of the runtime may.
@@ -222,7 +225,7 @@ file = "line.toml"
         rows.into_iter().map(|row| row.kind).collect()
     }
 
-    async fn until_row(&self, barcode: &str, kind: &str) {
+    pub async fn until_row(&self, barcode: &str, kind: &str) {
         self.bridge
             .until(&format!("{barcode} {kind}"), || {
                 self.kinds(barcode).iter().any(|one| one == kind)
@@ -230,7 +233,7 @@ file = "line.toml"
             .await;
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         let findings = account::findings(&self.site.store());
         assert!(findings.is_empty(), "{findings:#?}");
         self.cancel.cancel();
