@@ -248,6 +248,7 @@ fn plug(port: Port, cancel: &CancellationToken) -> Attendant {
         layout: POWER_EXPRESS,
         transit: Duration::from_millis(20),
         dwell: Duration::from_millis(20),
+        pace: None,
         stops_when_idle: false,
         clock,
     });
