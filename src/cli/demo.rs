@@ -13,7 +13,7 @@ use crate::demo::{self, Demo, DemoError, Live, Options};
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
-  labwire demo                                 two and a half hours of a hospital, in about two minutes
+  labwire demo                                 a morning of 1200 tubes, in about a minute and a half
   labwire demo --specimens 100 --speed 600     a small one, in seconds
   labwire demo --keep /tmp/demo                then: labwire trace -c /tmp/demo/lab.toml TUBE
   labwire demo --for 30s                       its beginning alone; Ctrl-C does the same
@@ -21,9 +21,11 @@ Examples:
 
 The first line says where the console is and how to log in.
 
-Eight analyzers and a HIS talk to the bridge over loopback ports; six hundred tubes an hour, now and
-then a tube without order, a cancelled order, a rerun, a suspect value, a HIS that is busy. At the
-end the logs of the devices, the store and the book of the HIS are compared, result by result.
+Three departments with nine analyzers, an automation line of four lanes where half the tubes come by
+air, and a HIS talk to the bridge over loopback ports; six hundred tubes an hour, now and then a tube
+without order, a cancelled order, a rerun, a suspect value, a HIS that is busy, a jam, a barcode that
+cannot be read, a gate that errs, a full outlet, an analyzer switched off, a line that begins again.
+At the end the logs of the devices, the store and the book of the HIS are compared, result by result.
 
 Exit code 1 when a result is lost, altered, at the wrong patient, or unaccounted for.")]
 pub struct DemoArgs {
@@ -31,10 +33,10 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
     /// How many times as fast as life, from 0.1 to 1000; 1 is one tube every six seconds
-    #[arg(long, value_name = "FACTOR", default_value = "100", value_parser = speed)]
+    #[arg(long, value_name = "FACTOR", default_value = "120", value_parser = speed)]
     pub speed: f64,
     /// Tubes of patients
-    #[arg(long, value_name = "N", default_value_t = 1_500,
+    #[arg(long, value_name = "N", default_value_t = 1_200,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub specimens: u32,
     /// The same seed plans the same morning

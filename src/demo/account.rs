@@ -1,9 +1,9 @@
 //! Where every result that a device was told is safe has ended, and what the HIS has of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use labwire_sims::{
-    analyzer::Sent,
+    analyzer::{Nature, Sent},
     his::{Discrepancy, Expected},
     morning::{Morning, Plan},
 };
@@ -15,7 +15,7 @@ use crate::{
     store::{Db, Row, Sql, Store, StoreError},
 };
 
-use super::hospital::BENCHES;
+use super::hospital::{BENCHES, Department};
 
 /// The best row of the queue that a result is in: 1 delivered, 2 leased, 3 waiting, 4 set aside,
 /// 5 discarded.
@@ -50,11 +50,42 @@ pub struct Stored {
     text: String,
 }
 
+/// What a department did in a morning, of what Labwire acknowledged to its analyzers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// Tubes of patients.
+    pub tubes: BTreeSet<String>,
+    /// Results of patients.
+    pub results: u64,
+    /// Of those, what the HIS acknowledged.
+    pub posted: u64,
+    /// Of those, what waits for a person.
+    pub held: u64,
+    /// Why; one with two reasons counts under both.
+    pub reasons: BTreeMap<&'static str, u64>,
+}
+
+impl Share {
+    fn add(&mut self, specimen: &str, end: End, holds: &[Hold]) {
+        self.tubes.insert(specimen.to_owned());
+        self.results += 1;
+        self.posted += u64::from(end == End::Delivered);
+        if end == End::Held {
+            self.held += 1;
+            for hold in holds {
+                *self.reasons.entry(hold.reason.code()).or_default() += 1;
+            }
+        }
+    }
+}
+
 /// The comparison of what devices, Labwire and HIS have.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     /// Results that Labwire acknowledged to a device, by where they ended.
     pub ends: BTreeMap<End, u64>,
+    /// The same by department, without controls.
+    pub departments: BTreeMap<Department, Share>,
     /// Acknowledged and not in the store, or acknowledged by the HIS and not in its book.
     pub lost: u64,
     /// At the HIS with a value that no device sent.
@@ -108,10 +139,16 @@ pub(super) async fn compare(
     let mut account = Account::default();
     let mut expected = Vec::new();
     for (number, sent) in morning.acknowledged() {
-        let line = BENCHES.get(number).map_or("", |bench| bench.id);
+        let bench = BENCHES.get(number);
+        let line = bench.map_or("", |bench| bench.id);
         let found = take(&mut stored, line, &sent);
         let end = found.as_ref().map_or(End::Lost, |found| found.end);
         *account.ends.entry(end).or_default() += 1;
+        if let Some(bench) = bench.filter(|_| sent.nature != Nature::Control) {
+            let share = account.departments.entry(bench.department()).or_default();
+            let holds = found.as_ref().map_or(&[][..], |found| &found.holds);
+            share.add(&sent.specimen, end, holds);
+        }
         if end == End::Lost {
             account.lost += 1;
             account.tell(format!(

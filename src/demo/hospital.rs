@@ -10,8 +10,8 @@ use std::{
 use labwire_protocols::mllp;
 use labwire_sims::{
     clock::Clock,
-    line::{POWER_EXPRESS, Setup, TrackLine},
-    morning::{Addresses, Attached, FedByLine},
+    line::{POWER_EXPRESS, Setup, TrackLine, befall, troubles},
+    morning::{Addresses, Attached, FedByLine, Way},
     persona::Persona,
     port::{Port, keep},
     runner::Wire,
@@ -30,11 +30,63 @@ pub(super) const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 /// way has a least time.
 const LINE: &str = include_str!("../../config/example/line.toml");
 
+/// Where pneumatic tubes end in the line.
+pub(super) const TEMPUS: &str = "TEMPUS1";
+
 /// The line's id in `lab.toml`.
 const LINE_ID: &str = "line-1";
 
-/// Its modules that are analyzers of the demo.
-const ON_LINE: &[(&str, &str)] = &[("xn-1", "XN1"), ("access-1", "DXI1")];
+/// The way of serum and plasma: spun and opened before, closed after.
+const fn spun(module: &'static str) -> Way {
+    Way {
+        module,
+        before: &[&["CENT1", "DECAP1"], &["CENT2", "DECAP1"]],
+        after: &["RECAP1", "STORE1"],
+    }
+}
+
+/// The way of whole blood.
+const fn whole(module: &'static str) -> Way {
+    Way {
+        module,
+        before: &[],
+        after: &["STORE1"],
+    }
+}
+
+/// The analyzers that the line feeds; people carry tubes to the others.
+const ON_LINE: &[(&str, Way)] = &[
+    ("bio-1", spun("AU1")),
+    ("bio-2", spun("AU2")),
+    ("access-1", spun("DXI1")),
+    ("xn-1", whole("XN1")),
+    ("sta-1", spun("ACL1")),
+];
+
+/// A department of the hospital's laboratory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Department {
+    /// Clinical chemistry and immunology.
+    Biochemistry,
+    /// Blood counts and coagulation.
+    Haematology,
+    /// Blood groups.
+    Transfusion,
+}
+
+impl Department {
+    /// All of them, as they are told.
+    pub const ALL: &'static [Self] = &[Self::Biochemistry, Self::Haematology, Self::Transfusion];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Biochemistry => "biochemistry",
+            Self::Haematology => "haematology",
+            Self::Transfusion => "transfusion",
+        }
+    }
+}
 
 /// One analyzer of the demo.
 pub(super) struct Bench {
@@ -49,25 +101,6 @@ pub(super) struct Bench {
 
 /// The analyzers, in the order in which the morning numbers them.
 pub(super) const BENCHES: &[Bench] = &[
-    tcp("xn-1", "sysmex-xn", "sysmex/xn", "haematology"),
-    tcp("e411-1", "cobas-e411", "roche/cobas-e411", "immunology"),
-    tcp("access-1", "access2", "beckman/access2", "immunology"),
-    tcp(
-        "h500-1",
-        "yumizen-h500",
-        "horiba/yumizen-h500",
-        "haematology",
-    ),
-    tcp("xpert-1", "genexpert", "cepheid/genexpert", "molecular"),
-    Bench {
-        scheme: "mllp-listen",
-        ..tcp("bc-1", "mindray-bc5000", "mindray/bc-5000", "haematology")
-    },
-    Bench {
-        tests: "{ SPT = \"PT\", SAP = \"APTT\", FIB = \"FIB\" }",
-        ..tcp("sta-1", "stago-sta", "stago/sta", "coagulation")
-    },
-    tcp("ih-1", "ih-com", "biorad/ih-com", "transfusion"),
     Bench {
         tests: "{ GLU = \"GLU\", UREA = \"UREA\", CREA = \"CREA\", AST = \"AST\", ALT = \"ALT\", \
                 NA = \"NA\", K = \"K\", CL = \"CL\", CA = \"CA\", CHOL = \"CHOL\" }",
@@ -80,6 +113,28 @@ pub(super) const BENCHES: &[Bench] = &[
                 \"1920-8\" = \"AST\", \"1742-6\" = \"ALT\", \"2951-2\" = \"NA\", \"2823-3\" = \"K\", \
                 \"2075-0\" = \"CL\", \"17861-6\" = \"CA\", \"2093-3\" = \"CHOL\" }",
         ..tcp("bio-2", "generic-hl7", "generic/hl7", "biochemistry")
+    },
+    tcp("access-1", "access2", "beckman/access2", "immunology"),
+    tcp("e411-1", "cobas-e411", "roche/cobas-e411", "immunology"),
+    tcp("xn-1", "sysmex-xn", "sysmex/xn", "haematology"),
+    tcp(
+        "h500-1",
+        "yumizen-h500",
+        "horiba/yumizen-h500",
+        "haematology",
+    ),
+    Bench {
+        scheme: "mllp-listen",
+        ..tcp("bc-1", "mindray-bc5000", "mindray/bc-5000", "haematology")
+    },
+    Bench {
+        tests: "{ SPT = \"PT\", SAP = \"APTT\", FIB = \"FIB\" }",
+        ..tcp("sta-1", "stago-sta", "stago/sta", "coagulation")
+    },
+    Bench {
+        // Wells of reverse typing, on a card of its own.
+        tests: "{ \"MO10^A1\" = \"RXA1\", \"MO10^B\" = \"RXBC\" }",
+        ..tcp("ih-1", "ih-com", "biorad/ih-com", "transfusion")
     },
 ];
 
@@ -103,6 +158,15 @@ impl Bench {
     /// Who plays it.
     pub(super) fn persona(&self) -> Option<&'static Persona> {
         Persona::named(self.persona)
+    }
+
+    /// Whose it is.
+    pub(super) fn department(&self) -> Department {
+        match self.section {
+            "haematology" | "coagulation" => Department::Haematology,
+            "transfusion" => Department::Transfusion,
+            _ => Department::Biochemistry,
+        }
     }
 }
 
@@ -158,45 +222,54 @@ fn line() -> String {
             _ => text.push_str(&format!("{line}\n")),
         }
     }
-    text.replace(
-        "id = \"DXI1\"\n",
-        "id = \"DXI1\"\ninstrument = \"access-1\"\n",
-    )
+    for (bench, way) in ON_LINE {
+        let module = way.module;
+        let id = format!("id = \"{module}\"\n");
+        // The example names the counter's instrument itself.
+        if !text.contains(&format!("instrument = \"{bench}\"\n")) {
+            text = text.replace(&id, &format!("{id}instrument = \"{bench}\"\n"));
+        }
+    }
+    text
 }
 
-/// Plugs the simulated line in, `speed` times as fast as a real one; it runs until `stop`.
+/// Plugs the simulated line in, `speed` times as fast as a real one, with what goes wrong in a morning
+/// of that seed and length; it runs until `stop`.
 pub(super) async fn plug_line(
     running: &Running,
     speed: f64,
+    (seed, span): (u64, Duration),
     stop: CancellationToken,
 ) -> Result<FedByLine, DemoError> {
     const TRANSIT: Duration = Duration::from_secs(40);
-    const DWELL: Duration = Duration::from_secs(10);
     let port = Port::Connect(address(running, LINE_ID).await?);
     let clock = Clock::real(7 * 60);
+    let speed = speed.max(0.001);
     let mut line = TrackLine::new(Setup {
         layout: POWER_EXPRESS,
-        transit: TRANSIT.div_f64(speed.max(0.001)),
-        dwell: DWELL.div_f64(speed.max(0.001)),
+        transit: TRANSIT.div_f64(speed),
+        dwell: Duration::ZERO,
+        pace: Some(speed),
         stops_when_idle: false,
         clock,
     });
     let attendant = line.attendant();
     let mut wire = Wire::new(clock);
-    wire.cancel = stop;
+    wire.cancel = stop.clone();
     wire.wake = attendant.wake();
     tokio::spawn(async move {
         let mut endpoint = mllp::Endpoint::new(mllp::Config::default());
         keep(port, &mut endpoint, &mut line, &mut wire).await
     });
+    let troubles = troubles(seed, span, &POWER_EXPRESS);
+    let befalls = befall(attendant.clone(), troubles, speed);
+    tokio::spawn(async move { stop.run_until_cancelled(befalls).await });
     let on_line = |bench: &Bench| ON_LINE.iter().find(|(id, _)| *id == bench.id);
-    let modules = BENCHES.iter().enumerate();
-    let modules = modules.filter_map(|(index, bench)| Some((index, on_line(bench)?.1)));
+    let ways = BENCHES.iter().enumerate();
+    let ways = ways.filter_map(|(index, bench)| Some((index, on_line(bench)?.1)));
     Ok(FedByLine {
         attendant,
-        modules: modules.collect(),
-        before: &["CENT1"],
-        storage: "STORE1",
+        ways: ways.collect(),
     })
 }
 

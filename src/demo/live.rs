@@ -32,9 +32,16 @@ const ON_LINE: Sql = Sql::same(
      coalesce(sum(CASE WHEN kind = 'kept' THEN 1 ELSE 0 END), 0) FROM track_event",
 );
 
+/// Where every tube was received, and how long its way was to where it is kept, microseconds.
+const WAYS: Sql = Sql::same(
+    "SELECT r.module, coalesce((SELECT min(k.received_at) FROM track_event k \
+     WHERE k.barcode = r.barcode AND k.barcode <> '' AND k.kind = 'kept'), 0) - r.received_at \
+     FROM track_event r WHERE r.kind = 'received' AND r.barcode <> ''",
+);
+
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
-    &TUBES, &STATES, &HOLDS, &QUEUE, &DELIVERED, &MESSAGES, &ON_LINE,
+    &TUBES, &STATES, &HOLDS, &QUEUE, &DELIVERED, &MESSAGES, &ON_LINE, &WAYS,
 ];
 
 /// The morning at an instant.
@@ -139,6 +146,58 @@ impl fmt::Display for Live {
         }
         Ok(())
     }
+}
+
+/// What the automation line did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnLine {
+    /// Tubes whose first reading was at the end of a pneumatic tube.
+    pub by_air: u64,
+    /// Tubes that were put on by hand.
+    pub by_hand: u64,
+    /// How long each way was that has ended, in real time, shortest first.
+    pub ways: Vec<Duration>,
+    /// How often each fault came over it.
+    pub faults: BTreeMap<&'static str, u64>,
+}
+
+/// A way that takes so many times the usual one is overdue, as in the line's file.
+const OVERDUE: u32 = 3;
+
+impl OnLine {
+    /// The mean of the ways that have ended.
+    pub fn mean(&self) -> Option<Duration> {
+        let count = u32::try_from(self.ways.len())
+            .ok()
+            .filter(|count| *count > 0)?;
+        Some(self.ways.iter().sum::<Duration>() / count)
+    }
+
+    /// How many ways took three times as long as the one in the middle.
+    pub fn overdue(&self) -> usize {
+        let usual = self.ways.get(self.ways.len() / 2).copied();
+        let limit = usual.unwrap_or_default() * OVERDUE;
+        self.ways.iter().filter(|way| **way > limit).count()
+    }
+}
+
+/// Reads what the line told.
+pub(super) async fn on_line(store: &Store, tempus: &'static str) -> Result<OnLine, StoreError> {
+    let rows = store.read(|db| db.rows(&WAYS, &[])).await?;
+    let mut line = OnLine::default();
+    for row in rows {
+        if row.text(0)? == tempus {
+            line.by_air += 1;
+        } else {
+            line.by_hand += 1;
+        }
+        // One that has no end yet is as far below zero as its beginning is above.
+        if let Ok(micros) = u64::try_from(row.int(1)?) {
+            line.ways.push(Duration::from_micros(micros));
+        }
+    }
+    line.ways.sort_unstable();
+    Ok(line)
 }
 
 /// Reads the counts, all of one moment.

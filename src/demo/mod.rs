@@ -34,8 +34,9 @@ use crate::{
 };
 
 pub use self::{
-    account::{Account, Stored},
-    live::{Counts, Live},
+    account::{Account, Share, Stored},
+    hospital::Department,
+    live::{Counts, Live, OnLine},
     report::{Report, Verdict},
 };
 
@@ -48,7 +49,7 @@ pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
 /// How often whoever watches is told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// [`Options::settle`] for whoever looks on.
-pub const SETTLE: Duration = Duration::from_secs(4);
+pub const SETTLE: Duration = Duration::from_secs(6);
 /// How long what was acknowledged may take to be read, once the devices are silent: a bound for a
 /// broken bridge, not a wait.
 const READ_WITHIN: Duration = Duration::from_secs(60);
@@ -207,7 +208,15 @@ impl Demo {
             why: "the morning was played already".to_owned(),
         })?;
         let unplugged = CancellationToken::new();
-        let line = hospital::plug_line(&self.running, options.speed, unplugged.clone()).await?;
+        let span = Morning::new(options.seed, options.specimens, options.speed).span();
+        let line = hospital::plug_line(
+            &self.running,
+            options.speed,
+            (options.seed, span),
+            unplugged.clone(),
+        )
+        .await?;
+        let attendant = line.attendant.clone();
         // Whatever ends the morning ends the simulated line.
         let _unplugs = unplugged.drop_guard();
         let morning = Arc::new(Morning::with_settings(
@@ -222,7 +231,11 @@ impl Demo {
         let addresses = hospital::plug(&self.running, results).await?;
         let playing = play(&morning, addresses, stop.clone());
         let ended = look(options, &self.running, &morning, playing, &stop, watch).await?;
-        Ok(report::make(options, &self.running, &morning, ended).await?)
+        let line = OnLine {
+            faults: attendant.with_log(|log| log.faults.clone()),
+            ..live::on_line(&self.running.store, hospital::TEMPUS).await?
+        };
+        Ok(report::make(options, &self.running, &morning, (ended, line)).await?)
     }
 
     /// Closes the console, then the bridge.

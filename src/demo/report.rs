@@ -13,8 +13,8 @@ use crate::{
 use super::{
     Options, READ_WITHIN,
     account::{self, Account},
-    hospital::BENCHES,
-    live::{self, Counts, Live, wall},
+    hospital::{BENCHES, Department},
+    live::{self, Counts, Live, OnLine, wall},
 };
 
 /// Between two looks whether everything is read.
@@ -35,6 +35,8 @@ pub struct Report {
     pub cancelled: usize,
     /// Orders that Labwire refused, by control id.
     pub orders_refused: Vec<String>,
+    /// What the automation line did.
+    pub line: OnLine,
     /// What the simulators and the store say of every result.
     pub account: Account,
     /// Messages in the ledger of the store.
@@ -72,7 +74,7 @@ pub(super) async fn make(
     options: &Options,
     running: &Running,
     morning: &Morning,
-    ended: Ended,
+    (ended, line): (Ended, OnLine),
 ) -> Result<Report, StoreError> {
     let bridge = read_up(&running.store).await?;
     let plan = plan(morning);
@@ -93,6 +95,7 @@ pub(super) async fn make(
         unknown: count(|one| one.request.is_none()),
         cancelled: count(|one| one.is_cancelled),
         orders_refused: ended.orders_refused,
+        line,
         account,
         messages,
         findings,
@@ -142,6 +145,8 @@ impl fmt::Display for Report {
         self.heading(f)?;
         self.tubes(f)?;
         self.results(f)?;
+        self.departments(f)?;
+        self.on_line(f)?;
         self.verification(f)
     }
 }
@@ -182,8 +187,6 @@ impl Report {
             self.cancelled, devices.skipped
         );
         row(f, "tubes measured", count(*measured), &missing)?;
-        let stored = format!("{} stored by it", bridge.stored);
-        row(f, "tubes on the line", bridge.on_line, &stored)?;
         row(f, "questions of analyzers", devices.queries, "")?;
         row(
             f,
@@ -194,9 +197,7 @@ impl Report {
     }
 
     fn results(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Live {
-            devices, bridge, ..
-        } = &self.live;
+        let devices = &self.live.devices;
         row(f, "results sent", count(devices.results_sent), "")?;
         let acknowledged = self.account.acknowledged();
         row(
@@ -206,12 +207,7 @@ impl Report {
             "by Labwire; of these",
         )?;
         for (end, number) in &self.account.ends {
-            let note = if *end == End::Held {
-                bridge.reasons(usize::MAX)
-            } else {
-                String::new()
-            };
-            row(f, &format!("  {}", end_name(*end)), *number, &note)?;
+            row(f, &format!("  {}", end_name(*end)), *number, "")?;
         }
         row(
             f,
@@ -219,6 +215,54 @@ impl Report {
             count(devices.posted),
             "by its own book",
         )
+    }
+
+    fn departments(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n  {:<14}{:>8}{:>9}{:>12}{:>7}   why",
+            "department", "tubes", "results", "at the HIS", "held"
+        )?;
+        for department in Department::ALL {
+            let share = self.account.departments.get(department);
+            let share = share.cloned().unwrap_or_default();
+            let mut reasons: Vec<_> = share.reasons.iter().collect();
+            reasons.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+            let line = format!(
+                "  {:<14}{:>8}{:>9}{:>12}{:>7}   {}",
+                department.name(),
+                share.tubes.len(),
+                share.results,
+                share.posted,
+                share.held,
+                counted(reasons)
+            );
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Its times are told as those of the morning, not of the machine that played it.
+    fn on_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OnLine {
+            by_air,
+            by_hand,
+            faults,
+            ..
+        } = &self.line;
+        let ways = format!("{by_air} by air, {by_hand} by hand");
+        writeln!(f)?;
+        row(f, "tubes on the line", by_air + by_hand, &ways)?;
+        let kept = count(self.line.ways.len());
+        row(f, "tubes that it stored", kept, "")?;
+        if let Some(mean) = self.line.mean() {
+            let seconds = mean.mul_f64(self.options.speed).as_secs();
+            let note = "minutes, from the first reading to the store";
+            row(f, "mean way", seconds.saturating_add(30) / 60, note)?;
+        }
+        let note = "took three times the usual way";
+        row(f, "tubes overdue", count(self.line.overdue()), note)?;
+        row(f, "faults", faults.values().sum(), &counted(faults))
     }
 
     fn verification(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -284,6 +328,13 @@ fn end_name(end: End) -> &'static str {
     } else {
         end.code()
     }
+}
+
+/// `word number, word number`.
+fn counted<'a>(all: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> String {
+    let all = all.into_iter();
+    let told: Vec<_> = all.map(|(word, count)| format!("{word} {count}")).collect();
+    told.join(", ")
 }
 
 fn count(number: usize) -> u64 {

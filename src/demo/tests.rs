@@ -9,6 +9,10 @@ use crate::{
     profile::{Library, LineSettings},
 };
 
+fn count(number: usize) -> u64 {
+    u64::try_from(number).expect("few")
+}
+
 fn loaded() -> config::Loaded {
     let folder = tempfile::tempdir().expect("a folder for the test");
     let lab = hospital::write(folder.path(), ([127, 0, 0, 1], 1).into()).expect("it is writable");
@@ -50,6 +54,21 @@ async fn a_small_morning_accounts_for_every_result() {
     for reason in ["tube-in-two-places", "tube-not-at-analyzer"] {
         assert_eq!(bridge.holds.get(reason), None, "{report}");
     }
+    // Every second tube came by air, and everything that can go wrong with the line did.
+    let line = &report.line;
+    assert!(line.by_air > 0 && line.by_hand > 0, "{report}");
+    assert_eq!(line.by_air + line.by_hand, bridge.on_line, "{report}");
+    assert_eq!(count(line.ways.len()), bridge.stored, "{report}");
+    for fault in ["jam", "full", "off", "unread", "gate", "restart"] {
+        assert!(line.faults.contains_key(fault), "{fault}: {report}");
+    }
+    // Nobody was there to release a group, and nothing else of the three departments was left out.
+    let shares = &report.account.departments;
+    assert_eq!(shares.len(), Department::ALL.len(), "{report}");
+    let bank = &shares[&Department::Transfusion];
+    assert!(bank.held > 0 && bank.posted == 0, "{report}");
+    let posted: u64 = shares.values().map(|share| share.posted).sum();
+    assert_eq!(Some(posted), at_his, "{report}");
     // The library's profiles, catalogue and simulators fit each other.
     for reason in ["unknown-test", "unit-differs", "unit-missing", "dilution"] {
         assert_eq!(report.live.bridge.holds.get(reason), None, "{report}");

@@ -3,14 +3,14 @@
 
 use crate::{
     book,
-    model::{Hold, Observation, ResultState},
+    model::{Hold, HoldReason, Observation, ResultState},
     store::{Db, StoreError},
 };
 
 use super::{
-    Session, SettleContext, StoredResult, decide,
+    Session, SettleContext, SiteRules, StoredResult, decide,
     matching::{Tube, TubeMatch},
-    rows,
+    rows, tracked,
 };
 
 /// A result to be decided about.
@@ -20,7 +20,7 @@ pub struct ByHand<'a> {
     pub result: &'a StoredResult,
     /// What it says now: as stored, or read anew, or under the barcode of the tube that was chosen.
     pub observation: &'a Observation,
-    /// Reasons to hold it that still count.
+    /// Reasons of its message that still count. Where its tube stood, and where it was, is asked here.
     pub holds: &'a [Hold],
     /// The tube that a person chose; `None`: the one that it has, or that its barcode means.
     pub tube: Option<i64>,
@@ -62,8 +62,9 @@ pub fn judge(
     one: &ByHand<'_>,
 ) -> Result<(ResultState, Vec<Hold>), StoreError> {
     let mut session = Session::new(one.context(context));
+    let holds = one.standing(db, &session.context)?;
     let Some((key, _)) = session.tube_by_hand(db, one)? else {
-        return Ok((ResultState::Held, one.holds.to_vec()));
+        return Ok((ResultState::Held, holds));
     };
     let context = session.context;
     let asked = (one.result.id, one.observation);
@@ -71,7 +72,7 @@ pub fn judge(
     let Some(found) = session.tubes.get(&key) else {
         return Err(StoreError::value("a tube was looked up and is gone"));
     };
-    let decision = decide::decide(&context, found, one.observation, one.holds, &of_patient);
+    let decision = decide::decide(&context, found, one.observation, &holds, &of_patient);
     Ok((decision.state, decision.holds))
 }
 
@@ -83,6 +84,31 @@ impl ByHand<'_> {
             line: &self.result.line,
             received_at: self.result.received_at,
             ..*context
+        }
+    }
+
+    /// What its message says against it, with what was known of the place of its tube when it came,
+    /// and what its line says now. A person who says which tube it was ends what was wrong with the
+    /// tube alone.
+    fn standing(
+        &self,
+        db: &mut dyn Db,
+        context: &SettleContext<'_>,
+    ) -> Result<Vec<Hold>, StoreError> {
+        let is_ended = |reason| {
+            let of_tube = [HoldReason::RackIsSpecimen, HoldReason::PositionReused];
+            self.tube.is_some() && of_tube.contains(&reason)
+        };
+        let mut holds = self.holds.to_vec();
+        for hold in &self.result.holds {
+            let is_told = holds.iter().any(|told| told.reason == hold.reason);
+            if hold.reason.is_of_place() && !is_told && !is_ended(hold.reason) {
+                holds.push(hold.clone());
+            }
+        }
+        match super::barcode_of(self.observation) {
+            Some(barcode) => tracked::holds(db, context, barcode, &holds),
+            None => Ok(holds),
         }
     }
 }
@@ -128,7 +154,7 @@ impl Session<'_> {
         self.tubes.remove(barcode);
         let key = format!("\u{1f}{id}");
         if !self.tubes.contains_key(&key) {
-            let tube = Box::new(tube(db, id)?);
+            let tube = Box::new(tube(db, self.context.site, id)?);
             self.tubes.insert(key.clone(), TubeMatch::One(tube));
         }
         if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&key) {
@@ -141,6 +167,16 @@ impl Session<'_> {
     fn by_hand(&mut self, db: &mut dyn Db, one: &ByHand<'_>) -> Result<ResultState, StoreError> {
         let observation = one.observation;
         let context = self.context;
+        // What a person releases, the rules looked at before.
+        let standing = if one.is_released {
+            one.holds.to_vec()
+        } else {
+            one.standing(db, &context)?
+        };
+        let one = &ByHand {
+            holds: &standing,
+            ..*one
+        };
         let barcode = super::barcode_of(observation).unwrap_or_default();
         let Some((mut key, mut specimen)) = self.tube_by_hand(db, one)? else {
             return self.without_tube(db, one);
@@ -200,12 +236,13 @@ impl Session<'_> {
 }
 
 /// A tube by its row, whatever its barcode means to others.
-fn tube(db: &mut dyn Db, id: i64) -> Result<Tube, StoreError> {
+fn tube(db: &mut dyn Db, site: &dyn SiteRules, id: i64) -> Result<Tube, StoreError> {
+    let is_read = |test: &str| site.blood(test).is_some();
     let specimen = book::specimen_by_id(db, id)?;
     let items = book::open_items(db, id)?;
     Ok(Tube {
         patient: book::patient_of(db, specimen.patient)?,
-        current: rows::current_of(db, id)?,
+        current: rows::current_of(db, id, &is_read)?,
         is_unordered: items.is_empty(),
         items,
         specimen,

@@ -30,7 +30,7 @@ const OF_BARCODES: Sql = Sql {
 const CURRENT: Sql = Sql::same(
     "SELECT id, specimen, test, state, version, holds, detail FROM result \
      WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
-     AND test IS NOT NULL AND state IN ('released', 'held') ORDER BY id",
+     AND test IS NOT NULL AND state IN ('released', 'held', 'kept') ORDER BY id",
 );
 const WAITING: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
@@ -450,10 +450,21 @@ pub(super) fn held_for_track(
         .collect()
 }
 
-/// Versions of a tube that count.
-pub(super) fn current_of(db: &mut dyn Db, specimen: i64) -> Result<Vec<Current>, StoreError> {
+/// Versions of a tube that count, and of what is kept the tests that `is_read` knows: a person who
+/// releases a group has to see the wells that nobody ordered, as the rules did when it came.
+pub(super) fn current_of(
+    db: &mut dyn Db,
+    specimen: i64,
+    is_read: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Current>, StoreError> {
     let rows = db.rows(&CURRENT, &[specimen.into()])?;
-    rows.iter().map(current).collect()
+    let mut all = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if state(row.text(3)?)? != ResultState::Kept || is_read(row.text(2)?) {
+            all.push(current(row)?);
+        }
+    }
+    Ok(all)
 }
 
 /// From the columns id, specimen, test, state, version, holds, detail.

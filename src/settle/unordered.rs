@@ -47,6 +47,7 @@ impl<'a> Seen<'a> {
         context: &SettleContext<'_>,
         barcode: &str,
     ) -> Result<Tube, StoreError> {
+        let is_read = |test: &str| context.site.blood(test).is_some();
         let context = BookContext {
             host: &self.host,
             message: context.message,
@@ -58,7 +59,7 @@ impl<'a> Seen<'a> {
         Ok(Tube {
             patient: book::patient_of(db, specimen.patient)?,
             items: Vec::new(),
-            current: rows::current_of(db, specimen.id)?,
+            current: rows::current_of(db, specimen.id, &is_read)?,
             is_unordered: true,
             specimen,
         })

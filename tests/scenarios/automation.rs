@@ -88,17 +88,17 @@ fn line_file(commands: &str, of_analyzer: &str) -> String {
 }
 
 /// A HIS, an analyzer and a line, all connected.
-struct Lab {
-    his: His,
+pub struct Lab {
+    pub his: His,
     site: Site,
-    bridge: Bridge,
-    analyzer: Operator,
-    line: Attendant,
+    pub bridge: Bridge,
+    pub analyzer: Operator,
+    pub line: Attendant,
     cancel: CancellationToken,
 }
 
 impl Lab {
-    async fn open(commands: &str, of_analyzer: &str) -> Self {
+    pub async fn open(commands: &str, of_analyzer: &str) -> Self {
         Self::with(commands, of_analyzer, StoreOptions::default()).await
     }
 
@@ -149,7 +149,7 @@ file = "line.toml"
         }
     }
 
-    async fn order(&mut self, barcode: &str) {
+    pub async fn order(&mut self, barcode: &str) {
         let control = self.his.order(barcode, &["TSH"]);
         self.bridge
             .until("the order is answered", || {
@@ -158,7 +158,7 @@ file = "line.toml"
             .await;
     }
 
-    fn arrive(&self, barcode: &str, course: &[&str]) {
+    pub fn arrive(&self, barcode: &str, course: &[&str]) {
         self.line.arrive(Arrival {
             barcode: barcode.to_owned(),
             inlet: "TEMPUS1".to_owned(),
@@ -167,7 +167,7 @@ file = "line.toml"
     }
 
     /// Waits until the HIS has the tube's value.
-    async fn reaches(&self, barcode: &str) {
+    pub async fn reaches(&self, barcode: &str) {
         let analyzer = &self.analyzer;
         self.bridge
             .until("it is measured", || {
@@ -193,7 +193,10 @@ file = "line.toml"
         self.bridge.until_empty("at the HIS", found).await;
     }
 
-    fn read<T: Send>(&self, look: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send) -> T {
+    pub fn read<T: Send>(
+        &self,
+        look: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send,
+    ) -> T {
         let url = self.site.store();
         let work = move || Beside::reader(&url)?.read(look);
         // A reader blocks its thread, which no thread of the runtime may.
@@ -226,7 +229,7 @@ file = "line.toml"
         rows.into_iter().map(|row| row.kind).collect()
     }
 
-    async fn until_row(&self, barcode: &str, kind: &str) {
+    pub async fn until_row(&self, barcode: &str, kind: &str) {
         self.bridge
             .until(&format!("{barcode} {kind}"), || {
                 self.kinds(barcode).iter().any(|one| one == kind)
@@ -234,7 +237,7 @@ file = "line.toml"
             .await;
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         let findings = account::findings(&self.site.store());
         assert!(findings.is_empty(), "{findings:#?}");
         self.cancel.cancel();
@@ -249,6 +252,7 @@ fn plug(port: Port, cancel: &CancellationToken) -> Attendant {
         layout: POWER_EXPRESS,
         transit: Duration::from_millis(20),
         dwell: Duration::from_millis(20),
+        pace: None,
         stops_when_idle: false,
         clock,
     });

@@ -73,13 +73,17 @@ impl His {
 
     /// Orders these services on a tube; returns the control id of the message.
     pub fn order(&mut self, barcode: &str, services: &[&str]) -> String {
-        let request = request(Control::New, barcode, services);
+        self.request(&request(Control::New, barcode, services))
+    }
+
+    /// Sends a request; returns the control id of the message.
+    pub fn request(&mut self, request: &Request) -> String {
         self.book.with_ledger(|ledger| {
             for item in &request.items {
-                ledger.place(&item.placer, &request.patient.id, barcode);
+                ledger.place(&item.placer, &request.patient.id, &request.barcode);
             }
         });
-        let written = self.writer.request(&request, "20260310090000+0700");
+        let written = self.writer.request(request, "20260310090000+0700");
         let id = written.control_id.clone();
         self.orders.push(written);
         id

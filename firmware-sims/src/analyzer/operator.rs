@@ -87,6 +87,11 @@ impl Reading {
         }
     }
 
+    /// This code reads what it would read anyway.
+    pub fn as_it_is(code: &str) -> Self {
+        Self::of_donor(code, "")
+    }
+
     /// The same with a mark.
     #[must_use]
     pub fn marked(self, mark: Mark) -> Self {

@@ -67,6 +67,7 @@ pub(super) async fn run(
         layout: POWER_EXPRESS,
         transit: Duration::from_millis(arguments.transit_ms),
         dwell: Duration::from_millis(arguments.dwell_ms),
+        pace: None,
         stops_when_idle: !arguments.stay,
         clock,
     });

@@ -39,6 +39,21 @@ pub enum Fault {
     Restart,
 }
 
+impl Fault {
+    /// In a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Jam(_) => "jam",
+            Self::Full(_) => "full",
+            Self::Off(_) => "off",
+            Self::Unread => "unread",
+            Self::Gate => "gate",
+            Self::Lost(_) => "lost",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 /// What the line writes down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
@@ -50,6 +65,8 @@ pub struct Log {
     pub acknowledged: u64,
     /// Whether every tube stands where its way ends, and all is said.
     pub is_idle: bool,
+    /// How often each fault came over it, by its name.
+    pub faults: BTreeMap<&'static str, u64>,
 }
 
 pub(super) enum Act {

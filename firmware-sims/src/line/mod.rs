@@ -6,6 +6,7 @@
 
 mod attendant;
 mod layout;
+mod trouble;
 mod words;
 
 use std::{
@@ -23,6 +24,7 @@ use self::{
 pub use self::{
     attendant::{Arrival, Attendant, Fault, Log},
     layout::{Kind, Layout, Module, POWER_EXPRESS},
+    trouble::{Trouble, Turn, befall, troubles},
 };
 use crate::{
     clock::Clock,
@@ -32,6 +34,11 @@ use crate::{
 /// The wait before a message that was not acknowledged is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Somebody has read a barcode by hand after so many ways.
+const READ_BY_HAND: u32 = 5;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
 /// How a line is set up.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -39,8 +46,11 @@ pub struct Setup {
     pub layout: Layout,
     /// How long every way takes.
     pub transit: Duration,
-    /// How long every module works.
+    /// How long every module works, on any number of tubes at once, where there is no pace.
     pub dwell: Duration,
+    /// How many times as fast as life the modules work, each at its own rate, one tube after another;
+    /// and a tube that could not be read is read by hand and comes again.
+    pub pace: Option<f64>,
     /// Whether to stop when every tube stands in an outlet or a storage and all is said.
     pub stops_when_idle: bool,
     /// The time.
@@ -66,6 +76,10 @@ pub struct TrackLine {
     next_is_unread: u32,
     /// The next gate lets a tube through to the wrong place.
     next_gate_errs: u32,
+    /// When each module may begin with another tube.
+    free_at: BTreeMap<String, Mono>,
+    /// Tubes that could not be read, and when somebody puts them on again.
+    again: Vec<(Mono, Arrival)>,
 }
 
 /// How a module is.
@@ -101,6 +115,8 @@ enum Stage {
     },
     /// It is before a module that stands.
     Stands,
+    /// It is its turn then.
+    Queued(Mono),
     /// A module works on it until then.
     Worked(Mono),
     /// It stands in an outlet or a storage.
@@ -125,6 +141,8 @@ impl TrackLine {
             condition: BTreeMap::new(),
             next_is_unread: 0,
             next_gate_errs: 0,
+            free_at: BTreeMap::new(),
+            again: Vec::new(),
         }
     }
 
@@ -164,6 +182,10 @@ impl TrackLine {
         if self.next_is_unread > 0 {
             self.next_is_unread -= 1;
             self.tell(&arrival.inlet, "", &Event::Identified);
+            if self.setup.pace.is_some() {
+                let at = now.after(self.setup.transit * READ_BY_HAND);
+                self.again.push((at, arrival.clone()));
+            }
             return;
         }
         self.tell(&arrival.inlet, &arrival.barcode, &Event::Identified);
@@ -178,6 +200,8 @@ impl TrackLine {
 
     fn break_down(&mut self, now: Mono, fault: &Fault, out: &mut Actions) {
         let time = self.setup.clock.stamp();
+        self.attendant
+            .write(|log| *log.faults.entry(fault.name()).or_default() += 1);
         match fault {
             Fault::Jam(module) => {
                 self.condition.insert(module.clone(), Condition::Jam);
@@ -287,6 +311,7 @@ impl TrackLine {
                     ..
                 } => self.detour(now, &barcode, (&wrong, &to, &lane)),
                 Stage::Travels { to, lane, .. } => self.reach(now, &barcode, (&to, &lane)),
+                Stage::Queued(_) => self.take_turn(now, &barcode),
                 Stage::Worked(_) => self.end(now, &barcode),
                 Stage::Waits | Stage::Stands | Stage::Kept => {}
             }
@@ -321,12 +346,60 @@ impl TrackLine {
         }
     }
 
+    /// A tube is before a module that works: it waits for its turn there, or has it.
     fn begin(&mut self, now: Mono, barcode: &str) {
-        let until = now.after(self.setup.dwell);
+        let Some(tube) = self.tubes.get(barcode) else {
+            return;
+        };
+        let turn = self.turn(now, &tube.at.clone());
+        if turn <= now {
+            self.work(now, barcode);
+        } else if let Some(tube) = self.tubes.get_mut(barcode) {
+            tube.stage = Stage::Queued(turn);
+        }
+    }
+
+    /// When a module begins with the next tube, by its rate.
+    fn turn(&mut self, now: Mono, module: &str) -> Mono {
+        let rate = self.setup.layout.module(module);
+        let rate = rate.map_or(0, |module| module.rate_per_hour);
+        let Some(pace) = self.setup.pace.filter(|_| rate > 0) else {
+            return now;
+        };
+        let free_at = self.free_at.entry(module.to_owned()).or_insert(now);
+        let turn = now.max(*free_at);
+        *free_at = turn.after((HOUR / rate).div_f64(pace));
+        turn
+    }
+
+    fn take_turn(&mut self, now: Mono, barcode: &str) {
+        let at = self.tubes.get(barcode).map(|tube| tube.at.clone());
+        let is_up = at.is_some_and(|at| self.condition(&at) == Condition::Up);
+        if is_up {
+            self.work(now, barcode);
+        } else if let Some(tube) = self.tubes.get_mut(barcode) {
+            tube.stage = Stage::Stands;
+        }
+    }
+
+    /// How long a module works on a tube.
+    fn work_of(&self, module: &str) -> Duration {
+        match (self.setup.pace, self.setup.layout.module(module)) {
+            (Some(pace), Some(module)) => {
+                Duration::from_secs(u64::from(module.work_s)).div_f64(pace)
+            }
+            _ => self.setup.dwell,
+        }
+    }
+
+    fn work(&mut self, now: Mono, barcode: &str) {
+        let Some(at) = self.tubes.get(barcode).map(|tube| tube.at.clone()) else {
+            return;
+        };
+        let until = now.after(self.work_of(&at));
         let Some(tube) = self.tubes.get_mut(barcode) else {
             return;
         };
-        let at = tube.at.clone();
         if self.setup.layout.kind(&at).is_some_and(Kind::keeps) {
             tube.stage = Stage::Kept;
             let place = self.kept.entry(at.clone()).or_default();
@@ -401,9 +474,14 @@ impl TrackLine {
 
     fn advance(&mut self, now: Mono, out: &mut Actions) {
         self.attend(now, out);
+        while let Some(at) = self.again.iter().position(|(at, _)| *at <= now) {
+            let (_, arrival) = self.again.swap_remove(at);
+            self.arrive(now, &arrival);
+        }
         self.move_tubes(now);
-        let is_idle =
-            self.outbox.is_empty() && self.tubes.values().all(|tube| tube.stage == Stage::Kept);
+        let is_idle = self.outbox.is_empty()
+            && self.again.is_empty()
+            && self.tubes.values().all(|tube| tube.stage == Stage::Kept);
         self.attendant.write(|log| log.is_idle = is_idle);
         self.speak(now, out);
     }
@@ -412,7 +490,7 @@ impl TrackLine {
 /// When a tube moves by itself.
 const fn due(stage: &Stage) -> Option<Mono> {
     match stage {
-        Stage::Travels { until, .. } | Stage::Worked(until) => Some(*until),
+        Stage::Travels { until, .. } | Stage::Worked(until) | Stage::Queued(until) => Some(*until),
         Stage::Waits | Stage::Stands | Stage::Kept => None,
     }
 }
@@ -464,7 +542,11 @@ impl Device for TrackLine {
     fn deadline(&self) -> Option<Mono> {
         let tubes = self.tubes.values().filter_map(|tube| due(&tube.stage));
         let speaks = self.is_open && self.under_way.is_none() && !self.outbox.is_empty();
-        tubes.chain(speaks.then_some(self.not_before)).min()
+        let again = self.again.iter().map(|(at, _)| *at);
+        tubes
+            .chain(again)
+            .chain(speaks.then_some(self.not_before))
+            .min()
     }
 
     fn is_done(&self) -> bool {

@@ -18,6 +18,7 @@ impl Bench {
             layout: POWER_EXPRESS,
             transit: Duration::from_secs(10),
             dwell: Duration::from_secs(20),
+            pace: None,
             stops_when_idle: true,
             clock: Clock::new(crate::clock::Wall::fixed(1_736_908_200, 420), 1_000),
         };
@@ -182,4 +183,51 @@ fn a_gate_that_errs_shows_the_tube_where_it_should_not_be() {
         bench.told().last().map(String::as_str),
         Some("T1 STORE1 missing")
     );
+}
+
+/// Ten tubes at once before one decapper, at life's pace.
+#[test]
+fn a_module_works_at_its_rate_and_tubes_wait_for_their_turn() {
+    let mut bench = Bench::new();
+    bench.line.setup.pace = Some(1.0);
+    let attendant = bench.line.attendant();
+    for number in 0..10 {
+        attendant.arrive(Arrival {
+            barcode: format!("T{number}"),
+            inlet: "IN1".to_owned(),
+            course: ["DECAP1", "STORE1"].map(str::to_owned).to_vec(),
+        });
+    }
+    bench.run();
+    let log = attendant.log();
+    assert!(log.is_idle, "{log:?}");
+    let begun = |one: &&(String, String, String)| one.1 == "DECAP1" && one.2 == "in process";
+    assert_eq!(log.told.iter().filter(begun).count(), 10);
+    // Six hundred an hour: the tenth begins nine times six seconds after the first, and takes six.
+    let ways = Duration::from_secs(10 + 9 * 6 + 6 + 10);
+    assert_eq!(bench.now, Mono::default().after(ways));
+}
+
+#[test]
+fn a_tube_that_was_not_read_comes_again_and_what_befell_the_line_is_counted() {
+    let mut bench = Bench::new();
+    bench.line.setup.pace = Some(1.0);
+    let attendant = bench.line.attendant();
+    attendant.break_down(Fault::Unread);
+    attendant.arrive(Arrival {
+        barcode: "T1".to_owned(),
+        inlet: "IN1".to_owned(),
+        course: vec!["STORE1".to_owned()],
+    });
+    bench.run();
+    let log = attendant.log();
+    let read: Vec<_> = log
+        .told
+        .iter()
+        .filter(|one| one.2 == "identified")
+        .map(|one| one.0.as_str())
+        .collect();
+    assert_eq!(read, ["", "T1"]);
+    assert_eq!(log.faults, BTreeMap::from([("unread", 1)]));
+    assert!(log.is_idle);
 }

@@ -80,18 +80,25 @@ pub struct Settings {
 pub struct FedByLine {
     /// Who puts tubes on it.
     pub attendant: Attendant,
-    /// The module of an instrument, by its number in the addresses.
-    pub modules: BTreeMap<usize, &'static str>,
-    /// What a tube goes through before it is measured.
-    pub before: &'static [&'static str],
-    /// Where it ends.
-    pub storage: &'static str,
+    /// The way to an instrument and on, by its number in the addresses.
+    pub ways: BTreeMap<usize, Way>,
+}
+
+/// The way of a tube over the line.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The module that is the instrument.
+    pub module: &'static str,
+    /// What a tube goes through before it is measured; where there are several ways, in turn.
+    pub before: &'static [&'static [&'static str]],
+    /// Where it goes then; the last is where it stays.
+    pub after: &'static [&'static str],
 }
 
 impl FedByLine {
     /// Puts a tube on the line; false where it does not go that way.
     fn bring(&self, index: usize, tube: &Tube, arrived: &mut BTreeSet<String>) -> bool {
-        let Some(module) = self.modules.get(&index) else {
+        let Some(way) = self.ways.get(&index) else {
             return false;
         };
         // A tube comes once; whoever measures it again takes it to the instrument.
@@ -99,13 +106,16 @@ impl FedByLine {
         if tube.is_control || tube.tests.is_some() || is_known {
             return false;
         }
-        let inlet = if arrived.len().is_multiple_of(2) {
+        let number = arrived.len();
+        let inlet = if number.is_multiple_of(2) {
             "TEMPUS1"
         } else {
             "IN1"
         };
         arrived.insert(tube.specimen.clone());
-        let stops = self.before.iter().chain([module, &self.storage]);
+        let turn = (number / 2).checked_rem(way.before.len()).unwrap_or(0);
+        let before = way.before.get(turn).copied().unwrap_or_default();
+        let stops = before.iter().chain([&way.module]).chain(way.after);
         self.attendant.arrive(Arrival {
             barcode: tube.specimen.clone(),
             inlet: inlet.to_owned(),
@@ -250,6 +260,11 @@ impl Morning {
         }
     }
 
+    /// How long it is planned to last, at the normal speed.
+    pub fn span(&self) -> Duration {
+        plan::span(self.specimens)
+    }
+
     /// What will happen, for these instruments.
     pub fn plan(&self, personas: &[&Persona]) -> Plan {
         Plan::new(self.seed, self.specimens, personas, &self.settings.services)
@@ -385,9 +400,9 @@ impl Morning {
             operators.push(self.plug(attached, number, clock, stop, tasks)?);
         }
         if let Some(line) = &self.settings.line {
-            for (index, module) in &line.modules {
+            for (index, way) in &line.ways {
                 if let Some(operator) = operators.get(*index) {
-                    line.attendant.attach(module, operator.clone());
+                    line.attendant.attach(way.module, operator.clone());
                 }
             }
         }
@@ -474,11 +489,16 @@ impl Morning {
     }
 
     async fn settle(&self, plan: &Plan, book: &Book) {
-        let mut last = self.counters();
+        // Tubes that are still on their way say nothing of themselves at the instruments.
+        let moved = || {
+            let line = self.settings.line.as_ref();
+            line.map_or(0, |line| line.attendant.with_log(|log| log.acknowledged))
+        };
+        let mut last = (self.counters(), moved());
         let mut since = Instant::now();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let now = self.counters();
+            let now = (self.counters(), moved());
             if now != last {
                 last = now;
                 since = Instant::now();

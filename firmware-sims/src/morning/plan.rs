@@ -144,9 +144,7 @@ impl Plan {
             chance: Chance::fork(seed, "morning"),
             personas,
             services,
-            span: Duration::from_secs(
-                SECONDS_A_SPECIMEN.saturating_mul(u64::try_from(specimens).unwrap_or(u64::MAX)),
-            ),
+            span: span(specimens),
             seed,
             steps: Vec::new(),
             specimens: Vec::new(),
@@ -161,6 +159,12 @@ impl Plan {
             specimens: maker.specimens,
         }
     }
+}
+
+/// In how long so many tubes come.
+pub(super) fn span(specimens: usize) -> Duration {
+    let specimens = u64::try_from(specimens).unwrap_or(u64::MAX);
+    Duration::from_secs(SECONDS_A_SPECIMEN.saturating_mul(specimens))
 }
 
 /// The tube that a bench works with, as the HIS writes it into SPM-4.
