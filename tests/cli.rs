@@ -330,7 +330,11 @@ fn a_picture_folder_is_there_and_something_names_files_in_it() {
     fs::create_dir(folder.path().join("share")).unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
     let told = |profile: &str, keys: &str, code: i32| {
-        let scheme = if profile.starts_with("sysmex") { "tcp" } else { "mllp" };
+        let scheme = if profile.starts_with("sysmex") {
+            "tcp"
+        } else {
+            "mllp"
+        };
         let lab = format!(
             "[[host]]\nid = \"his\"\nkind = \"http\"\nresults = \"http://127.0.0.1:1/r\"\n{}\n\
              [[instrument]]\nid = \"one\"\nprofile = \"{profile}\"\n\

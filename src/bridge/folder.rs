@@ -124,7 +124,6 @@ impl Folder {
         let image = match read {
             Ok(Ok(Read::Image(image))) => image,
             Ok(Ok(Read::Other)) => {
-                look.ignored += 1;
                 tracing::debug!(line = self.line, "a file of the picture folder is no picture");
                 look.is_done(&file);
                 return look;
@@ -266,7 +265,6 @@ struct Look {
     /// Folders as they were listed last.
     listed: HashMap<PathBuf, i64>,
     looks: u64,
-    ignored: u64,
     is_lost: bool,
 }
 

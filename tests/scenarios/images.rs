@@ -14,12 +14,7 @@ use labwire::{
     settle::SettleContext,
     store::{Faults, StoreOptions, Turn},
 };
-use labwire_sims::{
-    clock::Clock,
-    his::Answering,
-    port::Port,
-    runner::Wire,
-};
+use labwire_sims::{clock::Clock, his::Answering, port::Port, runner::Wire};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -130,7 +125,9 @@ images = "share"
         let control = self.his.order(barcode, &["WBC"]);
         let orders = &self.his.orders;
         self.bridge
-            .until("the order is answered", || orders.answer(&control).is_some())
+            .until("the order is answered", || {
+                orders.answer(&control).is_some()
+            })
             .await;
     }
 
@@ -231,7 +228,13 @@ fn count_with_histogram(barcode: &str, picture: &[u8]) -> String {
 /// All of it, on one kind of store.
 async fn pictures_reach_the_his(url: Option<&str>) {
     let mut lab = Lab::open("images = \"ed\"", url).await;
-    for barcode in ["2603100001", "2603100002", "2603100003", "2603100004", "2603100005"] {
+    for barcode in [
+        "2603100001",
+        "2603100002",
+        "2603100003",
+        "2603100004",
+        "2603100005",
+    ] {
         lab.order(barcode).await;
     }
     lab.bc.say(count_with_histogram("2603100001", &png(1)));
@@ -257,7 +260,11 @@ async fn pictures_reach_the_his(url: Option<&str>) {
     lab.has_pictures("2603100004", &[png(4)]).await;
     lab.has_pictures("2603100005", &[png(5)]).await;
     let left = std::fs::read_dir(share(&lab.site).join("20260310")).expect("it is there");
-    assert_eq!(left.count(), 4, "nothing is deleted in the folder of the device");
+    assert_eq!(
+        left.count(),
+        4,
+        "nothing is deleted in the folder of the device"
+    );
     lab.close().await;
 }
 
@@ -289,7 +296,10 @@ async fn a_his_that_wants_no_pictures_gets_none_and_a_file_that_never_comes_hold
         let read = move |db: &mut dyn labwire::store::Db| image::of_barcode(db, barcode, 10);
         store.read_blocking(read).expect("the store works")
     });
-    assert_eq!(kept[0].content.as_ref().map(|(kind, _)| kind.as_str()), Some("image/png"));
+    assert_eq!(
+        kept[0].content.as_ref().map(|(kind, _)| kind.as_str()),
+        Some("image/png")
+    );
     assert_eq!((awaited.len(), &awaited[0].content), (1, &None));
     lab.close().await;
 }
@@ -308,7 +318,11 @@ async fn a_file_that_a_full_disk_did_not_keep_is_taken_once_there_is_room() {
     lab.has_value("2603100001").await;
     disk.0.store(true, Ordering::SeqCst);
     lab.file("2026_1_WDF.PNG", 1);
-    let refused = lab.bridge.store.transact(Turn::Background, |_| Ok(())).await;
+    let refused = lab
+        .bridge
+        .store
+        .transact(Turn::Background, |_| Ok(()))
+        .await;
     assert!(refused.is_err(), "there is no room");
     disk.0.store(false, Ordering::SeqCst);
     lab.has_pictures("2603100001", &[png(1)]).await;
@@ -353,14 +367,23 @@ async fn pictures_are_shown_to_people_as_what_they_are_and_to_nobody_else() {
     watched.measure("2603100001", "TRẦN").await;
     let gif = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec();
     keep(&watched.bridge, "2603100001", gif).await;
-    keep(&watched.bridge, "2603100001", b"<script>alert(1)</script>".to_vec()).await;
+    keep(
+        &watched.bridge,
+        "2603100001",
+        b"<script>alert(1)</script>".to_vec(),
+    )
+    .await;
     let mut stranger = Browser::new(watched.address());
     let answer = stranger.get("/images/1").await;
     assert_eq!((answer.status, answer.body.contains("GIF")), (303, false));
     let mut viewer = watched.logged_in(Role::Viewer).await;
     let page = viewer.get("/specimens?q=2603100001").await;
     assert!(page.body.contains("src=\"/images/1\""), "{}", page.body);
-    assert!(page.body.contains("href=\"/images/2\""), "a file to keep: {}", page.body);
+    assert!(
+        page.body.contains("href=\"/images/2\""),
+        "a file to keep: {}",
+        page.body
+    );
     let answer = viewer.get("/images/1").await;
     assert_eq!(answer.header("content-type"), "image/gif");
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
