@@ -1,9 +1,9 @@
-//! The folder of a line, into which its device writes pictures: looked at every second, each file taken
-//! once it is complete, stored before anything else is done about it, and linked there.
+//! The folder of a line, into which its device writes pictures: looked at every second, each file
+//! taken once it is complete, stored before anything else is done about it, and linked there.
 //!
-//! A device names its files in its results; nothing here opens a path that a device said. What is taken
-//! is what stands in the folder, and in folders of it such as `20250115`: plain files, no link, whose
-//! own bytes are a whole picture.
+//! A device names its files in its results; nothing here opens a path that a device said. What is
+//! taken is what stands in the folder, and in folders of it such as `20250115`: plain files, no
+//! link, whose own bytes are a whole picture.
 
 use std::{
     collections::HashMap,
@@ -28,8 +28,9 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A folder below this one is not looked into: devices sort by kind and by day.
 const DEPTH_MAX: usize = 3;
-/// A folder in which nothing was written for so long, microseconds, is not listed again at every look:
-/// file systems keep such times by two seconds (FAT), and the share's clock may be another one.
+/// A folder in which nothing was written for so long, microseconds, is not listed again at every
+/// look: file systems keep such times by two seconds (FAT), and the share's clock may be another
+/// one.
 const QUIET_AFTER: i64 = 60 * 1_000_000;
 /// But at every so many looks all the same.
 const LIST_ALL_EVERY: u64 = 60;
@@ -124,7 +125,10 @@ impl Folder {
         let image = match read {
             Ok(Ok(Read::Image(image))) => image,
             Ok(Ok(Read::Other)) => {
-                tracing::debug!(line = self.line, "a file of the picture folder is no picture");
+                tracing::debug!(
+                    line = self.line,
+                    "a file of the picture folder is no picture"
+                );
                 look.is_done(&file);
                 return look;
             }
@@ -153,7 +157,8 @@ impl Folder {
             Err(error) => {
                 // At the next look it is as it was, and so complete.
                 tracing::warn!(line = self.line, %error, "a picture waits for the store");
-                look.watched.insert(file.path.clone(), (file.size, file.modified_at));
+                look.watched
+                    .insert(file.path.clone(), (file.size, file.modified_at));
             }
         }
         look
@@ -168,7 +173,9 @@ impl Folder {
         };
         let (hosts, now) = (self.hosts.clone(), self.clock.utc_micros());
         self.store
-            .transact(Turn::Background, move |db| image::take(db, &taken, &hosts, now))
+            .transact(Turn::Background, move |db| {
+                image::take(db, &taken, &hosts, now)
+            })
             .await
     }
 
@@ -289,7 +296,8 @@ impl Look {
         self.looks += 1;
         if lists_all {
             self.listed.clear();
-            self.done.retain(|_, (_, modified_at)| *modified_at >= oldest);
+            self.done
+                .retain(|_, (_, modified_at)| *modified_at >= oldest);
         }
         let mut complete = Vec::new();
         let watched: Vec<(PathBuf, (u64, i64))> = self.watched.drain().collect();
@@ -316,7 +324,10 @@ impl Look {
         let is_listed = self.listed.get(folder) == Some(&changed_at);
         let mut below = Vec::new();
         if is_quiet && is_listed {
-            let own = self.listed.keys().filter(|one| one.parent() == Some(folder));
+            let own = self
+                .listed
+                .keys()
+                .filter(|one| one.parent() == Some(folder));
             below.extend(own.cloned());
         } else {
             for entry in fs::read_dir(folder)? {
@@ -372,7 +383,11 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("a folder for the test");
             let look = Look::new(folder.path());
-            let now = micros(fs::metadata(folder.path()).and_then(|m| m.modified()).expect("a time"));
+            let now = micros(
+                fs::metadata(folder.path())
+                    .and_then(|m| m.modified())
+                    .expect("a time"),
+            );
             Self { folder, look, now }
         }
 
@@ -412,7 +427,11 @@ mod tests {
         assert_eq!(bench.find(), ["b.gif"]);
         bench.write("a.gif", GIF);
         bench.find();
-        assert_eq!(bench.find(), ["a.gif", "b.gif"], "another file of the same name");
+        assert_eq!(
+            bench.find(),
+            ["a.gif", "b.gif"],
+            "another file of the same name"
+        );
     }
 
     #[test]

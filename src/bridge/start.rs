@@ -309,7 +309,8 @@ impl Starter {
             clock: Arc::clone(&self.clock),
             results_changed: Arc::clone(&self.results_changed),
         };
-        self.couriers.push(tokio::spawn(folder.run(self.stop.clone())));
+        self.couriers
+            .push(tokio::spawn(folder.run(self.stop.clone())));
     }
 
     /// The line of a device that takes orders on a connection of their own.

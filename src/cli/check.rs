@@ -161,7 +161,8 @@ fn check_images(loaded: &Loaded, instrument: &Instrument, profile: &Profile, fil
     match std::fs::metadata(&folder) {
         Ok(about) if about.is_dir() => {}
         found => {
-            let why = found.map_or_else(|error| error.to_string(), |_| "it is no folder".to_owned());
+            let why =
+                found.map_or_else(|error| error.to_string(), |_| "it is no folder".to_owned());
             file.error(
                 "CONF-0224",
                 written.span.clone(),

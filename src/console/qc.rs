@@ -51,8 +51,8 @@ struct Chart {
     deviation: Option<f64>,
 }
 
-/// By device, control material, lot, level and test: another lot or level has another mean, so it is
-/// another chart.
+/// By device, control material, lot, level and test: another lot or level has another mean, so it
+/// is another chart.
 pub(super) fn series(results: Vec<StoredResult>) -> Vec<Series> {
     let mut by: BTreeMap<[String; 5], Vec<StoredResult>> = BTreeMap::new();
     for result in results {
@@ -239,8 +239,16 @@ mod tests {
                 (one.lot, one.level, ids)
             })
             .collect();
-        let of = |lot: &str, level: &str, ids: &[i64]| (lot.to_owned(), level.to_owned(), ids.to_vec());
-        assert_eq!(found, [of("A", "1", &[1, 2]), of("A", "2", &[3]), of("B", "1", &[4])]);
+        let of =
+            |lot: &str, level: &str, ids: &[i64]| (lot.to_owned(), level.to_owned(), ids.to_vec());
+        assert_eq!(
+            found,
+            [
+                of("A", "1", &[1, 2]),
+                of("A", "2", &[3]),
+                of("B", "1", &[4])
+            ]
+        );
     }
 
     #[test]

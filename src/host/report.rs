@@ -60,11 +60,7 @@ impl Told {
 }
 
 /// The results of a picture's message that stand, where none of them is told with it.
-fn beside(
-    db: &mut dyn Db,
-    picture: &Picture,
-    specimen: i64,
-) -> Result<Vec<Told>, StoreError> {
+fn beside(db: &mut dyn Db, picture: &Picture, specimen: i64) -> Result<Vec<Told>, StoreError> {
     let mut known = Vec::new();
     for stored in settle::of_message(db, picture.message)? {
         let told = Told::read(db, stored, true)?;
@@ -287,7 +283,8 @@ impl<'a> Report<'a> {
             is_complete: true,
         }));
         for picture in &self.pictures {
-            let is_own = |part: &&mut Part<'_>| part.results.iter().any(|told| told.is_beside(picture));
+            let is_own =
+                |part: &&mut Part<'_>| part.results.iter().any(|told| told.is_beside(picture));
             if let Some(part) = parts.iter_mut().find(is_own) {
                 part.pictures.push(picture);
             }

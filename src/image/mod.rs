@@ -1,5 +1,5 @@
-//! Pictures beside results, histograms and scattergrams: kept once, linked to the file that a message
-//! names whichever comes first, told to a host with the results they stand beside.
+//! Pictures beside results, histograms and scattergrams: kept once, linked to the file that a
+//! message names whichever comes first, told to a host with the results they stand beside.
 //!
 //! A picture belongs to the tube and the message that told of it. It is no result: it has no state,
 //! waits for nobody and holds nothing. What must not happen here: a picture shown with another
@@ -17,11 +17,11 @@ use crate::{
     store::{Db, StoreError},
 };
 
+pub(crate) use self::told::{Telling, of_rows};
 pub use self::{
     rows::{Known, Shown, bytes, known_files, of_barcode},
     told::{PER_MESSAGE_BYTES_MAX, Picture, follow, of_row},
 };
-pub(crate) use self::told::{Telling, of_rows};
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
@@ -33,8 +33,8 @@ pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
 /// analyzer's computer, the share or the bridge was off.
 pub const LINK_WINDOW: i64 = 7 * 24 * 3_600 * 1_000_000;
 
-/// After so long a file that has not come is shown as one that does not come, microseconds. Analyzers
-/// write it within a minute of the result.
+/// After so long a file that has not come is shown as one that does not come, microseconds.
+/// Analyzers write it within a minute of the result.
 pub const FILE_LATE: i64 = 3_600 * 1_000_000;
 
 /// A file that was read from the folder of a line, whole.
@@ -92,7 +92,10 @@ fn waiting_file(
     let files = rows::unlinked(db, context.line, name, since)?;
     match files.as_slice() {
         // The result was sent again, and its file was linked the first time.
-        [] => Ok((rows::linked_before(db, context.line, name, tube, since)?, None)),
+        [] => Ok((
+            rows::linked_before(db, context.line, name, tube, since)?,
+            None,
+        )),
         [only] => {
             let others = rows::awaiting(db, context.line, name, since)?;
             if others.iter().any(|other| other.barcode != tube) {
@@ -159,6 +162,3 @@ const fn kind_code(kind: ObservationKind) -> &'static str {
         ObservationKind::Calibration => "calibration",
     }
 }
-
-#[cfg(test)]
-mod tests;

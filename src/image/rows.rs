@@ -30,9 +30,8 @@ const AWAITING: Sql = Sql::same(
 );
 const LINK: Sql = Sql::same("UPDATE image SET content = $2, fault = '' WHERE id = $1");
 const SET_FAULT: Sql = Sql::same("UPDATE image SET fault = $2 WHERE id = $1");
-const SPEND: Sql = Sql::same(
-    "UPDATE image_file SET is_linked = 1 WHERE line = $1 AND name = $2 AND content = $3",
-);
+const SPEND: Sql =
+    Sql::same("UPDATE image_file SET is_linked = 1 WHERE line = $1 AND name = $2 AND content = $3");
 const TOUCH_FILE: Sql = Sql::same(
     "UPDATE image_file SET size = $4, modified_at = $5, taken_at = $6 \
      WHERE line = $1 AND name = $2 AND content = $3",
@@ -41,9 +40,8 @@ const INSERT_FILE: Sql = Sql::same(
     "INSERT INTO image_file (line, name, content, size, modified_at, taken_at, is_linked) \
      VALUES ($1, $2, $3, $4, $5, $6, 0)",
 );
-const KNOWN_FILES: Sql = Sql::same(
-    "SELECT name, size, modified_at FROM image_file WHERE line = $1 AND taken_at >= $2",
-);
+const KNOWN_FILES: Sql =
+    Sql::same("SELECT name, size, modified_at FROM image_file WHERE line = $1 AND taken_at >= $2");
 const OF_BARCODE: Sql = Sql::same(
     "SELECT i.id, i.message, i.line, i.kind, i.code, i.file, i.fault, i.received_at, c.media_type, \
      c.size FROM image i LEFT JOIN image_content c ON c.id = i.content WHERE i.barcode = $1 \
@@ -183,11 +181,7 @@ pub(super) fn link(db: &mut dyn Db, image: i64, content: i64) -> Result<(), Stor
     Ok(())
 }
 
-pub(super) fn set_fault(
-    db: &mut dyn Db,
-    image: i64,
-    fault: ImageFault,
-) -> Result<(), StoreError> {
+pub(super) fn set_fault(db: &mut dyn Db, image: i64, fault: ImageFault) -> Result<(), StoreError> {
     db.exec(&SET_FAULT, &[image.into(), fault.code().into()])?;
     Ok(())
 }
@@ -305,10 +299,7 @@ pub fn of_barcode(db: &mut dyn Db, barcode: &str, limit: i64) -> Result<Vec<Show
 ///
 /// # Errors
 /// The store's.
-pub fn bytes(
-    db: &mut dyn Db,
-    image: i64,
-) -> Result<Option<(String, String, Vec<u8>)>, StoreError> {
+pub fn bytes(db: &mut dyn Db, image: i64) -> Result<Option<(String, String, Vec<u8>)>, StoreError> {
     let Some(row) = db.row_opt(&BYTES, &[image.into()])? else {
         return Ok(None);
     };

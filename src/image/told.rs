@@ -1,5 +1,5 @@
-//! Pictures in messages to hosts: each once to each host, with the results it stands beside, or after
-//! them where its file came later.
+//! Pictures in messages to hosts: each once to each host, with the results it stands beside, or
+//! after them where its file came later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -111,8 +111,8 @@ fn found(row: &Row) -> Result<(i64, Found), StoreError> {
 pub(crate) type Telling = (i64, BTreeSet<(i64, String)>);
 
 /// The pictures that queue rows of `destination` carry, by row: those they were given, and those of
-/// their results that the host does not have. What is too much for one message gets a message of its
-/// own behind it. For the transaction that renders them.
+/// their results that the host does not have. What is too much for one message gets a message of
+/// its own behind it. For the transaction that renders them.
 ///
 /// # Errors
 /// The store's.
@@ -200,13 +200,15 @@ fn host_of(destination: &str) -> String {
 
 /// Says that a queue row carries pictures.
 fn carry(db: &mut dyn Db, queue: i64, images: &[i64]) -> Result<(), StoreError> {
-    let rows = images.iter().map(|image| vec![queue.into(), (*image).into()]);
+    let rows = images
+        .iter()
+        .map(|image| vec![queue.into(), (*image).into()]);
     db.insert_rows(&CARRY, rows.collect())?;
     Ok(())
 }
 
-/// A picture that came after its results: where a host that wants pictures was told of them already,
-/// it goes in a message of its own. Returns whether it does.
+/// A picture that came after its results: where a host that wants pictures was told of them
+/// already, it goes in a message of its own. Returns whether it does.
 pub(super) fn tell_late(
     db: &mut dyn Db,
     image: &Awaiting,
@@ -223,12 +225,18 @@ pub(super) fn tell_late(
     for (host, rows) in telling.into_iter().filter(|(host, _)| hosts.contains(host)) {
         let mut states = Vec::with_capacity(rows.len());
         for row in &rows {
-            states.push((QueueState::from_code(row.text(4)?), row.bool(5)?, row.int(0)?));
+            states.push((
+                QueueState::from_code(row.text(4)?),
+                row.bool(5)?,
+                row.int(0)?,
+            ));
         }
         // One that was not rendered yet takes the picture with it; what a person discarded is not
         // told by its picture.
         let takes_it = states.iter().any(|(_, has_body, _)| !has_body);
-        let is_told = states.iter().any(|(state, _, _)| *state != Some(QueueState::Discarded));
+        let is_told = states
+            .iter()
+            .any(|(state, _, _)| *state != Some(QueueState::Discarded));
         let Some(row) = rows.last().filter(|_| is_told && !takes_it) else {
             continue;
         };
@@ -250,7 +258,8 @@ pub(super) fn tell_late(
     Ok(is_queued)
 }
 
-/// The message `to` follows `from`, whose bytes may not change any more: it carries the same pictures.
+/// The message `to` follows `from`, whose bytes may not change any more: it carries the same
+/// pictures.
 ///
 /// # Errors
 /// The store's.

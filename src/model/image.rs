@@ -10,8 +10,8 @@ use super::{ObservationKind, SpecimenRead};
 /// seen 1 MB; the longest message that is read has 8 MiB.
 pub const IMAGE_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// A picture that a message brings, or says where it lies. It is no result: it has no value, waits for
-/// no mapping and holds nothing.
+/// A picture that a message brings, or says where it lies. It is no result: it has no value, waits
+/// for no mapping and holds nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSeen {
     /// Whose it is: a control's is never shown with a patient's.
@@ -20,8 +20,10 @@ pub struct ImageSeen {
     pub specimen: Option<SpecimenRead>,
     /// What the device calls it: `SCAT_WDF`, `WBC Histogram. BMP`.
     pub code: String,
-    /// The media type that the message or the profile says; empty where neither does. What counts is
-    /// what the bytes are found to be.
+    /// The whole value field exactly as sent, before unescaping, as of a result.
+    pub text: String,
+    /// The media type that the message or the profile says; empty where neither does. What counts
+    /// is what the bytes are found to be.
     pub declared: String,
     /// The picture, or where it is.
     pub source: ImageSource,
@@ -286,7 +288,10 @@ mod tests {
     fn a_picture_is_known_by_its_bytes_and_whole_by_its_end() {
         let whole = [
             (png(), ImageFormat::Png),
-            (vec![0xFF, 0xD8, 0xFF, 0xE0, 7, 0xFF, 0xD9], ImageFormat::Jpeg),
+            (
+                vec![0xFF, 0xD8, 0xFF, 0xE0, 7, 0xFF, 0xD9],
+                ImageFormat::Jpeg,
+            ),
             (b"GIF89a....;".to_vec(), ImageFormat::Gif),
             (bmp(), ImageFormat::Bmp),
         ];
@@ -297,9 +302,15 @@ mod tests {
                 assert_eq!(part.format, None, "{format:?} cut at {cut}");
                 assert_eq!(part.media_type(), UNKNOWN_MEDIA_TYPE);
             }
-            assert_eq!(ImageFormat::from_media_type(format.media_type()), Some(format));
+            assert_eq!(
+                ImageFormat::from_media_type(format.media_type()),
+                Some(format)
+            );
         }
-        assert_eq!(ImageBytes::new(b"<svg onload=alert(1)>".to_vec()).format, None);
+        assert_eq!(
+            ImageBytes::new(b"<svg onload=alert(1)>".to_vec()).format,
+            None
+        );
         assert_eq!(ImageBytes::new(b"BM".to_vec()).format, None);
     }
 
@@ -323,8 +334,8 @@ mod tests {
         }
         let long = "x".repeat(256);
         for hostile in [
-            "", "..", ".", "/", "\\", "a/..", "..\\..", ".hidden", "C:", "a:b", "a\0b", "a\nb", "*.png",
-            &long,
+            "", "..", ".", "/", "\\", "a/..", "..\\..", ".hidden", "C:", "a:b", "a\0b", "a\nb",
+            "*.png", &long,
         ] {
             assert_eq!(file_name(hostile), None, "{hostile}");
         }

@@ -14,7 +14,8 @@ mod value;
 pub use self::{
     hold::{Hold, HoldReason},
     image::{
-        IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageFormat, ImageSeen, ImageSource, UNKNOWN_MEDIA_TYPE, file_name,
+        IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageFormat, ImageSeen, ImageSource,
+        UNKNOWN_MEDIA_TYPE, file_name,
     },
     observation::{
         DeviceEvent, Incomplete, Item, Observation, ObservationKind, Query, QueryAction,

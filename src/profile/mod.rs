@@ -41,9 +41,9 @@ pub use self::{
     decode::{Decoded, STEP_CANCELLED, decode, decode_after},
     definition::{
         AnswerForm, AnswerRules, BciWire, ChecksumMode, CommentRule, DateOrder, Device,
-        DownloadRules, Example, IgnoreRule, ImagePlace, ImageRule, KindRule, LinkRules, NegativeRules, NegativeStyle,
-        PartRule, PatientRules, Profile, Protocol, QueryKind, QueryRules, ResultRules,
-        SpecimenRules, SysmexWire, TestRule, TextRules, Transport, Wire,
+        DownloadRules, Example, IgnoreRule, ImagePlace, ImageRule, KindRule, LinkRules,
+        NegativeRules, NegativeStyle, PartRule, PatientRules, Profile, Protocol, QueryKind,
+        QueryRules, ResultRules, SpecimenRules, SysmexWire, TestRule, TextRules, Transport, Wire,
     },
     digest::digest_input,
     example::run_examples,

@@ -10,9 +10,9 @@ use toml::Spanned;
 
 use super::{
     AnswerForm, AnswerRules, ChecksumMode, CommentRule, Condition, Device, DownloadRules, Example,
-    FieldPath, IgnoreRule, ImagePlace, ImageRule, KindRule, LinkRules, NegativeRules, NegativeStyle, PartRule, Pattern,
-    Protocol, QueryKind, QueryRules, ResultRules, SpecimenRules, Template, Test, TestRule,
-    TextRules, Wire,
+    FieldPath, IgnoreRule, ImagePlace, ImageRule, KindRule, LinkRules, NegativeRules,
+    NegativeStyle, PartRule, Pattern, Protocol, QueryKind, QueryRules, ResultRules, SpecimenRules,
+    Template, Test, TestRule, TextRules, Wire,
     answer::OrderForDevice,
     defaults,
     load::{Loader, Words},

@@ -26,6 +26,7 @@ fn seen(code: &str, tube: &str, source: ImageSource) -> Item {
         kind: ObservationKind::Patient,
         specimen,
         code: code.to_owned(),
+        text: String::new(),
         declared: "image/gif".to_owned(),
         source,
         span: 0..0,
@@ -33,7 +34,11 @@ fn seen(code: &str, tube: &str, source: ImageSource) -> Item {
 }
 
 fn inline(code: &str, number: u8) -> Item {
-    seen(code, "T1", ImageSource::Bytes(ImageBytes::new(picture(number))))
+    seen(
+        code,
+        "T1",
+        ImageSource::Bytes(ImageBytes::new(picture(number))),
+    )
 }
 
 fn named(code: &str, tube: &str, file: &str) -> Item {
@@ -114,7 +119,10 @@ fn a_host_that_wants_pictures_gets_them_behind_the_results_and_once() {
         inline("SCAT", 2),
     ]);
     let sent = bench.sent();
-    assert_eq!(told(&sent), [("HIST".to_owned(), 1), ("SCAT".to_owned(), 2)]);
+    assert_eq!(
+        told(&sent),
+        [("HIST".to_owned(), 1), ("SCAT".to_owned(), 2)]
+    );
     let kinds: Vec<&str> = sent
         .lines()
         .filter(|line| line.starts_with("OBX|"))
@@ -171,14 +179,20 @@ fn pictures_of_what_is_held_wait_with_it_and_hold_nothing() {
 fn a_file_that_came_first_goes_with_its_result() {
     let mut bench = wanting();
     assert!(!bench.file("a.gif", 7));
-    bench.say(vec![result("WBC", "6.40", "10*9/L"), named("WDF", "T1", "a.gif")]);
+    bench.say(vec![
+        result("WBC", "6.40", "10*9/L"),
+        named("WDF", "T1", "a.gif"),
+    ]);
     assert_eq!(told(&bench.sent()), [("WDF".to_owned(), 7)]);
 }
 
 #[test]
 fn a_file_that_comes_before_its_result_is_sent_goes_with_it() {
     let mut bench = wanting();
-    bench.say(vec![result("WBC", "6.40", "10*9/L"), named("WDF", "T1", "a.gif")]);
+    bench.say(vec![
+        result("WBC", "6.40", "10*9/L"),
+        named("WDF", "T1", "a.gif"),
+    ]);
     assert!(!bench.file("a.gif", 7), "the waiting message takes it");
     let sent = bench.sent();
     assert!(sent.contains("6.40"), "{sent}");
@@ -204,8 +218,19 @@ fn a_file_that_comes_later_goes_in_a_message_of_its_own_under_the_same_order() {
         let line = line.unwrap_or_else(|| panic!("{name} in {sent}"));
         line.split('|').nth(field).unwrap_or_default().to_owned()
     };
-    for (name, field) in [("OBR|", 2), ("OBR|", 3), ("OBR|", 4), ("OBR|", 25), ("PID|", 3), ("SPM|", 2)] {
-        assert_eq!(of(&first, name, field), of(&later, name, field), "{name}{field}");
+    for (name, field) in [
+        ("OBR|", 2),
+        ("OBR|", 3),
+        ("OBR|", 4),
+        ("OBR|", 25),
+        ("PID|", 3),
+        ("SPM|", 2),
+    ] {
+        assert_eq!(
+            of(&first, name, field),
+            of(&later, name, field),
+            "{name}{field}"
+        );
     }
     assert_ne!(of(&first, "MSH|", 9), of(&later, "MSH|", 9));
     assert_eq!(bench.sent(), "");
@@ -214,10 +239,16 @@ fn a_file_that_comes_later_goes_in_a_message_of_its_own_under_the_same_order() {
 #[test]
 fn one_file_is_linked_to_one_tube() {
     let mut bench = wanting();
-    bench.say(vec![result("WBC", "6.40", "10*9/L"), named("WDF", "T1", "a.gif")]);
+    bench.say(vec![
+        result("WBC", "6.40", "10*9/L"),
+        named("WDF", "T1", "a.gif"),
+    ]);
     bench.file("a.gif", 1);
     // Sent again: the same picture. Another tube: the device gave the name again, and waits.
-    bench.say(vec![result("WBC", "6.40", "10*9/L"), named("WDF", "T1", "a.gif")]);
+    bench.say(vec![
+        result("WBC", "6.40", "10*9/L"),
+        named("WDF", "T1", "a.gif"),
+    ]);
     bench.say(vec![named("WDF", "T2", "a.gif")]);
     assert_eq!(bench.numbers("T1"), [Some(1), Some(1)]);
     assert_eq!(bench.numbers("T2"), [None]);
@@ -263,7 +294,12 @@ fn what_is_too_much_for_one_message_goes_in_the_next() {
         bytes.push(b';');
         seen("SCAT", "T1", ImageSource::Bytes(ImageBytes::new(bytes)))
     };
-    bench.say(vec![result("WBC", "6.40", "10*9/L"), large(1), large(2), large(3)]);
+    bench.say(vec![
+        result("WBC", "6.40", "10*9/L"),
+        large(1),
+        large(2),
+        large(3),
+    ]);
     let count = |sent: &str| sent.lines().filter(|line| line.contains("|ED|")).count();
     let messages: Vec<String> = (0..4).map(|_| bench.sent()).collect();
     let counts: Vec<usize> = messages.iter().map(|sent| count(sent)).collect();

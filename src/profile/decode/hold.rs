@@ -90,10 +90,7 @@ pub(super) fn finish(
 }
 
 /// Lot and level of a control that rows of its order say; what its own place says goes before.
-fn name_material(
-    observation: &mut Observation,
-    named: Option<&(Option<String>, Option<String>)>,
-) {
+fn name_material(observation: &mut Observation, named: Option<&(Option<String>, Option<String>)>) {
     let Some((lot, level)) = named else { return };
     observation.lot = observation.lot.take().or_else(|| lot.clone());
     observation.level = observation.level.take().or_else(|| level.clone());

@@ -10,7 +10,10 @@ use base64::{
 use super::{Decoder, Entry};
 use crate::{
     config::choice::Unmapped,
-    model::{DeviceEvent, IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageSeen, ImageSource, Item, file_name},
+    model::{
+        DeviceEvent, IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageSeen, ImageSource, Item,
+        file_name,
+    },
     profile::{
         FieldPath, ImageRule,
         definition::ImagePlace,
@@ -23,8 +26,8 @@ use crate::{
 const IMAGES_MAX: usize = 256;
 
 impl<'a> Decoder<'a> {
-    /// The result row in force, if it is a picture: by the profile, or because OBX-2 says so and nobody
-    /// maps its code to a test.
+    /// The result row in force, if it is a picture: by the profile, or because OBX-2 says so and
+    /// nobody maps its code to a test.
     pub(super) fn image(&mut self, code: &str, row: &Row<'_>) -> Option<Entry<'a>> {
         let line = self.line;
         let mut rules = line.profile.images.iter();
@@ -44,14 +47,23 @@ impl<'a> Decoder<'a> {
                 span: row.span.clone(),
             })));
         }
-        Some(self.entry_of(Item::Image(Box::new(ImageSeen {
-            kind: self.shared.kind,
-            specimen: self.shared.specimen.clone(),
-            code: code.to_owned(),
-            declared,
-            source,
-            span: row.span.clone(),
-        }))))
+        Some(
+            self.entry_of(Item::Image(Box::new(ImageSeen {
+                kind: self.shared.kind,
+                specimen: self.shared.specimen.clone(),
+                code: code.to_owned(),
+                text: show(
+                    line.profile
+                        .result
+                        .text
+                        .as_ref()
+                        .map_or("", |path| row.get(path)),
+                ),
+                declared,
+                source,
+                span: row.span.clone(),
+            }))),
+        )
     }
 
     fn entry_of(&self, item: Item) -> Entry<'a> {
@@ -71,16 +83,16 @@ impl<'a> Decoder<'a> {
             && (rule.when.is_empty() || self.context.any(&rule.when))
     }
 
-    /// Encapsulated data (HL7 v2.5.1 2.A.24) that no site made a test of: a report as a document may
-    /// be one, and is told as it came.
+    /// Encapsulated data (HL7 v2.5.1 2.A.24) that no site made a test of: a report as a document
+    /// may be one, and is told as it came.
     fn is_document(&self, code: &str, row: &Row<'_>) -> bool {
         if !row.is("OBX") || row.field(2) != "ED" {
             return false;
         }
         let line = self.line;
         let is_mapped = line.test(code, line.rule(code, &[])).is_some();
-        let is_passed = line.settings().unmapped == Unmapped::Pass
-            && !line.settings().tests.contains_key(code);
+        let is_passed =
+            line.settings().unmapped == Unmapped::Pass && !line.settings().tests.contains_key(code);
         !is_mapped || is_passed
     }
 
@@ -92,7 +104,9 @@ impl<'a> Decoder<'a> {
                 let sent = text(path);
                 match file_name(&sent) {
                     Some(name) => ImageSource::File(name.to_owned()),
-                    None if trim(&sent, " ").is_empty() => ImageSource::Unreadable(ImageFault::NoName),
+                    None if trim(&sent, " ").is_empty() => {
+                        ImageSource::Unreadable(ImageFault::NoName)
+                    }
                     None => ImageSource::Unreadable(ImageFault::BadName),
                 }
             }
@@ -144,7 +158,10 @@ fn decoded(encoding: &str, text: &str) -> ImageSource {
     }
     let is_hex = encoding.trim().eq_ignore_ascii_case("hex");
     // Some senders break the lines of their base64; nothing else is forgiven.
-    let packed: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let packed: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     let bytes = if is_undecodable(text) {
         None
     } else if is_hex {

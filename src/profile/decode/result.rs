@@ -120,7 +120,10 @@ impl<'a> Decoder<'a> {
         let path = rules.value.iter().find(|path| !row.get(path).is_empty());
         let text = path.map(|path| self.context.plain(path, &rules.padding));
         let text = shorten(&show(&text.unwrap_or_default()));
-        let found = (is_lot.then(|| rule.lot_of(&text)), is_level.then(|| rule.level_of(&text)));
+        let found = (
+            is_lot.then(|| rule.lot_of(&text)),
+            is_level.then(|| rule.level_of(&text)),
+        );
         let named = self.named.entry(self.group.number).or_default();
         named.0 = found.0.flatten().or(named.0.take());
         named.1 = found.1.flatten().or(named.1.take());

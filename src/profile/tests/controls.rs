@@ -18,7 +18,9 @@ fn some(text: &str) -> Option<String> {
 fn a_lot_behind_a_mark_is_a_lot_and_another_id_has_none() {
     let line = line("sysmex/xn");
     let raw = |id: &str| {
-        format!("H|\\^&|||XN\rP|1\rO|1||^^{id}^A|^^^^WBC\rR|1|^^^^WBC^1|3.02|10*3/uL||N||F\rL|1|N\r")
+        format!(
+            "H|\\^&|||XN\rP|1\rO|1||^^{id}^A|^^^^WBC\rR|1|^^^^WBC^1|3.02|10*3/uL||N||F\rL|1|N\r"
+        )
     };
     assert_eq!(
         material(&line, &raw("QC-52151401")),
@@ -28,7 +30,11 @@ fn a_lot_behind_a_mark_is_a_lot_and_another_id_has_none() {
         material(&line, &raw("BACKGROUNDCHECK")),
         [[some("BACKGROUNDCHECK"), None, None]]
     );
-    assert_eq!(material(&line, &raw("25")), [[None, None, None]], "a patient's");
+    assert_eq!(
+        material(&line, &raw("25")),
+        [[None, None, None]],
+        "a patient's"
+    );
 }
 
 #[test]

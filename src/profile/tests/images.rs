@@ -4,7 +4,8 @@ use super::*;
 use crate::{
     config::choice::Unmapped,
     model::{
-        IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageFormat, ImageSeen, ImageSource, ObservationKind,
+        IMAGE_BYTES_MAX, ImageBytes, ImageFault, ImageFormat, ImageSeen, ImageSource,
+        ObservationKind,
     },
 };
 
@@ -46,9 +47,16 @@ fn encapsulated_data_is_a_picture_of_its_tube_and_waits_for_no_mapping() {
     };
     assert_eq!(image.code, "H");
     assert_eq!(image.kind, ObservationKind::Patient);
-    assert_eq!(image.specimen.as_ref().map(|tube| tube.id.as_str()), Some("25"));
+    assert_eq!(
+        image.specimen.as_ref().map(|tube| tube.id.as_str()),
+        Some("25")
+    );
     assert_eq!(image.declared, "image/gif");
-    assert!(raw.get(image.span.clone()).is_some_and(|row| row.starts_with("OBX|1|ED")));
+    assert_eq!(image.text, value, "the field as sent");
+    assert!(
+        raw.get(image.span.clone())
+            .is_some_and(|row| row.starts_with("OBX|1|ED"))
+    );
     let wanted = ImageBytes {
         format: Some(ImageFormat::Gif),
         bytes: GIF.to_vec(),
@@ -68,7 +76,11 @@ fn a_picture_is_what_its_bytes_are_whatever_its_sender_calls_it() {
         let ImageSource::Bytes(image) = source_of(&value) else {
             panic!("{value}")
         };
-        assert_eq!((image.media_type(), image.bytes.as_slice()), ("image/gif", GIF), "{value}");
+        assert_eq!(
+            (image.media_type(), image.bytes.as_slice()),
+            ("image/gif", GIF),
+            "{value}"
+        );
     }
     let ImageSource::Bytes(script) = source_of("^Image^PNG^Base64^PHNjcmlwdD4=") else {
         panic!("it can be decoded")
@@ -104,7 +116,9 @@ fn data_that_cannot_be_read_says_why_and_nothing_is_guessed() {
 fn a_document_that_a_site_maps_to_a_test_stays_a_result() {
     let raw = encapsulated("^Image^BMP^Base64^Qk0=");
     let with = |unmapped, tests: &[(&str, &str)]| {
-        let tests = tests.iter().map(|(code, test)| ((*code).to_owned(), (*test).to_owned()));
+        let tests = tests
+            .iter()
+            .map(|(code, test)| ((*code).to_owned(), (*test).to_owned()));
         let line = profile("generic/hl7").for_line(LineSettings {
             unmapped,
             tests: tests.collect(),
@@ -114,7 +128,11 @@ fn a_document_that_a_site_maps_to_a_test_stays_a_result() {
         (observations(&decoded).len(), images(&decoded).len())
     };
     assert_eq!(with(Unmapped::Hold, &[]), (0, 1));
-    assert_eq!(with(Unmapped::Pass, &[]), (0, 1), "a picture is no test by itself");
+    assert_eq!(
+        with(Unmapped::Pass, &[]),
+        (0, 1),
+        "a picture is no test by itself"
+    );
     assert_eq!(with(Unmapped::Hold, &[("H", "REPORT")]), (1, 0));
     assert_eq!(with(Unmapped::Pass, &[("H", "REPORT")]), (1, 0));
 }
@@ -181,7 +199,9 @@ fn a_profile_says_where_base64_stands_outside_of_hl7() {
 fn a_message_has_so_many_pictures_and_no_row_of_it_is_lost() {
     let mut raw = "MSH|^~\\&|D||||20250115||ORU^R01|1|P|2.5.1\rOBR|1||25\r".to_owned();
     for number in 1..=300 {
-        raw.push_str(&format!("OBX|{number}|ED|H{number}||^Image^GIF^Base64^{GIF_BASE64}||||||F\r"));
+        raw.push_str(&format!(
+            "OBX|{number}|ED|H{number}||^Image^GIF^Base64^{GIF_BASE64}||||||F\r"
+        ));
     }
     let decoded = decode_text(&line("generic/hl7"), &raw);
     assert_eq!((images(&decoded).len(), decoded.items.len()), (256, 300));
@@ -191,11 +211,17 @@ fn a_message_has_so_many_pictures_and_no_row_of_it_is_lost() {
 fn an_image_rule_needs_a_way_to_know_it_and_one_place() {
     for (rule, is_right) in [
         ("code = \"S*\"\nfile = \"R.4\"", true),
-        ("when = [\"R.2 = 1\"]\ndata = \"R.4\"\nmedia_type = \"image/png\"", true),
+        (
+            "when = [\"R.2 = 1\"]\ndata = \"R.4\"\nmedia_type = \"image/png\"",
+            true,
+        ),
         ("file = \"R.4\"", false),
         ("code = \"S*\"", false),
         ("code = \"S*\"\nfile = \"R.4\"\ndata = \"R.4\"", false),
-        ("code = \"S*\"\nfile = \"R.4\"\nmedia_type = \"image/svg+xml\"", false),
+        (
+            "code = \"S*\"\nfile = \"R.4\"\nmedia_type = \"image/svg+xml\"",
+            false,
+        ),
     ] {
         let text = format!(
             "[device]\nprotocol = \"astm\"\n[specimen]\nid = \"O.3\"\n\
