@@ -48,11 +48,12 @@ const CONTENT: Sql = Sql::same(
 );
 /// Messages to hosts that tell released results of one message and tube.
 const TELLING: Sql = Sql::same(
-    "SELECT DISTINCT q.id, q.destination, q.specimen, q.priority, q.state, \
-     CASE WHEN q.body IS NULL THEN 0 ELSE 1 END FROM result r \
-     JOIN queue q ON q.id = r.queue \
-     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = r.id) \
-     WHERE r.message = $1 AND r.barcode = $2 AND r.kind = 'patient' AND r.state = 'released' \
+    "SELECT q.id, q.destination, q.specimen, q.priority, q.state, \
+     CASE WHEN q.body IS NULL THEN 0 ELSE 1 END FROM queue q WHERE q.id IN (\
+     SELECT r.queue FROM result r WHERE r.message = $1 AND r.barcode = $2 \
+     AND r.kind = 'patient' AND r.state = 'released' \
+     UNION SELECT f.queue FROM result r JOIN queue_result f ON f.result = r.id \
+     WHERE r.message = $1 AND r.barcode = $2 AND r.kind = 'patient' AND r.state = 'released') \
      AND q.state <> 'superseded' ORDER BY q.id",
 );
 const CARRY: Insert = Insert {

@@ -143,25 +143,23 @@ fn plain<'t>(row: &Row<'_>, raw: &'t str) -> Cow<'t, str> {
 
 /// The bytes of a text, by its encoding (HL7 table 0299).
 fn decoded(encoding: &str, text: &str) -> ImageSource {
-    let digits = |text: &str| text.chars().filter(|c| !c.is_ascii_whitespace()).count();
-    let bytes_max = match encoding.trim().to_ascii_lowercase().as_str() {
-        "base64" => digits(text).saturating_mul(3) / 4,
-        "hex" => digits(text) / 2,
+    // Some senders break the lines of their base64; nothing else is forgiven.
+    let is_digit = |byte: &u8| !byte.is_ascii_whitespace();
+    let count = text.bytes().filter(is_digit).count();
+    let encoding = encoding.trim().to_ascii_lowercase();
+    let (is_hex, bytes_max) = match encoding.as_str() {
+        "base64" => (false, count.saturating_mul(3) / 4),
+        "hex" => (true, count / 2),
         "" => return ImageSource::Unreadable(ImageFault::NoEncoding),
         _ => return ImageSource::Unreadable(ImageFault::OtherEncoding),
     };
-    if bytes_max == 0 {
+    if count == 0 {
         return ImageSource::Unreadable(ImageFault::NoData);
     }
     if bytes_max > IMAGE_BYTES_MAX {
         return ImageSource::Unreadable(ImageFault::TooLarge);
     }
-    let is_hex = encoding.trim().eq_ignore_ascii_case("hex");
-    // Some senders break the lines of their base64; nothing else is forgiven.
-    let packed: Vec<u8> = text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let packed: Vec<u8> = text.bytes().filter(is_digit).collect();
     let bytes = if is_undecodable(text) {
         None
     } else if is_hex {

@@ -97,7 +97,7 @@ fn data_that_cannot_be_read_says_why_and_nothing_is_guessed() {
         ("^Image^BMP^Base64^Q", ImageFault::Damaged),
         ("^Image^BMP^Base64^Qk0=Qk0=", ImageFault::Damaged),
         ("^Image^BMP^Base64^ảnh", ImageFault::Damaged),
-        ("^Image^BMP^Hex^4", ImageFault::NoData),
+        ("^Image^BMP^Hex^4", ImageFault::Damaged),
         ("^Image^BMP^Hex^424", ImageFault::Damaged),
         ("^Image^BMP^Hex^4Z", ImageFault::Damaged),
         ("^Image^BMP^Base64^", ImageFault::NoData),
