@@ -1,9 +1,9 @@
-//! The folder of a line, into which its device writes pictures: looked at every second, each file taken
-//! once it is complete, stored before anything else is done about it, and linked there.
+//! The folder of a line, into which its device writes pictures: looked at every second, each file
+//! taken once it is complete, stored before anything else is done about it, and linked there.
 //!
-//! A device names its files in its results; nothing here opens a path that a device said. What is taken
-//! is what stands in the folder, and in folders of it such as `20250115`: plain files, no link, whose
-//! own bytes are a whole picture.
+//! A device names its files in its results; nothing here opens a path that a device said. What is
+//! taken is what stands in the folder, and in folders of it such as `20250115`: plain files, no
+//! link, whose own bytes are a whole picture.
 
 use std::{
     collections::HashMap,
@@ -28,8 +28,9 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A folder below this one is not looked into: devices sort by kind and by day.
 const DEPTH_MAX: usize = 3;
-/// A folder in which nothing was written for so long, microseconds, is not listed again at every look:
-/// file systems keep such times by two seconds (FAT), and the share's clock may be another one.
+/// A folder in which nothing was written for so long, microseconds, is not listed again at every
+/// look: file systems keep such times by two seconds (FAT), and the share's clock may be another
+/// one.
 const QUIET_AFTER: i64 = 60 * 1_000_000;
 /// But at every so many looks all the same.
 const LIST_ALL_EVERY: u64 = 60;
@@ -124,7 +125,6 @@ impl Folder {
         let image = match read {
             Ok(Ok(Read::Image(image))) => image,
             Ok(Ok(Read::Other)) => {
-                look.ignored += 1;
                 tracing::debug!(
                     line = self.line,
                     "a file of the picture folder is no picture"
@@ -272,7 +272,6 @@ struct Look {
     /// Folders as they were listed last.
     listed: HashMap<PathBuf, i64>,
     looks: u64,
-    ignored: u64,
     is_lost: bool,
 }
 

@@ -51,8 +51,8 @@ struct Chart {
     deviation: Option<f64>,
 }
 
-/// By device, control material, lot, level and test: another lot or level has another mean, so it is
-/// another chart.
+/// By device, control material, lot, level and test: another lot or level has another mean, so it
+/// is another chart.
 pub(super) fn series(results: Vec<StoredResult>) -> Vec<Series> {
     let mut by: BTreeMap<[String; 5], Vec<StoredResult>> = BTreeMap::new();
     for result in results {
@@ -198,6 +198,58 @@ fn figure(app: &App, words: Words, series: &Series, now: i64) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ResultState;
+
+    /// A control's result, as the store gives it.
+    fn measured(id: i64, kind: &str, control: &str, [lot, level]: [&str; 2]) -> StoredResult {
+        let observation = serde_json::json!({
+            "kind": kind, "code": "WBC", "text": "7.4", "status": "final", "span": { "start": 0, "end": 0 },
+            "value": { "type": "text", "text": "7.4" }, "control": control, "lot": lot, "level": level,
+        });
+        StoredResult {
+            id,
+            message: id,
+            line: "xn-1".to_owned(),
+            barcode: control.to_owned(),
+            specimen: None,
+            state: ResultState::Control,
+            version: 1,
+            supersedes: None,
+            holds: Vec::new(),
+            observation: serde_json::from_value(observation).expect("an observation"),
+            received_at: id,
+        }
+    }
+
+    #[test]
+    fn another_lot_or_level_is_another_chart_and_a_patient_has_none() {
+        // As the store gives them, newest first.
+        let all = vec![
+            measured(6, "patient", "C", ["A", "1"]),
+            measured(5, "calibration", "C", ["A", "1"]),
+            measured(4, "control", "C", ["B", "1"]),
+            measured(3, "control", "C", ["A", "2"]),
+            measured(2, "control", "C", ["A", "1"]),
+            measured(1, "control", "C", ["A", "1"]),
+        ];
+        let found: Vec<(String, String, Vec<i64>)> = series(all)
+            .into_iter()
+            .map(|one| {
+                let ids = one.results.iter().map(|result| result.id).collect();
+                (one.lot, one.level, ids)
+            })
+            .collect();
+        let of =
+            |lot: &str, level: &str, ids: &[i64]| (lot.to_owned(), level.to_owned(), ids.to_vec());
+        assert_eq!(
+            found,
+            [
+                of("A", "1", &[1, 2]),
+                of("A", "2", &[3]),
+                of("B", "1", &[4])
+            ]
+        );
+    }
 
     #[test]
     fn the_spread_is_that_of_a_sample() {

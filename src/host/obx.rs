@@ -141,9 +141,9 @@ pub(super) fn push(
     }
 }
 
-/// Appends a picture as encapsulated data (HL7 v2.5.1 2.A.24): source application, type of data (table
-/// 0191), subtype (table 0291, by its name in IANA's list where that has none), encoding (table 0299),
-/// data. OBX-4 counts the pictures of one order.
+/// Appends a picture as encapsulated data (HL7 v2.5.1 2.A.24): source application, type of data
+/// (table 0191), subtype (table 0291, by its name in IANA's list where that has none), encoding
+/// (table 0299), data. OBX-4 counts the pictures of one order.
 pub(super) fn push_picture(
     message: &mut MessageBuilder,
     site: &HostSite,

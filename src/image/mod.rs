@@ -1,5 +1,5 @@
-//! Pictures beside results, histograms and scattergrams: kept once, linked to the file that a message
-//! names whichever comes first, told to a host with the results they stand beside.
+//! Pictures beside results, histograms and scattergrams: kept once, linked to the file that a
+//! message names whichever comes first, told to a host with the results they stand beside.
 //!
 //! A picture belongs to the tube and the message that told of it. It is no result: it has no state,
 //! waits for nobody and holds nothing. What must not happen here: a picture shown with another
@@ -33,8 +33,8 @@ pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
 /// analyzer's computer, the share or the bridge was off.
 pub const LINK_WINDOW: i64 = 7 * 24 * 3_600 * 1_000_000;
 
-/// After so long a file that has not come is shown as one that does not come, microseconds. Analyzers
-/// write it within a minute of the result.
+/// After so long a file that has not come is shown as one that does not come, microseconds.
+/// Analyzers write it within a minute of the result.
 pub const FILE_LATE: i64 = 3_600 * 1_000_000;
 
 /// A file that was read from the folder of a line, whole.

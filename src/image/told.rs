@@ -1,5 +1,5 @@
-//! Pictures in messages to hosts: each once to each host, with the results it stands beside, or after
-//! them where its file came later.
+//! Pictures in messages to hosts: each once to each host, with the results it stands beside, or
+//! after them where its file came later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,11 +48,12 @@ const CONTENT: Sql = Sql::same(
 );
 /// Messages to hosts that tell released results of one message and tube.
 const TELLING: Sql = Sql::same(
-    "SELECT DISTINCT q.id, q.destination, q.specimen, q.priority, q.state, \
-     CASE WHEN q.body IS NULL THEN 0 ELSE 1 END FROM result r \
-     JOIN queue q ON q.id = r.queue \
-     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = r.id) \
-     WHERE r.message = $1 AND r.barcode = $2 AND r.kind = 'patient' AND r.state = 'released' \
+    "SELECT q.id, q.destination, q.specimen, q.priority, q.state, \
+     CASE WHEN q.body IS NULL THEN 0 ELSE 1 END FROM queue q WHERE q.id IN (\
+     SELECT r.queue FROM result r WHERE r.message = $1 AND r.barcode = $2 \
+     AND r.kind = 'patient' AND r.state = 'released' \
+     UNION SELECT f.queue FROM result r JOIN queue_result f ON f.result = r.id \
+     WHERE r.message = $1 AND r.barcode = $2 AND r.kind = 'patient' AND r.state = 'released') \
      AND q.state <> 'superseded' ORDER BY q.id",
 );
 const CARRY: Insert = Insert {
@@ -111,8 +112,8 @@ fn found(row: &Row) -> Result<(i64, Found), StoreError> {
 pub(crate) type Telling = (i64, BTreeSet<(i64, String)>);
 
 /// The pictures that queue rows of `destination` carry, by row: those they were given, and those of
-/// their results that the host does not have. What is too much for one message gets a message of its
-/// own behind it. For the transaction that renders them.
+/// their results that the host does not have. What is too much for one message gets a message of
+/// its own behind it. For the transaction that renders them.
 ///
 /// # Errors
 /// The store's.
@@ -207,8 +208,8 @@ fn carry(db: &mut dyn Db, queue: i64, images: &[i64]) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// A picture that came after its results: where a host that wants pictures was told of them already,
-/// it goes in a message of its own. Returns whether it does.
+/// A picture that came after its results: where a host that wants pictures was told of them
+/// already, it goes in a message of its own. Returns whether it does.
 pub(super) fn tell_late(
     db: &mut dyn Db,
     image: &Awaiting,
@@ -258,7 +259,8 @@ pub(super) fn tell_late(
     Ok(is_queued)
 }
 
-/// The message `to` follows `from`, whose bytes may not change any more: it carries the same pictures.
+/// The message `to` follows `from`, whose bytes may not change any more: it carries the same
+/// pictures.
 ///
 /// # Errors
 /// The store's.

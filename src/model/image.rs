@@ -10,8 +10,8 @@ use super::{ObservationKind, SpecimenRead};
 /// seen 1 MB; the longest message that is read has 8 MiB.
 pub const IMAGE_BYTES_MAX: usize = 6 * 1024 * 1024;
 
-/// A picture that a message brings, or says where it lies. It is no result: it has no value, waits for
-/// no mapping and holds nothing.
+/// A picture that a message brings, or says where it lies. It is no result: it has no value, waits
+/// for no mapping and holds nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSeen {
     /// Whose it is: a control's is never shown with a patient's.
@@ -20,8 +20,10 @@ pub struct ImageSeen {
     pub specimen: Option<SpecimenRead>,
     /// What the device calls it: `SCAT_WDF`, `WBC Histogram. BMP`.
     pub code: String,
-    /// The media type that the message or the profile says; empty where neither does. What counts is
-    /// what the bytes are found to be.
+    /// The whole value field exactly as sent, before unescaping, as of a result.
+    pub text: String,
+    /// The media type that the message or the profile says; empty where neither does. What counts
+    /// is what the bytes are found to be.
     pub declared: String,
     /// The picture, or where it is.
     pub source: ImageSource,

@@ -56,7 +56,8 @@ impl Protocol {
         }
     }
 
-    /// Whether its messages come in MLLP blocks; the others have a framing of their own on a stream.
+    /// Whether its messages come in MLLP blocks; the others have a framing of their own on a
+    /// stream.
     pub const fn is_mllp(self) -> bool {
         matches!(self, Self::Hl7)
     }
@@ -294,8 +295,8 @@ pub struct LinkRules {
     pub repeat_within_ms: Option<u64>,
     /// How long the device waits for the answer to its query; a later answer is dropped.
     pub answer_within_ms: Option<u64>,
-    /// Nothing heard for so long means that the device is gone: the connection is ended and a new one
-    /// awaited or made. Only for devices that send by themselves when they have nothing to say.
+    /// Nothing heard for so long means that the device is gone: the connection is ended and a new
+    /// one awaited or made. Only for devices that send by themselves when they have nothing to say.
     pub silent_after_s: Option<u64>,
     /// MLLP: longest message.
     pub message_bytes_max: Option<usize>,

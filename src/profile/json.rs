@@ -90,15 +90,16 @@ fn of_item(item: &Item) -> Vec<Line> {
     }
 }
 
-/// What a picture is, and where; never its bytes.
+/// A picture: its field as sent, and in words what it was found to be.
 fn of_image(image: &ImageSeen) -> Line {
-    let (text, bytes) = match &image.source {
-        ImageSource::Bytes(own) => (own.media_type().to_owned(), Some(own.bytes.len())),
-        ImageSource::File(name) => (name.clone(), None),
-        ImageSource::Unreadable(fault) => (fault.code().to_owned(), None),
+    let (found, bytes) = match &image.source {
+        ImageSource::Bytes(own) => (own.media_type(), Some(own.bytes.len())),
+        ImageSource::File(name) => (name.as_str(), None),
+        ImageSource::Unreadable(fault) => (fault.code(), None),
     };
     let more = json!({
         "declared": image.declared,
+        "found": found,
         "bytes": bytes,
         "source": match image.source {
             ImageSource::Bytes(_) => "message",
@@ -112,7 +113,7 @@ fn of_image(image: &ImageSeen) -> Line {
         kind: "image",
         specimen: tube.map(|tube| tube.id.clone()).filter(|id| !id.is_empty()),
         code: Some(image.code.clone()),
-        text,
+        text: image.text.clone(),
         more: object(more),
         ..Line::default()
     }

@@ -51,7 +51,6 @@ impl std::ops::AddAssign for Settled {
 }
 
 /// Outcomes of messages stand in the store by the thousand; most have no picture.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 const fn is_none(count: &u32) -> bool {
     *count == 0
 }

@@ -1,5 +1,5 @@
-//! Histograms in messages and scattergrams in files: exactly their bytes reach a HIS that wants them,
-//! whichever of file and result comes first, and nothing is lost between the two.
+//! Histograms in messages and scattergrams in files: exactly their bytes reach a HIS that wants
+//! them, whichever of file and result comes first, and nothing is lost between the two.
 
 use std::{
     path::PathBuf,
@@ -341,6 +341,7 @@ async fn keep(bridge: &Bridge, barcode: &'static str, bytes: Vec<u8>) {
             position: String::new(),
         }),
         code: "SCAT_WDF".to_owned(),
+        text: String::new(),
         declared: "text/html".to_owned(),
         source: ImageSource::Bytes(ImageBytes::new(bytes)),
         span: 0..0,

@@ -26,6 +26,7 @@ fn seen(code: &str, tube: &str, source: ImageSource) -> Item {
         kind: ObservationKind::Patient,
         specimen,
         code: code.to_owned(),
+        text: String::new(),
         declared: "image/gif".to_owned(),
         source,
         span: 0..0,

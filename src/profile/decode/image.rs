@@ -26,8 +26,8 @@ use crate::{
 const IMAGES_MAX: usize = 256;
 
 impl<'a> Decoder<'a> {
-    /// The result row in force, if it is a picture: by the profile, or because OBX-2 says so and nobody
-    /// maps its code to a test.
+    /// The result row in force, if it is a picture: by the profile, or because OBX-2 says so and
+    /// nobody maps its code to a test.
     pub(super) fn image(&mut self, code: &str, row: &Row<'_>) -> Option<Entry<'a>> {
         let line = self.line;
         let mut rules = line.profile.images.iter();
@@ -47,14 +47,23 @@ impl<'a> Decoder<'a> {
                 span: row.span.clone(),
             })));
         }
-        Some(self.entry_of(Item::Image(Box::new(ImageSeen {
-            kind: self.shared.kind,
-            specimen: self.shared.specimen.clone(),
-            code: code.to_owned(),
-            declared,
-            source,
-            span: row.span.clone(),
-        }))))
+        Some(
+            self.entry_of(Item::Image(Box::new(ImageSeen {
+                kind: self.shared.kind,
+                specimen: self.shared.specimen.clone(),
+                code: code.to_owned(),
+                text: show(
+                    line.profile
+                        .result
+                        .text
+                        .as_ref()
+                        .map_or("", |path| row.get(path)),
+                ),
+                declared,
+                source,
+                span: row.span.clone(),
+            }))),
+        )
     }
 
     fn entry_of(&self, item: Item) -> Entry<'a> {
@@ -74,8 +83,8 @@ impl<'a> Decoder<'a> {
             && (rule.when.is_empty() || self.context.any(&rule.when))
     }
 
-    /// Encapsulated data (HL7 v2.5.1 2.A.24) that no site made a test of: a report as a document may
-    /// be one, and is told as it came.
+    /// Encapsulated data (HL7 v2.5.1 2.A.24) that no site made a test of: a report as a document
+    /// may be one, and is told as it came.
     fn is_document(&self, code: &str, row: &Row<'_>) -> bool {
         if !row.is("OBX") || row.field(2) != "ED" {
             return false;
@@ -134,25 +143,23 @@ fn plain<'t>(row: &Row<'_>, raw: &'t str) -> Cow<'t, str> {
 
 /// The bytes of a text, by its encoding (HL7 table 0299).
 fn decoded(encoding: &str, text: &str) -> ImageSource {
-    let digits = |text: &str| text.chars().filter(|c| !c.is_ascii_whitespace()).count();
-    let bytes_max = match encoding.trim().to_ascii_lowercase().as_str() {
-        "base64" => digits(text).saturating_mul(3) / 4,
-        "hex" => digits(text) / 2,
+    // Some senders break the lines of their base64; nothing else is forgiven.
+    let is_digit = |byte: &u8| !byte.is_ascii_whitespace();
+    let count = text.bytes().filter(is_digit).count();
+    let encoding = encoding.trim().to_ascii_lowercase();
+    let (is_hex, bytes_max) = match encoding.as_str() {
+        "base64" => (false, count.saturating_mul(3) / 4),
+        "hex" => (true, count / 2),
         "" => return ImageSource::Unreadable(ImageFault::NoEncoding),
         _ => return ImageSource::Unreadable(ImageFault::OtherEncoding),
     };
-    if bytes_max == 0 {
+    if count == 0 {
         return ImageSource::Unreadable(ImageFault::NoData);
     }
     if bytes_max > IMAGE_BYTES_MAX {
         return ImageSource::Unreadable(ImageFault::TooLarge);
     }
-    let is_hex = encoding.trim().eq_ignore_ascii_case("hex");
-    // Some senders break the lines of their base64; nothing else is forgiven.
-    let packed: Vec<u8> = text
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
+    let packed: Vec<u8> = text.bytes().filter(is_digit).collect();
     let bytes = if is_undecodable(text) {
         None
     } else if is_hex {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{line, observations};
+use super::line;
 use crate::{
     model::Item,
     profile::{Decoded, decode_capture, json_lines},
@@ -94,8 +94,13 @@ fn results(lines: &[String], is_astm: bool) -> Vec<(String, String)> {
 }
 
 fn found(decoded: &[Decoded]) -> Vec<(String, String)> {
-    let all = decoded.iter().flat_map(observations);
-    all.map(|one| (one.code.clone(), one.text.clone()))
+    let items = decoded.iter().flat_map(|one| &one.items);
+    items
+        .filter_map(|item| match item {
+            Item::Observation(one) => Some((one.code.clone(), one.text.clone())),
+            Item::Image(one) => Some((one.code.clone(), one.text.clone())),
+            Item::Query(_) | Item::Device(_) | Item::Incomplete(_) => None,
+        })
         .collect()
 }
 
@@ -152,7 +157,8 @@ fn told(decoded: &[Decoded]) -> Vec<String> {
         .filter_map(|item| match item {
             Item::Observation(one) => Some(format!("{} {}", one.code, one.text)),
             Item::Device(event) => Some(event.text.clone()),
-            Item::Image(_) | Item::Query(_) | Item::Incomplete(_) => None,
+            Item::Image(one) => Some(format!("{} {}", one.code, one.text)),
+            Item::Query(_) | Item::Incomplete(_) => None,
         })
         .collect()
 }

@@ -730,7 +730,7 @@ fn without_a_catalogue_only_codes_of_the_lines_tests_and_passed_ones_are_known()
 
 #[test]
 fn a_code_that_the_site_maps_is_ordered_as_its_profile_says() {
-    let line = super::profile("mindray/bc-5000").for_line(LineSettings {
+    let line = profile("mindray/bc-5000").for_line(LineSettings {
         has_own_tests_alone: true,
         tests: BTreeMap::from([("WBC".to_owned(), "BC".to_owned())]),
         ..LineSettings::default()

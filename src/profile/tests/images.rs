@@ -52,6 +52,7 @@ fn encapsulated_data_is_a_picture_of_its_tube_and_waits_for_no_mapping() {
         Some("25")
     );
     assert_eq!(image.declared, "image/gif");
+    assert_eq!(image.text, value, "the field as sent");
     assert!(
         raw.get(image.span.clone())
             .is_some_and(|row| row.starts_with("OBX|1|ED"))
@@ -96,7 +97,7 @@ fn data_that_cannot_be_read_says_why_and_nothing_is_guessed() {
         ("^Image^BMP^Base64^Q", ImageFault::Damaged),
         ("^Image^BMP^Base64^Qk0=Qk0=", ImageFault::Damaged),
         ("^Image^BMP^Base64^ảnh", ImageFault::Damaged),
-        ("^Image^BMP^Hex^4", ImageFault::NoData),
+        ("^Image^BMP^Hex^4", ImageFault::Damaged),
         ("^Image^BMP^Hex^424", ImageFault::Damaged),
         ("^Image^BMP^Hex^4Z", ImageFault::Damaged),
         ("^Image^BMP^Base64^", ImageFault::NoData),
