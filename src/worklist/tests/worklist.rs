@@ -142,7 +142,10 @@ fn messages_and_refusals_wait_too_and_are_counted() {
         kept: 1,
         messages: 1,
         refused: 1,
+        held_since: None,
+        waiting_since: Some(now - SECOND),
     };
+    assert_eq!(counted.to_decide(), 2);
     assert_eq!(counted, expected);
     let page = list(&lab, None, 10);
     assert_eq!(names(&page), "m1 r3 q1");
