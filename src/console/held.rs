@@ -247,9 +247,10 @@ fn form(who: &Who, act: Act, path: &str, is_urgent: bool, is_wanted: bool) -> Ma
     let words = who.words();
     let field = format!("reason-{}", act.code());
     let is_needed = act == Act::SetAside;
-    let class = match act {
-        Act::SetAside => Some("danger"),
-        act => acts::is_main(act).then_some("primary"),
+    let class = if is_needed {
+        Some("danger")
+    } else {
+        acts::is_main(act).then_some("primary")
     };
     html! {
         form.inline method="post" action=(path) {

@@ -12,12 +12,12 @@ use serde::Deserialize;
 
 use crate::{
     book::{self, BookItem, BookPatient, BookSpecimen, name_words},
-    model::{OrderStatus, Priority},
+    model::{OrderStatus, Priority, Private},
     people::Role,
     settle::StoredResult,
     store::{Db, StoreError},
     text,
-    worklist::{self, Act},
+    worklist::{self, Act, ResultEntry},
 };
 
 use super::{
@@ -235,10 +235,8 @@ fn with_others(words: Words, others: &[StoredResult]) -> Markup {
     }
 }
 
-fn pair(app: &App, words: Words, held: &Held, found: &Found) -> Result<Markup, Fault> {
-    let zone = &app.parts.site.laboratory.zone;
-    let now = app.now();
-    let one = held.result()?;
+/// What names tube and patient: as the device sent it, and as it was ordered.
+fn names(words: Words, one: &ResultEntry, found: &Found) -> [(&'static str, String, String); 6] {
     let observation = one.observation.expose();
     let seen = &observation.patient;
     let read = observation.specimen.as_ref();
@@ -246,37 +244,42 @@ fn pair(app: &App, words: Words, held: &Held, found: &Found) -> Result<Markup, F
     let place = read.map_or(String::new(), |read| {
         format!("{} {}", read.rack, read.position)
     });
-    let ids: Vec<&str> = seen.ids.iter().map(|id| id.expose().as_str()).collect();
-    let numbers = found
-        .patient
-        .identifiers
-        .iter()
-        .map(|id| id.expose().as_str());
-    let numbers: Vec<&str> = numbers.collect();
-    let is_ordered = observation.test.as_ref().map(|test| {
-        let mut items = found.items.iter();
-        items.any(|item| item.tests.contains(test))
-    });
-    let texts = [
+    let joined = |ids: &[Private<String>]| {
+        let ids: Vec<&str> = ids.iter().map(|id| id.expose().as_str()).collect();
+        ids.join(" ")
+    };
+    let patient = &found.patient;
+    [
         ("barcode", sent.to_owned(), found.tube.barcode.clone()),
         (
             "name",
             seen.name.expose().replace('^', " "),
-            patient::name(&found.patient),
+            patient::name(patient),
         ),
         (
             "birth",
             patient::day(seen.birth.expose()),
-            patient::birth(&found.patient),
+            patient::birth(patient),
         ),
         (
             "sex",
             patient::sex(seen.sex, words),
-            patient::sex(found.patient.sex, words),
+            patient::sex(patient.sex, words),
         ),
-        ("number", ids.join(" "), numbers.join(" ")),
+        ("number", joined(&seen.ids), joined(&patient.identifiers)),
         ("place", place.trim().to_owned(), String::new()),
-    ];
+    ]
+}
+
+fn pair(app: &App, words: Words, held: &Held, found: &Found) -> Result<Markup, Fault> {
+    let zone = &app.parts.site.laboratory.zone;
+    let now = app.now();
+    let one = held.result()?;
+    let observation = one.observation.expose();
+    let is_ordered = observation.test.as_ref().map(|test| {
+        let mut items = found.items.iter();
+        items.any(|item| item.tests.contains(test))
+    });
     Ok(html! {
         div.wide tabindex="0" role="group" aria-label=(words.t("link.compare")) { table.pair {
             thead { tr {
@@ -285,7 +288,7 @@ fn pair(app: &App, words: Words, held: &Held, found: &Found) -> Result<Markup, F
                 th scope="col" { (words.t("link.tube")) }
             } }
             tbody {
-                @for (key, device, tube) in &texts {
+                @for (key, device, tube) in &names(words, one, found) {
                     @if !device.is_empty() || !tube.is_empty() {
                         tr {
                             th scope="row" { (words.t(&format!("link.{key}"))) }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    console::{Browser, Watched, encoded},
+    console::{Browser, Watched, encoded, refusing},
     hospital::{His, PATIENCE, Site, ZONE, comes},
     scripted::Script,
 };
@@ -29,14 +29,19 @@ struct Ward {
 
 impl Ward {
     async fn open() -> Self {
-        let his = His::open(Answering::good()).await;
+        Self::before(Answering::good()).await
+    }
+
+    /// Before a HIS that answers like this.
+    async fn before(answering: Answering) -> Self {
+        let his = His::open(answering).await;
         let results = &his.results;
         let site = Site::new(&format!(
             "catalogue = \"catalogue.toml\"\n\n\
              [[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\nresults = \"{results}\"\n\n\
              [[instrument]]\nid = \"bio-1\"\nprofile = \"generic/astm\"\n\
              port = \"tcp-listen://127.0.0.1:0\"\n\
-             tests = {{ \"GLU\" = \"GLU\", \"NA\" = \"NA\", \"WBC\" = \"WBC\" }}\n"
+             tests = {{ \"GLU\" = \"GLU\", \"NA\" = \"NA\", \"WBC\" = \"WBC\", \"ABO\" = \"ABO\" }}\n"
         ));
         site.file("catalogue.toml", CATALOGUE);
         let watched = Watched::over(&site, his, Limits::default()).await;
@@ -74,15 +79,16 @@ impl Ward {
 
     /// The list, once so many entries wait for a person.
     async fn list(&self, browser: &mut Browser, count: i64) -> Vec<Value> {
-        let mut last = Value::Null;
-        for _ in 0..6_000 {
-            last = browser.get("/api/v1/work").await.json();
-            if last["to_decide"] == count {
-                return last["entries"].as_array().expect("entries").clone();
+        let look = async {
+            loop {
+                let now = browser.get("/api/v1/work").await.json();
+                if now["to_decide"] == count {
+                    return now["entries"].as_array().expect("entries").clone();
+                }
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("not {count} to decide: {last}");
+        };
+        let found = tokio::time::timeout(PATIENCE, look).await;
+        found.expect("so many entries wait in time")
     }
 
     /// Waits until the HIS has so many values.
@@ -109,16 +115,15 @@ impl Ward {
 
 /// The number and the key of the entry with this value.
 fn found(entries: &[Value], value: &str) -> (i64, String) {
-    let entry = entries
-        .iter()
-        .find(|entry| entry["subject"]["observation"]["text"] == value)
-        .unwrap_or_else(|| panic!("{value} in {entries:?}"));
+    let mut entries = entries.iter();
+    let entry = entries.find(|entry| entry["subject"]["observation"]["text"] == value);
+    let entry = entry.expect("an entry has this value");
     let id = entry["subject"]["id"].as_i64().expect("an id");
     (id, entry["key"].as_str().expect("a key").to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_result_says_why_and_is_released_undone_and_set_aside() {
+async fn a_held_result_says_why_and_its_release_is_undone_by_the_same_person() {
     let mut ward = Ward::open().await;
     ward.order("26031000081", &["GLU", "NA"]).await;
     ward.say(
@@ -131,7 +136,7 @@ async fn a_held_result_says_why_and_is_released_undone_and_set_aside() {
     let mut lan = ward.watched.logged_in(Role::Technician).await;
     let entries = ward.list(&mut lan, 2).await;
     assert_eq!(entries[0]["urgency"]["critical"], "high", "critical first");
-    let ((glu, glu_key), (na, _)) = (found(&entries, "31.5"), found(&entries, "141"));
+    let (glu, glu_key) = found(&entries, "31.5");
 
     let page = lan.get("/").await.body;
     for part in ["TRẦN THỊ BÌNH", "31.5", "CLOT", "Giá trị báo động ↑", "(2)"] {
@@ -183,6 +188,22 @@ async fn a_held_result_says_why_and_is_released_undone_and_set_aside() {
     );
     ward.list(&mut lan, 2).await;
 
+    ward.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn giving_up_needs_a_reason_and_a_critical_value_may_leave_at_once() {
+    let mut ward = Ward::open().await;
+    ward.order("26031000083", &["GLU", "NA"]).await;
+    let both = [
+        ("GLU", "31.5", "mmol/L", "CLOT"),
+        ("NA", "141", "mmol/L", "CLOT"),
+    ];
+    ward.say("26031000083", &both);
+    let mut lan = ward.watched.logged_in(Role::Technician).await;
+    let entries = ward.list(&mut lan, 2).await;
+    let ((glu, glu_key), (na, _)) = (found(&entries, "31.5"), found(&entries, "141"));
+    lan.get("/").await;
     // Without a reason nothing is given up; with one it is, once.
     let aside = format!("/held/{na}/set-aside?at=");
     let without = lan.post(&aside, &[("from", "entry")]).await;
@@ -206,6 +227,7 @@ async fn a_held_result_says_why_and_is_released_undone_and_set_aside() {
     );
 
     // A critical value may leave at once: it is at the HIS, and cannot be taken back.
+    let act = format!("/held/{glu}/release?at={glu_key}");
     let now = lan.post(&act, &[("leave", "now")]).await;
     assert_eq!(now.status, 303, "{}", now.body);
     ward.at_the_his(&["31.5"]).await;
@@ -389,6 +411,81 @@ async fn a_message_that_could_not_be_read_is_set_aside_and_a_rerun_says_what_the
     ward.list(&mut lan, 0).await;
     lan.get("/").await;
     assert_eq!(lan.post(&act, &[("reason", "x")]).await.status, 404, "once");
+    ward.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_value_stands_beside_the_result_and_a_blood_group_wants_a_verifier() {
+    let mut ward = Ward::open().await;
+    ward.order("26031000121", &["GLU", "ABO"]).await;
+    ward.say("26031000121", &[("GLU", "5.11", "mmol/L", "N")]);
+    ward.at_the_his(&["5.11"]).await;
+    ward.say("26031000121", &[("GLU", "9.87", "mmol/L", "CLOT")]);
+    ward.say("26031000121", &[("ABO", "A", "", "N")]);
+    let mut lan = ward.watched.logged_in(Role::Technician).await;
+    let entries = ward.list(&mut lan, 2).await;
+    let page = lan.get("/").await.body;
+    assert!(
+        page.contains("Lần trước: <span class=\"value\">5.11</span>"),
+        "{page}"
+    );
+    assert!(page.contains("Chỉ người duyệt mới được trả"), "{page}");
+    let (group, key) = found(&entries, "A");
+    let act = format!("/held/{group}/release?at={key}");
+    assert!(
+        !page.contains(&format!("/held/{group}/release")),
+        "no button"
+    );
+    let refused = lan.post(&act, &[]).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(
+        refused.body.contains("Chỉ người duyệt mới được trả"),
+        "{}",
+        refused.body
+    );
+    ward.list(&mut lan, 2).await;
+    let mut hoa = ward.watched.logged_in(Role::Verifier).await;
+    let page = hoa.get("/").await.body;
+    assert!(page.contains(&format!("/held/{group}/release")), "{page}");
+    let done = hoa.post(&act, &[]).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    ward.list(&mut hoa, 1).await;
+    let mut viewer = ward.watched.logged_in(Role::Viewer).await;
+    let page = viewer.get("/").await.body;
+    assert!(
+        page.contains("9.87") && !page.contains("formaction"),
+        "{page}"
+    );
+    let page = viewer.get(&format!("/held/{group}")).await.body;
+    assert!(
+        page.contains("verifier") && !page.contains("action=\"/held"),
+        "{page}"
+    );
+    ward.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_the_his_refused_is_decided_about_from_the_work_list() {
+    let mut ward = Ward::before(refusing()).await;
+    ward.order("26031000131", &["GLU"]).await;
+    ward.say("26031000131", &[("GLU", "5.21", "mmol/L", "N")]);
+    let mut lan = ward.watched.logged_in(Role::Technician).await;
+    let entries = ward.list(&mut lan, 1).await;
+    assert_eq!(entries[0]["subject"]["kind"], "queue");
+    let id = entries[0]["subject"]["id"].as_i64().expect("an id");
+    let key = entries[0]["key"].as_str().expect("a key").to_owned();
+    let page = lan.get("/").await.body;
+    assert!(
+        page.contains(&format!("/queue/{id}/retry?at={key}")),
+        "{page}"
+    );
+    let page = lan.get(&format!("/queue/{id}?at={key}")).await.body;
+    let act = format!("/queue/{id}/discard?at={key}");
+    assert!(page.contains(&act), "{page}");
+    let done = lan.post(&act, &[("reason", "đã báo khoa")]).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    assert_eq!(done.header("location"), format!("/?at={key}"));
+    ward.list(&mut lan, 0).await;
     ward.stop().await;
 }
 

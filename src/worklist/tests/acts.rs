@@ -351,3 +351,70 @@ fn a_message_that_could_not_be_read_is_set_aside_by_name() {
     assert_eq!(lab.findings(), Vec::<String>::new());
     assert_eq!(set_aside(&lab), Err(Refused::NotFound));
 }
+
+#[test]
+fn whoever_only_looks_on_decides_nothing() {
+    let mut lab = Lab::new();
+    lab.order("P1", "T1", "MRN1", &["WBC"]);
+    lab.measure("T1", ("WBC", "6.4", "10*9/L", "!"));
+    let site = Arc::clone(&lab.site);
+    let refused = lab.work(move |db| {
+        let person = Person {
+            name: "lan".to_owned(),
+            role: Role::Viewer,
+        };
+        let acting = Acting {
+            site: &site,
+            person: &person,
+            reason: "looked at it",
+            now: MORNING,
+        };
+        let all = [
+            acting.release(db, 1, Leave::Later)?.map(|_| ()),
+            acting.set_aside(db, 1)?.map(|_| ()),
+            acting.rerun(db, 1)?.map(|_| ()),
+            acting.link(db, 1, 1)?.map(|_| ()),
+            acting.map_code(db, "xn-1", "WBC", "WBC")?.map(|_| ()),
+            acting.accept_unit(db, 1)?.map(|_| ()),
+            acting.undo(db, 1)?.map(|_| ()),
+        ];
+        Ok(all)
+    });
+    assert!(
+        refused.iter().all(|one| *one == Err(Refused::NotAllowed)),
+        "{refused:?}"
+    );
+    let hold = [Hold::new(HoldReason::SuspectFlag, "")];
+    for act in Act::ALL {
+        assert!(!allowed(ResultState::Held, &hold, *act, Role::Viewer));
+    }
+}
+
+#[test]
+fn results_of_one_tube_are_linked_together_or_not_at_all_and_undone_together() {
+    let mut lab = Lab::new();
+    lab.order("P1", "T1", "MRN1", &["WBC", "HGB"]);
+    lab.measure("", ("WBC", "6.4", "10*9/L", "N"));
+    lab.measure("", ("HGB", "140", "g/L", "N"));
+    lab.measure("T1", ("WBC", "6.6", "10*9/L", "!"));
+    let before = lab.shown();
+    let tube = lab.work(|db| tubes(db, "T1", 0))[0].id;
+    let refused = lab.act("lan", move |acting, db| acting.link_all(db, &[1, 3], tube));
+    assert_eq!(refused, Err(Refused::NotNeeded { act: Act::Link }));
+    assert_eq!(lab.shown(), before, "not the first alone");
+    let done = lab.act("lan", move |acting, db| acting.link_all(db, &[1, 2], tube));
+    let done = done.expect("both are of that tube");
+    assert_ne!(lab.shown(), before);
+    let now = lab.now;
+    let last = lab
+        .work(move |db| recent(db, "lan", now))
+        .expect("it can be undone");
+    assert_eq!((last.act, last.kind.as_str()), (done.act, "link"));
+    assert!(last.moved.len() >= 2, "{last:?}");
+    lab.act("lan", move |acting, db| acting.undo(db, done.act))
+        .expect("within ten seconds");
+    assert_eq!(lab.shown(), before);
+    lab.now += UNDO;
+    let now = lab.now;
+    assert_eq!(lab.work(move |db| recent(db, "lan", now)), None);
+}

@@ -3,6 +3,10 @@
 use super::*;
 
 fn list(lab: &Lab, after: Option<String>, count_max: usize) -> Page {
+    part(lab, Part::All, after, count_max)
+}
+
+fn part(lab: &Lab, part: Part, after: Option<String>, count_max: usize) -> Page {
     let (site, now) = (Arc::clone(&lab.site), lab.now);
     lab.work(move |db| {
         let asked = Waiting {
@@ -14,7 +18,7 @@ fn list(lab: &Lab, after: Option<String>, count_max: usize) -> Page {
             after: after.as_deref(),
             count_max,
             with_kept: false,
-            part: Part::All,
+            part,
         };
         waiting(db, &asked)
     })
@@ -139,8 +143,9 @@ fn messages_and_refusals_wait_too_and_are_counted() {
         messages: 1,
         refused: 1,
         held_since: None,
-        waiting_since: counted.waiting_since,
+        waiting_since: Some(now - SECOND),
     };
+    assert_eq!(counted.to_decide(), 2);
     assert_eq!(counted, expected);
     let page = list(&lab, None, 10);
     assert_eq!(names(&page), "m1 r3 q1");
@@ -166,4 +171,30 @@ fn critical_limits_are_those_of_the_patients_age() {
         Some("70")
     );
     assert_eq!(low(None).as_deref(), Some("70"));
+}
+
+#[test]
+fn every_part_of_the_list_is_as_long_as_its_count() {
+    let mut lab = Lab::new();
+    lab.order("P1", "T1", "MRN1", &["WBC", "HGB"]);
+    lab.measure("T1", ("WBC", "6.4", "10*9/L", "!"));
+    lab.measure("T9", ("WBC", "6.5", "10*9/L", "N"));
+    lab.now = MORNING + 300 * 60 * SECOND;
+    let (site, now) = (Arc::clone(&lab.site), lab.now);
+    let counted = lab.work(move |db| counts(db, &site, now));
+    assert_eq!((counted.to_decide(), counted.waiting), (1, 1));
+    assert_eq!(counted.held_since, Some(MORNING));
+    let of = |own| {
+        let page = part(&lab, own, None, 10);
+        (names(&page), page.total)
+    };
+    assert_eq!(of(Part::Decide), ("r1".to_owned(), 1));
+    assert_eq!(of(Part::Unordered), ("r2".to_owned(), 1));
+    assert_eq!(of(Part::Late).1, 1);
+    assert_eq!(of(Part::All).1, 3);
+    assert_eq!(
+        part(&lab, Part::All, None, 1).total,
+        3,
+        "of the list, not of the page"
+    );
 }
