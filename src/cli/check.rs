@@ -122,6 +122,7 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
             port.into_iter()
                 .for_each(|port| check_framing(line.profile(), port, &file));
         }
+        check_sender(line.profile(), instrument, &file);
         for (code, test) in &instrument.tests {
             if line.lacks_unit(code, &loaded.catalogue) {
                 file.warning(
@@ -143,6 +144,26 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
         }
     }
     files.problems.extend(file.into_problems());
+}
+
+/// A name that the protocol never carries would hold every result for ever.
+fn check_sender(profile: &Profile, instrument: &Instrument, file: &File) {
+    let Some(first) = instrument.sender.first() else {
+        return;
+    };
+    let protocol = profile.device.protocol;
+    if !protocol.names_devices() {
+        file.error(
+            "CONF-0228",
+            first.span.clone(),
+            format!(
+                "no message of {} says which device it is from",
+                protocol.name()
+            ),
+            "never sent",
+            "take `sender` out, and let the port prove who is there: allow, client_ca",
+        );
+    }
 }
 
 fn check_framing(profile: &Profile, port: &At<String>, file: &File) {

@@ -172,12 +172,12 @@ pub async fn pull_orders(
         url.query_pairs_mut().append_pair("after", after);
     }
     let asked = client.get(url).header(ACCEPT, "application/json").send();
-    let mut response = asked.await.map_err(|error| {
-        match TlsFault::in_chain(&error) {
+    let mut response = asked
+        .await
+        .map_err(|error| match TlsFault::in_chain(&error) {
             Some(fault) => PullError::Tls { fault },
             None => PullError::Line(error),
-        }
-    })?;
+        })?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NO_CONTENT => return Ok(None),

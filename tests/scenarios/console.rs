@@ -77,13 +77,18 @@ pub fn short() -> Limits {
 
 impl Watched {
     pub async fn open(answering: Answering, limits: Limits) -> Self {
+        Self::open_at(answering, limits, "127.0.0.1:0", "").await
+    }
+
+    /// The same, listening there, with more in `lab.toml`.
+    pub async fn open_at(answering: Answering, limits: Limits, listen: &str, more: &str) -> Self {
         let his = His::open(answering).await;
         let xn = tests("sysmex/xn");
         let results = &his.results;
         let site = Site::new(&format!(
             "[[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\nresults = \"{results}\"\n\n\
              [[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
-             port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n"
+             port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n{more}"
         ));
         let (loaded, _) = config::load(&site.lab(), &Seams::default());
         let loaded = Arc::new(loaded.expect("a site"));
@@ -109,7 +114,7 @@ impl Watched {
             })
             .await
             .expect("people are added");
-        let console = Console::start(parts, "127.0.0.1:0", limits)
+        let console = Console::start(parts, listen, limits)
             .await
             .expect("the console opens");
         Self {
@@ -135,6 +140,11 @@ impl Watched {
         let port = Port::Connect(address.to_string());
         let operator = astm("sysmex-xn", port, &self.cancel);
         operator.load(Tube::patient(barcode));
+    }
+
+    /// Where the store and `lab.toml` are.
+    pub fn folder(&self) -> std::path::PathBuf {
+        self.bridge.folder()
     }
 
     pub fn address(&self) -> SocketAddr {
