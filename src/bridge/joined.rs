@@ -100,7 +100,7 @@ pub(super) fn whole(
         return Ok(None);
     };
     let notes = decoded.notes.clone();
-    let sender = decoded.sender.clone();
+    let (sender, stranger) = (decoded.sender.clone(), decoded.stranger.clone());
     let mut split = joined.split(decoded);
     let items = split.pop().unwrap_or_default();
     let mut parts = Vec::new();
@@ -117,6 +117,7 @@ pub(super) fn whole(
         items,
         notes,
         sender,
+        stranger,
     };
     // What an earlier part asked was answered then.
     let queries = super::reading::queries_of(&decoded)

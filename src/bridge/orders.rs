@@ -33,6 +33,8 @@ pub(super) struct Asked<'a> {
     pub(super) now: i64,
     /// Names this run in control ids.
     pub(super) run: &'a str,
+    /// The name of a device that is not the line's: it is told of no order and no patient.
+    pub(super) stranger: Option<&'a str>,
 }
 
 /// A tube's order, and the items it tells of.
@@ -88,7 +90,18 @@ pub(super) fn answer_queries(
             offset: offset(asked.line, asked.now),
             control_id: format!("{}Q{}-{index}", asked.run, asked.message),
         };
-        let found = asked.for_query(db, query, &stamp.control_id)?;
+        let found = match asked.stranger {
+            None => asked.for_query(db, query, &stamp.control_id)?,
+            Some(name) => {
+                let detail = format!("another device asked: {name}");
+                asked.audit(db, "not-answered", &detail)?;
+                tracing::warn!(
+                    line = asked.line.id,
+                    "another device asked and was told of nothing"
+                );
+                Vec::new()
+            }
+        };
         match asked.written(db, query, found, &stamp)? {
             Ok((payloads, items)) => {
                 book::note_told(db, &asked.line.id, &items, asked.now)?;

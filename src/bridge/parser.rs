@@ -529,6 +529,7 @@ fn settle_group(
             since: now - site.laboratory.specimen_age_max,
             now,
             run,
+            stranger: decoded.stranger.as_deref(),
         };
         law::note_events(db, &work.line, &decoded.items, now)?;
         let answered = orders::answer_queries(db, &asked, &work.queries)?;

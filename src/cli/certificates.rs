@@ -150,3 +150,64 @@ impl Checked<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::config::{self, Seams};
+
+    /// Writes `name.pem` and `name.key`, valid until the beginning of that year.
+    fn issue(folder: &Path, name: &str, until: i32) {
+        let mut params = CertificateParams::new(vec!["labwire".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+        let file = folder.join(format!("{name}.key"));
+        fs::write(&file, key.serialize_pem()).unwrap();
+        allow(&file, 0o600);
+    }
+
+    fn allow(file: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The codes that `check` tells of a listening port with these keys.
+    fn told(folder: &Path, keys: &str) -> Vec<&'static str> {
+        let lab = folder.join("lab.toml");
+        let text = format!(
+            "[[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
+             port = \"tls-listen://127.0.0.1:5001\"\n{keys}\n"
+        );
+        fs::write(&lab, text).unwrap();
+        let (loaded, problems) = config::load(&lab, &Seams::default());
+        assert!(problems.is_empty(), "{}", config::render(&problems, false));
+        let problems = check(&loaded.unwrap());
+        problems.iter().map(|problem| problem.code).collect()
+    }
+
+    #[test]
+    fn a_certificate_fits_its_key_lasts_and_is_kept_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        issue(folder, "good", 2100);
+        issue(folder, "late", 2021);
+        let keys = |certificate: &str, key: &str| {
+            format!("certificate = \"{certificate}.pem\"\nkey = \"{key}.key\"")
+        };
+        assert_eq!(told(folder, &keys("good", "good")), [""; 0]);
+        assert_eq!(told(folder, &keys("good", "late")), ["DRV-0505"]);
+        assert_eq!(told(folder, &keys("late", "late")), ["CONF-0226"]);
+        assert_eq!(told(folder, &keys("gone", "good")), ["DRV-0502"]);
+        let both = format!("{}\nclient_ca = \"good.key\"", keys("good", "good"));
+        assert_eq!(told(folder, &both), ["DRV-0503"], "no authority in a key");
+        allow(&folder.join("good.key"), 0o640);
+        assert_eq!(told(folder, &keys("good", "good")), ["CONF-0227"]);
+    }
+}

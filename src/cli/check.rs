@@ -123,6 +123,7 @@ pub(super) fn check_profiles(loaded: &Loaded, files: &mut Files) {
                 .for_each(|port| check_framing(line.profile(), port, &file));
         }
         check_images(loaded, instrument, line.profile(), &file);
+        check_sender(line.profile(), instrument, &file);
         for (code, test) in &instrument.tests {
             if line.lacks_unit(code, &loaded.catalogue) {
                 file.warning(
@@ -183,6 +184,26 @@ fn check_images(loaded: &Loaded, instrument: &Instrument, profile: &Profile, fil
             format!("no result of the profile {} names a file", profile.name),
             "its files are kept and shown with no result",
             "remove `images`, or say in an `[[image]]` of the profile which result names a file",
+        );
+    }
+}
+
+/// A name that the protocol never carries would hold every result for ever.
+fn check_sender(profile: &Profile, instrument: &Instrument, file: &File) {
+    let Some(first) = instrument.sender.first() else {
+        return;
+    };
+    let protocol = profile.device.protocol;
+    if !protocol.names_devices() {
+        file.error(
+            "CONF-0228",
+            first.span.clone(),
+            format!(
+                "no message of {} says which device it is from",
+                protocol.name()
+            ),
+            "never sent",
+            "take `sender` out, and let the port prove who is there: allow, client_ca",
         );
     }
 }

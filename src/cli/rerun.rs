@@ -236,6 +236,7 @@ impl Reading {
             items: vec![item],
             notes: Vec::<Note>::new(),
             sender: String::new(),
+            stranger: None,
         };
         holds.sort();
         holds.dedup();

@@ -73,10 +73,11 @@ impl Host {
     pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
         let kind = table.choice("kind").value;
         let version: At<Version> = table.choice("version");
+        let id = lab::id(table, "his");
         let orders = address(table, "orders", kind, seams);
         let results = address(table, "results", kind, seams);
         let host = Self {
-            id: lab::id(table, "his"),
+            id,
             kind,
             guard: Guard::read(table, &[orders.as_ref(), results.as_ref()], seams),
             orders,

@@ -38,6 +38,9 @@ pub struct Instrument {
     pub units: Vec<(At<String>, At<String>)>,
     /// Zone of its wall clock, if not the laboratory's.
     pub timezone: Option<At<String>>,
+    /// What the device itself writes in H.5 or MSH-3, the whole field as sent, `*` for anything; none:
+    /// whatever the profile says.
+    pub sender: Vec<At<String>>,
     /// TLS, and who may connect.
     pub guard: Guard,
     /// The folder that it writes the files of its pictures to, against `lab.toml`.
@@ -48,6 +51,8 @@ pub struct Instrument {
 
 impl Instrument {
     pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
+        let id = lab::id(table, "xn-1");
+        let profile = profile(table, seams);
         let results_port = table
             .required_text("port", PORT_EXAMPLE)
             .map(|text| port(table, "port", text, seams))
@@ -56,8 +61,8 @@ impl Instrument {
             .text("orders_port")
             .map(|text| port(table, "orders_port", text, seams));
         Self {
-            id: lab::id(table, "xn-1"),
-            profile: profile(table, seams),
+            id,
+            profile,
             guard: Guard::read(table, &[Some(&results_port), orders_port.as_ref()], seams),
             port: results_port,
             orders_port,
@@ -72,6 +77,7 @@ impl Instrument {
             timezone: lab::timezone(table),
             images: table.text("images"),
             images_taken: table.choice("images_taken"),
+            sender: table.texts("sender").unwrap_or_default(),
         }
     }
 

@@ -220,6 +220,15 @@ impl Store {
                 "leave it out here and set PGPASSFILE to a file that only Labwire reads",
             );
         }
+        if let Some(file) = file.filter(|_| crosses_unproven(&url)) {
+            file.warning(
+                "CONF-0229",
+                url.span.clone(),
+                "nothing proves which server the store is on, nor that nobody reads on the way",
+                "TLS is used only if the server offers it",
+                "add ?sslmode=verify-full&sslrootcert=/etc/labwire/db-ca.pem to the url",
+            );
+        }
         Self { url }
     }
 }
@@ -243,6 +252,30 @@ fn is_store(url: &str) -> bool {
             let path = path.strip_prefix("//").unwrap_or(path);
             !path.is_empty() && !path.starts_with(':')
         })
+}
+
+/// Whether a database is on another machine, and its URL asks for no proof of it.
+fn crosses_unproven(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://").filter(|_| is_store(url)) else {
+        return false;
+    };
+    let (authority, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    // A socket, or the address itself, may stand behind the question mark.
+    let host = rest
+        .split(['?', '&'])
+        .find_map(|pair| pair.strip_prefix("host="))
+        .unwrap_or(host);
+    let is_near = ["", "localhost", "127.", "[::1]", "/", "%2F", "%2f"];
+    let is_near = is_near.iter().any(|near| match *near {
+        "" => host.is_empty() || host.starts_with(':'),
+        near => host.starts_with(near),
+    });
+    let is_server = url.starts_with("postgres");
+    let is_proven = ["sslmode=verify-full", "sslmode=verify-ca"];
+    is_server && !is_near && !is_proven.iter().any(|proof| rest.contains(proof))
 }
 
 /// Whether a URL names a password before its host.

@@ -385,9 +385,24 @@ fn what_the_start_would_refuse_is_told() {
     }
     check(
         "[store]\nurl = \"postgres://me:secret@db/x\"",
-        &["CONF-0212"],
+        &["CONF-0212", "CONF-0229"],
     );
-    check("[store]\nurl = \"postgresql://me@db/x\"", &[]);
+    let proven = "?sslmode=verify-full&sslrootcert=/etc/db.pem";
+    for (url, is_told) in [
+        ("postgresql://me@db/x".to_owned(), true),
+        (
+            "postgres://me@10.0.0.3:5433/x?sslmode=require".to_owned(),
+            true,
+        ),
+        (format!("postgres://me@db/x{proven}"), false),
+        ("postgres://me@localhost/x".to_owned(), false),
+        ("postgres://me@127.0.0.1:5433/x".to_owned(), false),
+        ("postgres:///x?host=/run/postgresql".to_owned(), false),
+        ("postgres://me@localhost/x?host=db".to_owned(), true),
+    ] {
+        let told: &[&str] = if is_told { &["CONF-0229"] } else { &[] };
+        check(&format!("[store]\nurl = \"{url}\""), told);
+    }
     let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
     check(&format!("{https}results = \"https:///x\""), &["CONF-0203"]);
     check(

@@ -26,12 +26,13 @@ pub struct Track {
 
 impl Track {
     pub(super) fn read(table: &Table<'_>, seams: &Seams<'_>) -> Self {
+        let id = lab::id(table, "line-1");
         let port = table
             .required_text("port", "mllp-listen://127.0.0.1:5010")
             .map(|text| instrument::port(table, "port", text, seams))
             .unwrap_or_default();
         Self {
-            id: lab::id(table, "line-1"),
+            id,
             guard: Guard::read(table, &[Some(&port)], seams),
             port,
             file: table.required_text("file", "line.toml").unwrap_or_default(),

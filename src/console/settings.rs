@@ -142,6 +142,8 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
                 .map(|at| own("timezone", at.to_string())),
         );
         settings.extend(guarded(&one.guard).map(|(key, value)| own(key, value)));
+        let sender: Vec<String> = one.sender.iter().map(ToString::to_string).collect();
+        settings.extend((!sender.is_empty()).then(|| own("sender", sender.join(", "))));
         settings.extend(one.tests.iter().map(|(code, test)| {
             let key = format!("tests.{}", code.value);
             own(&key, test.to_string())
@@ -206,9 +208,12 @@ fn certificates(words: Words, all: &[TlsStatus], now: i64) -> Markup {
         section {
             h2 { (words.t("settings.certificates")) }
             div.wide { table {
-                thead { tr { @for key in ["owner", "ends", "standing", "fingerprint"] {
-                    th scope="col" { (words.t(&format!("settings.certificate.{key}"))) }
-                } } }
+                thead { tr {
+                    th scope="col" { (words.t("settings.certificate.owner")) }
+                    th scope="col" { (words.t("settings.certificate.ends")) }
+                    th scope="col" { (words.t("settings.certificate.standing")) }
+                    th scope="col" { (words.t("settings.certificate.fingerprint")) }
+                } }
                 tbody { @for one in all { tr {
                     th.code scope="row" { (one.owner) }
                     td { @if let Some(certificate) = &one.certificate {

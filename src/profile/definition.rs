@@ -56,8 +56,12 @@ impl Protocol {
         }
     }
 
-    /// Whether its messages come in MLLP blocks; the others have a framing of their own on a
-    /// stream.
+    /// Whether a message of it says which device it is from.
+    pub const fn names_devices(self) -> bool {
+        matches!(self, Self::Astm | Self::Hl7 | Self::Poct1a)
+    }
+
+    /// Whether its messages come in MLLP blocks; the others have a framing of their own on a stream.
     pub const fn is_mllp(self) -> bool {
         matches!(self, Self::Hl7)
     }

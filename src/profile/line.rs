@@ -8,7 +8,7 @@ use std::{
 use jiff::tz::TimeZone;
 use labwire_protocols::charset::Charset;
 
-use super::{Learned, Profile, TestRule, TextRules};
+use super::{Learned, Pattern, Profile, TestRule, TextRules};
 use crate::config::{
     Instrument, catalogue,
     choice::Unmapped,
@@ -34,6 +34,8 @@ pub struct LineSettings {
     /// The site has no catalogue, so that no mapping of the profile is active: what a code means
     /// there, the site has said in `tests`, or the code passes as it is.
     pub has_own_tests_alone: bool,
+    /// What the device of this line writes in H.5 or MSH-3, whole field; goes before the profile's.
+    pub sender: Vec<Pattern>,
     /// The zone of the device's clock; without one, its times stay texts.
     pub zone: Option<TimeZone>,
 }
@@ -78,6 +80,11 @@ impl LineSettings {
             tests: instrument.tests.iter().map(pair).collect(),
             units: instrument.units.iter().map(pair).collect(),
             has_own_tests_alone: tests.is_empty(),
+            sender: instrument
+                .sender
+                .iter()
+                .map(|pattern| Pattern::new(pattern))
+                .collect(),
             zone: Some(zone),
         }
     }

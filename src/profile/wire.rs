@@ -210,6 +210,7 @@ fn astm(line: &LineProfile, catalogue: Option<&dyn Catalogue>, capture: &[u8]) -
                 items: Vec::new(),
                 notes,
                 sender: String::new(),
+                stranger: None,
             }),
         }
     }
@@ -264,6 +265,7 @@ fn refused(frame: &RefusedFrame) -> Decoded {
         items: vec![item],
         notes: Vec::new(),
         sender: String::new(),
+        stranger: None,
     }
 }
 

@@ -87,7 +87,7 @@ pub enum StoreError {
     },
     /// The database server does not let this program in.
     #[error(
-        "the database server of {path} does not let labwire in: look at user, password, database and rights; a server that asks for TLS cannot be used"
+        "the database server of {path} does not let labwire in: look at user, password, database and rights, and over TLS at sslmode and sslrootcert"
     )]
     ServerRefused {
         /// The database.

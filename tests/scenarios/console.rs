@@ -77,24 +77,33 @@ pub fn short() -> Limits {
 
 impl Watched {
     pub async fn open(answering: Answering, limits: Limits) -> Self {
+        Self::open_at(answering, limits, "127.0.0.1:0", "").await
+    }
+
+    /// The same, listening there, with more in `lab.toml`.
+    pub async fn open_at(answering: Answering, limits: Limits, listen: &str, more: &str) -> Self {
         let his = His::open(answering).await;
-        let site = Self::plain_site(&his);
-        Self::over(&site, his, limits).await
+        let site = Self::plain_site(&his, more);
+        Self::over_at(&site, his, limits, listen).await
     }
 
     /// One host and one instrument.
-    fn plain_site(his: &His) -> Site {
+    fn plain_site(his: &His, more: &str) -> Site {
         let xn = tests("sysmex/xn");
         let results = &his.results;
         Site::new(&format!(
             "[[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\nresults = \"{results}\"\n\n\
              [[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
-             port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n"
+             port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n{more}"
         ))
     }
 
     /// A site at work, its host `his`.
     pub async fn over(site: &Site, his: His, limits: Limits) -> Self {
+        Self::over_at(site, his, limits, "127.0.0.1:0").await
+    }
+
+    async fn over_at(site: &Site, his: His, limits: Limits, listen: &str) -> Self {
         let (loaded, _) = config::load(&site.lab(), &Seams::default());
         let loaded = Arc::new(loaded.expect("a site"));
         let bridge = site.start().await;
@@ -102,7 +111,7 @@ impl Watched {
         let clock = Arc::new(Later::default());
         let parts = Parts::of(&bridge, loaded, Arc::clone(&clock) as Arc<dyn Clock>);
         let bridge = with_people(bridge).await;
-        let console = Console::start(parts, "127.0.0.1:0", limits)
+        let console = Console::start(parts, listen, limits)
             .await
             .expect("the console opens");
         Self {
@@ -128,6 +137,11 @@ impl Watched {
         let port = Port::Connect(address.to_string());
         let operator = astm("sysmex-xn", port, &self.cancel);
         operator.load(Tube::patient(barcode));
+    }
+
+    /// Where the store and `lab.toml` are.
+    pub fn folder(&self) -> std::path::PathBuf {
+        self.bridge.folder()
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -228,7 +228,7 @@ impl Site {
         Bridge {
             running,
             store: self.store(),
-            _folder: Arc::clone(&self.folder),
+            folder: Arc::clone(&self.folder),
         }
     }
 }
@@ -239,7 +239,7 @@ impl Site {
 pub struct Bridge {
     running: Running,
     store: String,
-    _folder: Arc<tempfile::TempDir>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Deref for Bridge {
@@ -251,6 +251,11 @@ impl Deref for Bridge {
 }
 
 impl Bridge {
+    /// Where its `lab.toml` is.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
     pub async fn stop(self) {
         self.running.stop().await;
     }

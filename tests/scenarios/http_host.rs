@@ -24,7 +24,7 @@ use crate::{
 
 /// What the HIS holds: posted results by control id, posted answers, how often it refused.
 #[derive(Clone, Default)]
-struct Hospital {
+pub struct Hospital {
     /// It has no place for answers, and its orders come in two pages.
     is_deaf: bool,
     results: Arc<Mutex<BTreeMap<String, Value>>>,
@@ -33,11 +33,11 @@ struct Hospital {
 }
 
 impl Hospital {
-    fn answers(&self) -> Vec<Value> {
+    pub fn answers(&self) -> Vec<Value> {
         self.answers.lock().expect("no panic holds it").clone()
     }
 
-    fn results(&self) -> BTreeMap<String, Value> {
+    pub fn results(&self) -> BTreeMap<String, Value> {
         self.results.lock().expect("no panic holds it").clone()
     }
 }
@@ -105,7 +105,7 @@ async fn results(
 }
 
 /// Opens the HIS on a free port.
-async fn open() -> (Hospital, SocketAddr) {
+pub async fn open() -> (Hospital, SocketAddr) {
     let hospital = Hospital::default();
     let address = serve(&hospital).await;
     (hospital, address)

@@ -126,7 +126,7 @@ fn check_answer(name: &str, log: &Log, services: &[&str]) {
 }
 
 /// What the HIS must get of what was acknowledged.
-fn expected(log: &Log, barcode: &str, services: &[&str]) -> Vec<Expected> {
+pub fn expected(log: &Log, barcode: &str, services: &[&str]) -> Vec<Expected> {
     let finals = log
         .acknowledged
         .iter()

@@ -134,6 +134,16 @@ impl Bench {
     }
 
     fn answered(&self, line: &str, subject: QuerySubject) -> Answered {
+        self.answered_to(None, line, subject)
+    }
+
+    /// The same, asked by the line's own device or by a stranger of that name.
+    fn answered_to(
+        &self,
+        stranger: Option<&'static str>,
+        line: &str,
+        subject: QuerySubject,
+    ) -> Answered {
         let (site, line, message, now) = (
             Arc::clone(&self.site),
             line.to_owned(),
@@ -153,6 +163,7 @@ impl Bench {
                 since: now - 14 * DAY,
                 now,
                 run: "RUN",
+                stranger,
             };
             answer_queries(db, &asked, &[query])
         })
@@ -300,6 +311,28 @@ fn a_device_that_asks_for_everything_gets_its_own_tubes_behind_any_number_of_oth
         "{answer}"
     );
     assert_eq!(bench.audited(), [""; 0]);
+}
+
+#[test]
+fn another_device_on_the_line_is_told_of_no_order() {
+    let bench = Bench::new();
+    bench.hear(vec![item(Action::New, "WBC", "900001", &["WBC"])]);
+    for subject in [
+        QuerySubject::All,
+        QuerySubject::Specimens(vec![tube("900001")]),
+    ] {
+        let answered = bench.answered_to(Some("ACME^test"), "asks", subject);
+        let payloads = answered.into_payloads().expect("a query").concat();
+        let answer = String::from_utf8(payloads).expect("ASCII");
+        assert!(
+            !answer.contains("WBC") && !answer.contains("PID0098"),
+            "{answer}"
+        );
+    }
+    let noted = "not-answered: another device asked: ACME^test";
+    assert_eq!(bench.audited(), [noted, noted]);
+    let answer = bench.ask("asks", QuerySubject::All);
+    assert_eq!(ordered(&answer), ["900001 WBC"], "its own device is told");
 }
 
 #[test]

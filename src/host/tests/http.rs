@@ -70,7 +70,7 @@ async fn page(State(host): State<Arc<FakeHost>>, uri: Uri) -> (StatusCode, Strin
 }
 
 fn plain() -> reqwest::Client {
-    client(std::time::Duration::from_secs(30), None).expect("a client")
+    crate::host::http::client(std::time::Duration::from_secs(30), None).expect("a client")
 }
 
 /// Runs `client` against the host on a port of its own.

@@ -20,7 +20,7 @@ use labwire_protocols::{mllp::FS, wire::Note};
 
 use self::{context::Context, shared::Shared};
 use super::{
-    Device, LineProfile, Protocol, TestRule, Wire,
+    LineProfile, Protocol, TestRule, Wire,
     fields::RowName,
     line::Catalogue,
     places::POCT_HELLO,
@@ -42,6 +42,8 @@ pub struct Decoded {
     pub notes: Vec<Note>,
     /// How the device names itself (H.5, MSH-3), whole field.
     pub sender: String,
+    /// The name of a device that is not this line's, where the site or the profile says whose it is.
+    pub stranger: Option<String>,
 }
 
 /// Reads `raw`: the records of one ASTM message, or one HL7 message, without frames. `is_complete`
@@ -92,9 +94,10 @@ pub fn decode_after(
     decoder.close_order();
     let is_whole = is_complete && rows.is_whole;
     let sender = decoder.context.first_sender(protocol);
+    let stranger = stranger(line, &rows.rows);
     let whole = hold::Whole {
         is_complete: is_whole,
-        stranger: stranger(&line.profile.device, &rows.rows),
+        stranger: stranger.clone(),
         commented: decoder.commented,
         named: decoder.named,
     };
@@ -106,19 +109,25 @@ pub fn decode_after(
         items,
         notes: rows.notes,
         sender,
+        stranger,
     }
 }
 
-/// The name of a device that is not this line's, where the profile says what its device writes. A
-/// message that names nobody is a stranger's too: nothing says whose it is.
-fn stranger(device: &Device, rows: &[Row<'_>]) -> Option<String> {
-    if device.sender.is_empty() {
+/// The name of a device that is not this line's, where the site, or else the profile, says what its
+/// device writes. A message that names nobody is a stranger's too: nothing says whose it is.
+fn stranger(line: &LineProfile, rows: &[Row<'_>]) -> Option<String> {
+    let device = &line.profile.device;
+    let known = match line.settings.sender.as_slice() {
+        [] => device.sender.as_slice(),
+        of_site => of_site,
+    };
+    if known.is_empty() {
         return None;
     }
     let headers = rows.iter().filter(|row| row.role == Role::Header);
     headers
         .map(|row| sender_of(row, device.protocol))
-        .find(|name| !device.sender.iter().any(|own| own.is_match(name)))
+        .find(|name| !known.iter().any(|own| own.is_match(name)))
         .map(|name| shorten(&name))
 }
 

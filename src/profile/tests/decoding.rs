@@ -8,7 +8,9 @@ use super::{decode_text, line, line_of, observations, profile};
 use crate::{
     config::choice::Unmapped,
     model::{HoldReason, Item, Value},
-    profile::{Catalogue, LineSettings, Protocol, Wire, decode, decode_capture, json_lines, wire},
+    profile::{
+        Catalogue, LineSettings, Pattern, Protocol, Wire, decode, decode_capture, json_lines, wire,
+    },
 };
 
 /// A small profile whose every rule is set.
@@ -664,6 +666,29 @@ fn a_message_of_another_device_is_held_where_the_profile_names_its_own() {
     check("ACME-X^1.4", &["ambiguous-sender ACME-X^1.4"]);
     check("acme", &["ambiguous-sender acme"]);
     check("", &["ambiguous-sender "]);
+    // What the site says of this one device goes before what the profile says of all.
+    let of_site = LineSettings {
+        sender: vec![Pattern::new("ACME-2^*^777")],
+        ..LineSettings::default()
+    };
+    let one = line.profile.for_line(of_site);
+    let message =
+        |sender: &str| format!("H|\\^&|||{sender}\rP|1\rO|1|1\rR|1|^^^GLU|5.1|mmol/L\rL|1|N\r");
+    let strangers = |sender: &str| {
+        let holds = holds_of(&one, &message(sender));
+        holds
+            .into_iter()
+            .filter(|hold| hold.starts_with("ambiguous-sender"))
+            .count()
+    };
+    assert_eq!(strangers("ACME-2^1.4^777"), 0);
+    assert_eq!(strangers("ACME-2^1.4^778"), 1, "the same model beside it");
+    assert_eq!(
+        decode_text(&one, &message("ACME-2^1.4^778"))
+            .stranger
+            .as_deref(),
+        Some("ACME-2^1.4^778")
+    );
     // Without the key nobody is asked who he is.
     let message = "H|\\^&|||OTHER\rP|1\rO|1|1\rR|1|^^^GLU|5.1|mmol/L\rL|1|N\r";
     assert_eq!(holds_of(&line_of(RULES), message), [""; 0]);

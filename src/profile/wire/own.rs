@@ -69,6 +69,7 @@ pub(super) fn dimension(
                 })],
                 notes: Vec::new(),
                 sender: String::new(),
+                stranger: None,
             },
         });
     }
@@ -263,6 +264,7 @@ fn decoded(
                     })],
                     notes: notes.drain(..).chain([note]).collect(),
                     sender: String::new(),
+                    stranger: None,
                 });
             }
             Part::Message(message) => {
@@ -286,6 +288,7 @@ fn decoded(
             items: Vec::new(),
             notes,
             sender: String::new(),
+            stranger: None,
         }),
     }
     found
