@@ -349,14 +349,14 @@ fn a_picture_folder_is_there_and_something_names_files_in_it() {
     assert!(!out.contains("CONF-02"), "{out}");
     for nothing in ["images = \"nowhere\"", "images = \"file\""] {
         let out = told("sysmex/xn", nothing, 1);
-        assert!(out.contains("CONF-0224"), "{out}");
+        assert!(out.contains("CONF-0242"), "{out}");
     }
     let out = told("mindray/bc-5000", "images = \"share\"", 0);
-    assert!(out.contains("CONF-0225"), "{out}");
+    assert!(out.contains("CONF-0243"), "{out}");
     let out = told("sysmex/xn", "images_taken = \"delete\"", 1);
-    assert!(out.contains("CONF-0223"), "{out}");
+    assert!(out.contains("CONF-0241"), "{out}");
     let out = told("sysmex/xn", "/images = \"ed\"", 1);
-    assert!(out.contains("CONF-0222"), "{out}");
+    assert!(out.contains("CONF-0240"), "{out}");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn check_images(loaded: &Loaded, instrument: &Instrument, profile: &Profile, fil
     let Some(written) = &instrument.images else {
         if *instrument.images_taken == ImagesTaken::Delete {
             file.error(
-                "CONF-0223",
+                "CONF-0241",
                 instrument.images_taken.span.clone(),
                 format!("`{}` has no folder to delete pictures from", *instrument.id),
                 "without `images`",
@@ -168,7 +168,7 @@ fn check_images(loaded: &Loaded, instrument: &Instrument, profile: &Profile, fil
             let why =
                 found.map_or_else(|error| error.to_string(), |_| "it is no folder".to_owned());
             file.error(
-                "CONF-0224",
+                "CONF-0242",
                 written.span.clone(),
                 format!("the picture folder {} cannot be read: {why}", folder.display()),
                 "this folder",
@@ -179,7 +179,7 @@ fn check_images(loaded: &Loaded, instrument: &Instrument, profile: &Profile, fil
     let is_file = |rule: &ImageRule| matches!(rule.place, ImagePlace::File(_));
     if !profile.images.iter().any(is_file) {
         file.warning(
-            "CONF-0225",
+            "CONF-0243",
             written.span.clone(),
             format!("no result of the profile {} names a file", profile.name),
             "its files are kept and shown with no result",

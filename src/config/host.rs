@@ -125,7 +125,7 @@ fn images(table: &Table<'_>, kind: HostKind) -> At<HostImages> {
     let images: At<HostImages> = table.choice("images");
     if *images == HostImages::Ed && kind == HostKind::Http {
         table.file().error(
-            "CONF-0222",
+            "CONF-0240",
             images.span.clone(),
             "a host over HTTP gets no pictures",
             "they are HL7's",

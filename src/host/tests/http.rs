@@ -14,7 +14,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::host::{
     JsonRenderer, PullState, answer_taken, hear_page,
-    http::{client, post_result, pull_orders},
+    http::{post_result, pull_orders},
     pull::ANSWERS_MAX,
     pull_state,
 };
