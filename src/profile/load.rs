@@ -42,6 +42,14 @@ fn no_layout() -> Spanned<schema::Layout> {
     Spanned::new(0..0, schema::Layout::default())
 }
 
+fn transport(raw: schema::Transport) -> Transport {
+    Transport {
+        port: raw.port.map(Spanned::into_inner).unwrap_or_default(),
+        serial: raw.serial.map(Spanned::into_inner).unwrap_or_default(),
+        note: raw.note,
+    }
+}
+
 impl Loader {
     fn new(name: &str, text: &str) -> Self {
         Self {
@@ -143,19 +151,7 @@ impl Loader {
         let wire = self.wire(&layout, &link, file.answer.negative.style.as_ref())?;
         Some(Profile {
             name: name.to_owned(),
-            transport: Transport {
-                port: file
-                    .transport
-                    .port
-                    .map(Spanned::into_inner)
-                    .unwrap_or_default(),
-                serial: file
-                    .transport
-                    .serial
-                    .map(Spanned::into_inner)
-                    .unwrap_or_default(),
-                note: file.transport.note,
-            },
+            transport: transport(file.transport),
             link,
             text,
             specimen: self.specimen(file.specimen),

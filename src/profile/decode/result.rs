@@ -216,11 +216,7 @@ impl<'a> Decoder<'a> {
             supersedes: self.context.any(&rules.supersedes),
             span: row.span.clone(),
             // The full list is made when the whole message was read; this one needs the row.
-            holds: if row.is_undecodable() {
-                vec![super::hold::undecodable()]
-            } else {
-                vec![]
-            },
+            holds: Vec::from_iter(row.is_undecodable().then(super::hold::undecodable)),
             notes,
             code,
             test,
