@@ -119,11 +119,10 @@ async fn open(State(app): State<Arc<App>>, who: Who, Query(asked): Query<page::A
         "" => QueueState::SetAside,
         code => QueueState::from_code(code).ok_or(Fault::NOT_UNDERSTOOD)?,
     };
-    let (site, now) = (Arc::clone(&app.parts.site), app.now());
     let (counts, rows) = app
         .read(move |db| {
             let rows = queue::list(db, state, asked.after, page::ROWS_MAX)?;
-            Ok((look::counts(db, &site, now)?, rows))
+            Ok((look::counts(db)?, rows))
         })
         .await?;
     Ok(Json(

@@ -81,10 +81,9 @@ impl Default for Live {
 
 /// Reads the bridge now.
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
-    let (site, now) = (Arc::clone(&app.parts.site), app.now());
-    let counts = app.read(move |db| look::counts(db, &site, now)).await?;
+    let counts = app.read(look::counts).await?;
     Ok(Moment {
-        now,
+        now: app.now(),
         counts,
         lines: lines(app),
         is_readable: true,

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::{
     book::{self, BookPatient},
-    bridge::Site,
     model::{Observation, Value},
     queue,
     settle::{self, StoredResult},
@@ -120,9 +119,9 @@ impl Counts {
 }
 
 /// Counts what is open, at one moment.
-pub(super) fn counts(db: &mut dyn Db, site: &Site, now: i64) -> Result<Counts, StoreError> {
+pub(super) fn counts(db: &mut dyn Db) -> Result<Counts, StoreError> {
     let queue = queue::summary(db)?;
-    let work = worklist::counts(db, site, now)?;
+    let work = worklist::counts(db)?;
     Ok(Counts {
         work,
         held: Count::of(work.held, work.held_since),
