@@ -121,12 +121,11 @@ async fn open(State(app): State<Arc<App>>, who: Who, Query(asked): Query<page::A
         "" => QueueState::SetAside,
         code => QueueState::from_code(code).ok_or(Fault::NOT_UNDERSTOOD)?,
     };
-    let (site, now) = (Arc::clone(&app.parts.site), app.now());
-    let within = app.parts.loaded.lab.console.call_within();
+    let (now, within) = (app.now(), app.parts.loaded.lab.console.call_within());
     let (counts, rows) = app
         .read(move |db| {
             let rows = queue::list(db, state, asked.after, page::ROWS_MAX)?;
-            Ok((look::counts(db, &site, now, within)?, rows))
+            Ok((look::counts(db, now, within)?, rows))
         })
         .await?;
     Ok(Json(

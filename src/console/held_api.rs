@@ -55,11 +55,11 @@ async fn list(
         "late" => Part::Late,
         _ => return Err(Fault::NOT_UNDERSTOOD),
     };
-    let (own, now) = (Arc::clone(&app), app.now());
+    let own = Arc::clone(&app);
     let (counts, page) = app
         .read(move |db| {
             let page = worklist::waiting(db, &work::waiting(&own, &who, &asked.after, part))?;
-            Ok((worklist::counts(db, &own.parts.site, now)?, page))
+            Ok((worklist::counts(db)?, page))
         })
         .await?;
     Ok(Json(json!({

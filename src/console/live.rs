@@ -81,11 +81,8 @@ impl Default for Live {
 
 /// Reads the bridge now.
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
-    let (site, now) = (Arc::clone(&app.parts.site), app.now());
-    let within = app.parts.loaded.lab.console.call_within();
-    let counts = app
-        .read(move |db| look::counts(db, &site, now, within))
-        .await?;
+    let (now, within) = (app.now(), app.parts.loaded.lab.console.call_within());
+    let counts = app.read(move |db| look::counts(db, now, within)).await?;
     Ok(Moment {
         now,
         counts,

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::{
     book::{self, BookPatient},
-    bridge::Site,
     calls,
     model::{Observation, Value},
     queue,
@@ -123,14 +122,9 @@ impl Counts {
 }
 
 /// Counts what is open, at one moment; `within` is how long a call may be open, microseconds.
-pub(super) fn counts(
-    db: &mut dyn Db,
-    site: &Site,
-    now: i64,
-    within: i64,
-) -> Result<Counts, StoreError> {
+pub(super) fn counts(db: &mut dyn Db, now: i64, within: i64) -> Result<Counts, StoreError> {
     let queue = queue::summary(db)?;
-    let work = worklist::counts(db, site, now)?;
+    let work = worklist::counts(db)?;
     Ok(Counts {
         work,
         held: Count::of(work.held, work.held_since),

@@ -21,24 +21,19 @@ use super::{
 
 const HELD: Sql =
     Sql::same("SELECT id FROM result WHERE state = 'held' ORDER BY received_at DESC LIMIT $1");
-const OPEN: Sql = Sql::same(
-    "SELECT id FROM result WHERE state IN ('waiting', 'kept') AND state = 'waiting' \
-     ORDER BY received_at DESC LIMIT $1",
-);
+const OPEN: Sql =
+    Sql::same("SELECT id FROM result WHERE state = 'waiting' ORDER BY received_at DESC LIMIT $1");
 const KEPT: Sql = Sql::same(
     "SELECT id FROM result WHERE state IN ('waiting', 'kept') AND state = 'kept' \
      AND received_at >= $2 ORDER BY received_at DESC LIMIT $1",
 );
 const COUNTS: Sql = Sql::same(
     "SELECT (SELECT count(*) FROM result WHERE state = 'held'), \
-     (SELECT count(*) FROM result WHERE state IN ('waiting', 'kept') AND state = 'waiting'), \
-     (SELECT count(*) FROM result WHERE state IN ('waiting', 'kept') AND state = 'kept' \
-       AND received_at >= $1), \
+     (SELECT count(*) FROM result WHERE state = 'waiting'), \
      (SELECT count(*) FROM message WHERE state = 'held'), \
      (SELECT count(*) FROM queue WHERE state = 'set-aside'), \
      (SELECT min(received_at) FROM result WHERE state = 'held'), \
-     (SELECT min(received_at) FROM result WHERE state IN ('waiting', 'kept') \
-       AND state = 'waiting')",
+     (SELECT min(received_at) FROM result WHERE state = 'waiting')",
 );
 const MESSAGES: Sql = Sql::same(
     "SELECT id, line, received_at, length(raw) FROM message WHERE state = 'held' \
@@ -125,8 +120,6 @@ pub struct Counts {
     pub held: i64,
     /// Results without an order.
     pub waiting: i64,
-    /// Results that nobody ordered, of the time in which an order is matched.
-    pub kept: i64,
     /// Messages that could not be read.
     pub messages: i64,
     /// Messages that a host or a device refused.
@@ -274,17 +267,15 @@ impl Reason {
 ///
 /// # Errors
 /// The store's.
-pub fn counts(db: &mut dyn Db, site: &Site, now: i64) -> Result<Counts, StoreError> {
-    let since = now.saturating_sub(site.laboratory.specimen_age_max);
-    let row = db.row(&COUNTS, &[since.into()])?;
+pub fn counts(db: &mut dyn Db) -> Result<Counts, StoreError> {
+    let row = db.row(&COUNTS, &[])?;
     Ok(Counts {
         held: row.int(0)?,
         waiting: row.int(1)?,
-        kept: row.int(2)?,
-        messages: row.int(3)?,
-        refused: row.int(4)?,
-        held_since: row.opt_int(5)?,
-        waiting_since: row.opt_int(6)?,
+        messages: row.int(2)?,
+        refused: row.int(3)?,
+        held_since: row.opt_int(4)?,
+        waiting_since: row.opt_int(5)?,
     })
 }
 
@@ -302,7 +293,7 @@ pub fn waiting(db: &mut dyn Db, asked: &Waiting<'_>) -> Result<Page, StoreError>
     if part.has(Part::Late) {
         gathered.late(db, asked)?;
     }
-    let total = counts(db, asked.site, asked.now)?;
+    let total = counts(db)?;
     let of_part = |own, count| if part.has(own) { count } else { 0 };
     let open = of_part(Part::Decide, total.to_decide()) + of_part(Part::Unordered, total.waiting);
     let left_off = open.saturating_sub(gathered.open).max(0);

@@ -20,8 +20,8 @@ use super::{
 
 const HELD_FOR: Sql = Sql::same(
     "SELECT id FROM result WHERE state = 'held' AND line = $1 AND holds LIKE $2 \
-     UNION ALL SELECT id FROM result WHERE state IN ('waiting', 'kept') AND state = 'waiting' \
-     AND line = $1 AND holds LIKE $2 ORDER BY 1",
+     UNION ALL SELECT id FROM result WHERE state = 'waiting' \
+     AND line = $1 AND holds LIKE $2",
 );
 
 #[cfg(test)]
