@@ -79,10 +79,10 @@ async fn watched(
     out: &mut Out,
 ) -> Result<demo::Verdict, Failure> {
     let mut demo = Demo::open(options).await?;
-    if let Some((address, login)) = demo.console() {
+    if let Some((url, login)) = demo.console() {
         let (name, password) = (login.name, &login.password);
         out.line(format_args!(
-            "Console: http://{address}/  log in as {name} with {password}"
+            "Console: {url}/  log in as {name} with {password}"
         ))?;
         out.flush()?;
     }

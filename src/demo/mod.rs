@@ -189,9 +189,9 @@ impl Demo {
     }
 
     /// Where the console is, and who may log in there.
-    pub fn console(&self) -> Option<(SocketAddr, &Login)> {
+    pub fn console(&self) -> Option<(String, &Login)> {
         let (console, login) = self.console.as_ref()?;
-        Some((console.address(), login))
+        Some((console.url(), login))
     }
 
     /// Plays the morning, once.

@@ -58,8 +58,12 @@ impl TlsFault {
         let mut cause = Some(error);
         while let Some(error) = cause {
             let own = error.downcast_ref::<Error>().map(Self::of_tls);
-            let io = error.downcast_ref::<io::Error>();
-            if let Some(fault) = own.or_else(|| io.and_then(super::fault_of)) {
+            // What an io error was made of is not its cause, whose own cause alone it tells.
+            let within = error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref);
+            let within = || within.and_then(|within| Self::in_chain(within));
+            if let Some(fault) = own.or_else(within) {
                 return Some(fault);
             }
             cause = error.source();
@@ -124,6 +128,29 @@ impl TlsFault {
             | AlertDescription::InsufficientSecurity
             | AlertDescription::HandshakeFailure => Self::TooOld,
             _ => Self::PeerGaveUp,
+        }
+    }
+
+    /// Whether a certificate is not taken, by either side: trying again does not mend it.
+    pub const fn is_of_certificate(self) -> bool {
+        match self {
+            Self::NoCertificate
+            | Self::UnknownAuthority
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::WrongName
+            | Self::BadCertificate
+            | Self::OursIsMissing
+            | Self::OursIsUnknown
+            | Self::OursHasExpired
+            | Self::OursIsRefused => true,
+            Self::NotTls
+            | Self::TooOld
+            | Self::PeerGaveUp
+            | Self::Slow
+            | Self::Cut
+            | Self::NotReady
+            | Self::Garbled => false,
         }
     }
 

@@ -283,8 +283,5 @@ impl TimeProvider for Time {
 
 /// What a handshake came to, for io errors that carry it.
 pub(crate) fn fault_of(error: &io::Error) -> Option<TlsFault> {
-    error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        .map(TlsFault::of_tls)
+    TlsFault::in_chain(error)
 }

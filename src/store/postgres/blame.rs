@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use labwire_drivers::TlsFault;
+
 use crate::store::{
     error::{Cause, StoreError},
     session::Access,
@@ -41,7 +43,9 @@ pub(super) fn blame(error: sqlx::Error, access: Access, path: &Arc<str>) -> Stor
     let code = error
         .as_database_error()
         .and_then(|error| Some(error.code()?.into_owned()));
-    let is_refusal = matches!(error, sqlx::Error::Tls(_) | sqlx::Error::Configuration(_));
+    // A certificate that is not taken is mended by a person, and waited for by nobody.
+    let is_refusal = matches!(error, sqlx::Error::Tls(_) | sqlx::Error::Configuration(_))
+        || TlsFault::in_chain(&error).is_some_and(TlsFault::is_of_certificate);
     let is_lost = matches!(
         error,
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
@@ -56,7 +60,7 @@ pub(super) fn blame(error: sqlx::Error, access: Access, path: &Arc<str>) -> Stor
     };
     let path = Arc::clone(path);
     let Some(code) = code else {
-        return match (is_lost, is_refusal) {
+        return match (is_lost && !is_refusal, is_refusal) {
             (true, _) => StoreError::ServerLost { path, source },
             (_, true) => StoreError::ServerRefused { path, source },
             _ => StoreError::Statement { source },
