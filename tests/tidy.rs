@@ -606,6 +606,7 @@ fn tests_and_on_postgres(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
 const ON_BOTH: &[&str] = &[
     "src/bridge/orders/tests.rs",
     "src/bridge/tests.rs",
+    "src/downtime/tests.rs",
     "src/host/tests/inbound.rs",
     "src/host/tests/results.rs",
     "src/settle/tests.rs",

@@ -1296,6 +1296,7 @@ fn every_statement_of_the_domain_prepares() {
             crate::people::statements(),
             crate::console::statements(),
             crate::tubes::statements(),
+            crate::downtime::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });
