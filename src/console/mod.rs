@@ -14,6 +14,7 @@ mod api;
 mod assets;
 mod audit;
 mod devices;
+mod downtime;
 mod drawing;
 mod fault;
 mod gate;
@@ -23,13 +24,16 @@ mod login;
 mod look;
 mod me;
 mod metrics;
+mod numbers;
 mod page;
+mod paper;
 mod patient;
 mod qc;
 mod queue;
 mod serve;
 mod settings;
 mod specimens;
+mod tally;
 mod track;
 mod users;
 mod wire;
@@ -64,7 +68,7 @@ pub use self::serve::Limits;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
-    look::ALL.to_vec()
+    [look::ALL, tally::ALL].concat()
 }
 
 /// Why the console did not open.
@@ -332,6 +336,9 @@ fn router(app: Arc<App>) -> Router {
         .merge(queue::routes())
         .merge(specimens::routes())
         .merge(users::routes())
+        .merge(downtime::routes())
+        .merge(paper::routes())
+        .merge(numbers::routes())
         .route("/qc", get(qc::show))
         .route("/track", get(track::show))
         .route("/audit", get(audit::show))

@@ -25,12 +25,14 @@ pub(super) enum Place {
     Settings,
     Users,
     Track,
+    Downtime,
+    Numbers,
     /// A page that no entry of the menu leads to.
     None,
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 9] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 11] = [
         (Self::Work, "/", "work", "1"),
         (Self::Devices, "/devices", "devices", "2"),
         (Self::Specimens, "/specimens", "specimens", "3"),
@@ -40,6 +42,8 @@ impl Place {
         (Self::Settings, "/settings", "settings", "7"),
         (Self::Users, "/users", "users", "8"),
         (Self::Track, "/track", "track", "L"),
+        (Self::Downtime, "/downtime", "downtime", "D"),
+        (Self::Numbers, "/numbers", "numbers", "N"),
     ];
 
     /// Whether somebody sees it in the menu.
@@ -223,7 +227,7 @@ fn banner(words: Words) -> Markup {
 }
 
 fn help(words: Words) -> Markup {
-    let keys = ["/", "1–8 L", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
+    let keys = ["/", "1–8 L D N", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
     html! {
         dialog id="keys" aria-labelledby="keys-title" {
             h2 id="keys-title" { (words.t("keys.title")) }
@@ -255,6 +259,8 @@ fn icon(place: Place) -> &'static str {
         Place::Settings => "⚙",
         Place::Users => "☺",
         Place::Track => "⇉",
+        Place::Downtime => "✍",
+        Place::Numbers => "Σ",
         Place::None => "",
     }
 }

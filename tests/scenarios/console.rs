@@ -344,7 +344,7 @@ pub fn refusing() -> Answering {
 }
 
 /// Every page, and what a person of the least role gets for it.
-const PAGES: [(&str, u16); 9] = [
+const PAGES: [(&str, u16); 13] = [
     ("/", 200),
     ("/devices", 200),
     ("/devices/xn-1", 200),
@@ -352,6 +352,10 @@ const PAGES: [(&str, u16); 9] = [
     ("/queue", 200),
     ("/qc", 200),
     ("/settings", 200),
+    ("/track", 200),
+    ("/downtime", 200),
+    ("/downtime/worklist", 200),
+    ("/numbers", 200),
     ("/audit", 403),
     ("/users", 403),
 ];

@@ -11,7 +11,7 @@ use tokio::{
 use crate::console::{Browser, PASSWORD, Watched, exchange, refusing, short};
 
 /// Every address that tells something, for reading.
-const SECRETS: [&str; 22] = [
+const SECRETS: [&str; 31] = [
     "/",
     "/devices",
     "/devices/xn-1",
@@ -34,6 +34,15 @@ const SECRETS: [&str; 22] = [
     "/api/v1/qc",
     "/api/v1/audit",
     "/api/v1/users",
+    "/track",
+    "/downtime",
+    "/downtime/worklist",
+    "/downtime/paper?q=26031000071",
+    "/numbers",
+    "/numbers/csv",
+    "/api/v1/track",
+    "/api/v1/downtime",
+    "/api/v1/numbers",
 ];
 
 /// Everything that changes something.
@@ -49,6 +58,14 @@ const ACTS: [&str; 11] = [
     "/me",
     "/password",
     "/logout",
+];
+
+/// The same, of the time without a HIS.
+const DOWNTIME: [&str; 4] = [
+    "/downtime",
+    "/downtime/withdraw",
+    "/downtime/paper",
+    "/downtime/release",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +88,7 @@ async fn without_a_session_there_is_the_login_and_nothing_else() {
         }
         assert!(!answer.body.contains("xn-1"), "{path}: {}", answer.body);
     }
-    for path in ACTS {
+    for path in ACTS.into_iter().chain(DOWNTIME) {
         assert_eq!(nobody.post(path, &[]).await.status, 401, "{path}");
     }
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -88,7 +105,7 @@ async fn a_role_that_is_too_small_changes_nothing() {
     let watched = Watched::open(refusing(), Limits::default()).await;
     let mut viewer = watched.logged_in(Role::Viewer).await;
     viewer.get("/me").await;
-    for path in &ACTS[..8] {
+    for path in ACTS[..8].iter().chain(&DOWNTIME) {
         let answer = viewer
             .post(path, &[("reason", "x"), ("role", "administrator")])
             .await;
@@ -124,7 +141,7 @@ async fn a_form_without_its_token_or_from_elsewhere_is_refused() {
         &format!("{own}0"),
     ] {
         administrator.form = forged.to_owned();
-        for path in ACTS {
+        for path in ACTS.into_iter().chain(DOWNTIME) {
             let answer = administrator.post(path, &[]).await;
             assert_eq!(answer.status, 403, "{path} with {forged}");
         }

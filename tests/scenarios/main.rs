@@ -12,6 +12,7 @@ mod bad_input;
 mod cluster;
 mod console;
 mod console_attacks;
+mod console_downtime;
 mod courier;
 mod crash;
 mod hospital;
