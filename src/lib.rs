@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod console;
 pub mod demo;
+pub mod downtime;
 pub mod host;
 pub mod image;
 pub mod learn;

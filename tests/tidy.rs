@@ -607,6 +607,7 @@ const ON_BOTH: &[&str] = &[
     "src/audit/chain/tests.rs",
     "src/bridge/orders/tests.rs",
     "src/bridge/tests.rs",
+    "src/downtime/tests.rs",
     "src/host/tests/inbound.rs",
     "src/host/tests/results.rs",
     "src/settle/tests.rs",

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry, blood, entry::Content,
-    lookup, patient, told,
+    keyed, lookup, patient, told,
 };
 
 const FIND_ITEM: Sql = Sql::same(
@@ -48,7 +48,7 @@ const ADD_TESTS: Insert = Insert {
     tail: "ON CONFLICT (order_item, test) DO NOTHING",
     types: &[],
 };
-const CLEAR_TESTS: Sql = Sql::same("DELETE FROM order_test WHERE order_item = $1");
+pub(super) const CLEAR_TESTS: Sql = Sql::same("DELETE FROM order_test WHERE order_item = $1");
 const NEWEST_SPECIMEN: Sql = Sql::same(
     "SELECT id, generation, patient, ordered_at FROM specimen WHERE barcode = $1 \
      ORDER BY generation DESC LIMIT 1",
@@ -224,6 +224,7 @@ fn place(
     let patient = patient::upsert(db, context.host, patient, context.now)?;
     let specimen = place_specimen(db, context, patient, tube)?;
     let item = insert_item(db, context, specimen, entry)?;
+    keyed::cover(db, context, specimen, (item, &entry.tests))?;
     Ok(Applied {
         outcome: Outcome::Accepted,
         filler: filler_number(item),
@@ -254,7 +255,7 @@ fn insert_item(
     Ok(item)
 }
 
-fn add_tests(db: &mut dyn Db, item: i64, tests: &[String]) -> Result<(), StoreError> {
+pub(super) fn add_tests(db: &mut dyn Db, item: i64, tests: &[String]) -> Result<(), StoreError> {
     let rows = (0_i64..)
         .zip(tests)
         .map(|(position, test)| vec![item.into(), test.as_str().into(), position.into()])
@@ -279,6 +280,7 @@ fn place_specimen(
 ) -> Result<i64, StoreError> {
     let since = context.now - context.specimen_age_max;
     let barcode = tube.barcode.as_str();
+    keyed::take_over(db, context, patient, barcode)?;
     let own = db.row_opt(
         &OWN_SPECIMEN,
         &[
@@ -563,19 +565,24 @@ pub fn merge(
         let Some(old) = old.filter(|old| *old != kept) else {
             continue;
         };
-        let groups = blood::conflicting(db, kept, old)?;
-        has_conflict |= !groups.is_empty();
-        for row in db.rows(&SPECIMENS_OF, &[old.into()])? {
-            queue::follow_tried(db, row.int(0)?, "patient merged", context.now)?;
-        }
-        db.exec(&MOVE_SPECIMENS, &[old.into(), kept.into()])?;
-        patient::absorb(db, old, kept)?;
-        blood::part(db, &groups, context.now)?;
+        has_conflict |= unite(db, old, kept, context.now)?;
     }
     Ok(Merged {
         barcodes: unify_tubes(db, context, kept)?,
         has_conflict,
     })
+}
+
+/// Two patients are one from now on; true where their blood groups differ.
+pub(super) fn unite(db: &mut dyn Db, old: i64, kept: i64, now: i64) -> Result<bool, StoreError> {
+    let groups = blood::conflicting(db, kept, old)?;
+    for row in db.rows(&SPECIMENS_OF, &[old.into()])? {
+        queue::follow_tried(db, row.int(0)?, "patient merged", now)?;
+    }
+    db.exec(&MOVE_SPECIMENS, &[old.into(), kept.into()])?;
+    patient::absorb(db, old, kept)?;
+    blood::part(db, &groups, now)?;
+    Ok(!groups.is_empty())
 }
 
 /// What a merge left to do.

@@ -6,6 +6,7 @@
 mod blood;
 mod change;
 mod entry;
+mod keyed;
 mod lookup;
 mod name;
 mod patient;
@@ -24,6 +25,10 @@ pub use self::{
         merge, set_statuses, unordered_specimen, update_patient,
     },
     entry::{Action, Fields, Identifier, OrderEntry, PatientEntry, SpecimenEntry},
+    keyed::{
+        KeyedItem, SERVICE, apply_keyed, differing, is_keyed, keyed_for, keyed_items,
+        known_patient, next_number, of_one,
+    },
     lookup::{
         BookItem, BookPatient, BookSpecimen, has_released, item_by_id, items_of, open_items,
         patient_of, patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
@@ -44,6 +49,7 @@ pub(crate) fn statements() -> Vec<&'static Sql> {
     [
         blood::ALL,
         change::ALL,
+        keyed::ALL,
         lookup::ALL,
         name::ALL,
         patient::ALL,

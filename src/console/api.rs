@@ -22,10 +22,10 @@ use crate::{
 };
 
 use super::{
-    App, audit, calls, devices,
+    App, audit, calls, devices, downtime,
     fault::Fault,
     gate::{Posted, Told, Who},
-    held_api, ledger, look, patient, qc, queue as page, settings, specimens, track,
+    held_api, ledger, look, numbers, patient, qc, queue as page, settings, specimens, track,
     words::{Words, rfc3339},
     work::note_reading,
 };
@@ -41,6 +41,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/specimens", get(find))
         .route("/qc", get(controls))
         .route("/track", get(tracks))
+        .route("/downtime", get(keyed))
+        .route("/numbers", get(numbers::json))
         .route("/audit", get(audited))
         .route("/settings", get(configured))
         .route("/users", get(users))
@@ -289,6 +291,14 @@ async fn tracks(State(app): State<Arc<App>>, _: Who) -> Answer {
     Ok(Json(
         json!({ "at": rfc3339(app.now()), "lines": lines, "findings": found }),
     ))
+}
+
+async fn keyed(State(app): State<Arc<App>>, who: Who) -> Answer {
+    note_reading(&app, &who, "downtime:list").await?;
+    let since = app.now() - app.parts.site.laboratory.specimen_age_max;
+    let orders = app.read(move |db| downtime::listed(db, since)).await?;
+    let orders: Vec<Value> = orders.iter().map(downtime::Listed::json).collect();
+    Ok(Json(json!({ "orders": orders })))
 }
 
 async fn audited(

@@ -15,6 +15,7 @@ mod assets;
 mod audit;
 mod calls;
 mod devices;
+mod downtime;
 mod drawing;
 mod fault;
 mod gate;
@@ -29,13 +30,16 @@ mod look;
 mod map;
 mod me;
 mod metrics;
+mod numbers;
 mod page;
+mod paper;
 mod patient;
 mod qc;
 mod queue;
 mod serve;
 mod settings;
 mod specimens;
+mod tally;
 mod tls;
 mod track;
 mod users;
@@ -72,7 +76,7 @@ pub use self::serve::Limits;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
-    look::ALL.to_vec()
+    [look::ALL, tally::ALL].concat()
 }
 
 /// Why the console did not open.
@@ -396,6 +400,9 @@ fn router(app: Arc<App>) -> Router {
         .merge(specimens::routes())
         .merge(images::routes())
         .merge(users::routes())
+        .merge(downtime::routes())
+        .merge(paper::routes())
+        .merge(numbers::routes())
         .route("/qc", get(qc::show))
         .route("/track", get(track::show))
         .route("/audit", get(audit::show))

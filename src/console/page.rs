@@ -26,12 +26,14 @@ pub(super) enum Place {
     Settings,
     Users,
     Track,
+    Downtime,
+    Numbers,
     /// A page that no entry of the menu leads to.
     None,
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 10] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 12] = [
         (Self::Work, "/", "work", "1"),
         (Self::Calls, "/calls", "calls", "9"),
         (Self::Devices, "/devices", "devices", "2"),
@@ -42,6 +44,8 @@ impl Place {
         (Self::Settings, "/settings", "settings", "7"),
         (Self::Users, "/users", "users", "8"),
         (Self::Track, "/track", "track", "L"),
+        (Self::Downtime, "/downtime", "downtime", "D"),
+        (Self::Numbers, "/numbers", "numbers", "N"),
     ];
 
     /// Whether somebody sees it in the menu.
@@ -227,7 +231,7 @@ fn banner(words: Words) -> Markup {
 fn help(words: Words) -> Markup {
     let keys = [
         "/",
-        "1–9 L",
+        "1–9 L D N",
         "j k ↑ ↓",
         "Enter",
         "r l m a n s t",
@@ -269,6 +273,8 @@ fn icon(place: Place) -> &'static str {
         Place::Settings => "⚙",
         Place::Users => "☺",
         Place::Track => "⇉",
+        Place::Downtime => "✍",
+        Place::Numbers => "Σ",
         Place::None => "",
     }
 }

@@ -83,6 +83,7 @@ hold_reasons! {
     AmbiguousSender = "ambiguous-sender", "The message names another device than this line's.";
     TubeInTwoPlaces = "tube-in-two-places", "The automation line read the barcode at two places at once: there are two tubes.";
     TubeNotAtAnalyzer = "tube-not-at-analyzer", "The line knows the tube and never saw it at this analyzer; goes on by itself when the line tells that it was there.";
+    ProvisionalOrder = "provisional-order", "People keyed the order in while the host was away; goes on by itself when the host orders it.";
     ParserFault = "parser-fault", "Reading this message failed twice; the bytes are kept.";
 }
 
@@ -125,6 +126,7 @@ impl HoldReason {
             | Self::Review
             | Self::TubeInTwoPlaces
             | Self::TubeNotAtAnalyzer
+            | Self::ProvisionalOrder
             | Self::ParserFault => false,
         }
     }

@@ -191,7 +191,18 @@ impl Session<'_> {
         let Some(found) = self.tubes.get_mut(&key) else {
             return Err(StoreError::value("a tube was looked up and is gone"));
         };
+        let provisional = match (&*found, observation.test.as_deref()) {
+            (TubeMatch::One(tube), Some(test)) if tube.is_provisional(test) => {
+                Some((tube.specimen.id, test))
+            }
+            _ => None,
+        };
         let decision = match (&*found, one.is_released) {
+            (TubeMatch::One(_), true) if provisional.is_some() => {
+                let (specimen, test) = provisional.unwrap_or_default();
+                let before = rows::kept_for_ward(db, specimen, test)?;
+                decide::keep_for_ward(&before, observation, one.holds)
+            }
             (TubeMatch::One(tube), true) if observation.test.is_some() => {
                 decide::release(tube, observation, one.holds)
             }
@@ -201,8 +212,13 @@ impl Session<'_> {
         self.learn(db, &key, asked, &decision)?;
         if decision.state == ResultState::Released {
             self.release(db, &key, one.result.id, observation, &decision)?;
-        } else if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&key) {
-            tube.remember(one.result.id, observation, &decision);
+        } else {
+            for &replaced in &decision.replaces {
+                rows::set_state(db, replaced, ResultState::Replaced, context.now)?;
+            }
+            if let Some(TubeMatch::One(tube)) = self.tubes.get_mut(&key) {
+                tube.remember(one.result.id, observation, &decision);
+            }
         }
         let id = one.result.id;
         let came = (one.result.line.as_str(), one.result.received_at);

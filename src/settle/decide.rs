@@ -166,9 +166,13 @@ fn decide_on_tube(
     }
     holds.extend(tube_type(context, tube, test));
     holds.extend_from_slice(of_patient);
+    let is_provisional = tube.is_provisional(test);
+    if is_provisional {
+        holds.push(Hold::new(HoldReason::ProvisionalOrder, ""));
+    }
     if context.site.is_transfusion(context.line, test) {
         holds.push(Hold::new(HoldReason::Transfusion, ""));
-    } else if !context.site.releases_automatically(host) {
+    } else if !is_provisional && !context.site.releases_automatically(host) {
         holds.push(Hold::new(HoldReason::Review, ""));
     }
     let versions = Versions::of(tube, test, observation);
@@ -283,6 +287,32 @@ pub(super) fn release(tube: &Tube, observation: &Observation, holds: &[Hold]) ->
     let weaker = versions.held.iter().filter(gives_way);
     decision.replaces.extend(weaker.map(|row| row.id));
     decision
+}
+
+/// A person's word on a result of a keyed order: its host knows no such order, so it is kept for the
+/// ward, in the place of what was kept of the same test before.
+pub(super) fn keep_for_ward(
+    before: &[Current],
+    observation: &Observation,
+    holds: &[Hold],
+) -> Decision {
+    let same = before.iter().filter(|row| row.about == observation.about);
+    let mut decision = Decision {
+        holds: holds.to_vec(),
+        ..Decision::plain(ResultState::Kept)
+    };
+    for row in same {
+        decision.version = row.version + 1;
+        decision.supersedes = Some(row.id);
+        decision.replaces.push(row.id);
+    }
+    decision
+}
+
+/// Whether people keyed in the order of a result, and no host has ordered it since.
+pub(super) fn is_keyed(holds: &[Hold]) -> bool {
+    let mut reasons = holds.iter().map(|hold| hold.reason);
+    reasons.any(|reason| reason == HoldReason::ProvisionalOrder)
 }
 
 fn push_once(holds: &mut Vec<Hold>, reason: HoldReason) {

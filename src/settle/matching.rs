@@ -225,6 +225,19 @@ impl Tube {
         self.asks(test, |status| status != OrderStatus::Cancelled)
     }
 
+    /// Whether a host asks for the test, and not only people who keyed an order in for it.
+    pub(super) fn orders_at_host(&self, test: &str) -> bool {
+        let mut items = self.items.iter().filter(|item| !book::is_keyed(&item.host));
+        items.any(|item| {
+            item.status != OrderStatus::Cancelled && item.tests.iter().any(|asked| asked == test)
+        })
+    }
+
+    /// Whether the test is asked for by a keyed order alone.
+    pub(super) fn is_provisional(&self, test: &str) -> bool {
+        self.orders(test) && !self.orders_at_host(test)
+    }
+
     /// Whether a cancelled item asked for the test.
     pub(super) fn cancelled(&self, test: &str) -> bool {
         self.asks(test, |status| status == OrderStatus::Cancelled)

@@ -9,6 +9,7 @@ mod clock;
 mod critical;
 mod decide;
 mod key;
+mod keyed;
 mod matching;
 mod name;
 mod panel;
@@ -368,6 +369,9 @@ impl<'a> Session<'a> {
     }
 
     fn resume(&mut self, db: &mut dyn Db, stored: StoredResult) -> Result<(), StoreError> {
+        if decide::is_keyed(&stored.holds) {
+            return self.resume_keyed(db, &stored);
+        }
         let is_kept = stored.state == ResultState::Kept;
         // What the tube said against it is asked again; what the message said stays.
         let is_of_tube = |reason| {

@@ -34,8 +34,14 @@ const CURRENT: Sql = Sql::same(
 );
 const WAITING: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
-     received_at, kind FROM result WHERE barcode = $1 AND state IN ('waiting', 'kept') \
-     AND received_at >= $2 ORDER BY id",
+     received_at, kind FROM result WHERE barcode = $1 AND (state IN ('waiting', 'kept') \
+     OR state = 'held' AND holds LIKE '%\"provisional-order\"%') AND received_at >= $2 ORDER BY id",
+);
+/// What a person kept for the ward of a test whose order was keyed in.
+const KEPT_FOR_WARD: Sql = Sql::same(
+    "SELECT id, specimen, test, state, version, holds, detail FROM result \
+     WHERE barcode = (SELECT barcode FROM specimen WHERE id = $1) AND specimen = $1 \
+     AND test = $2 AND state = 'kept' AND holds LIKE '%\"provisional-order\"%' ORDER BY id",
 );
 const HELD_FOR_PATIENT: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
@@ -113,6 +119,7 @@ pub(super) const ALL: &[&Sql] = &[
     &OF_BARCODES,
     &CURRENT,
     &WAITING,
+    &KEPT_FOR_WARD,
     &HELD_FOR_PATIENT,
     &HELD_FOR_TRACK,
     &BY_ID,
@@ -465,6 +472,16 @@ pub(super) fn current_of(
         }
     }
     Ok(all)
+}
+
+/// What a person kept for the ward of a test of a tube, the oldest first.
+pub(super) fn kept_for_ward(
+    db: &mut dyn Db,
+    specimen: i64,
+    test: &str,
+) -> Result<Vec<Current>, StoreError> {
+    let rows = db.rows(&KEPT_FOR_WARD, &[specimen.into(), test.into()])?;
+    rows.iter().map(current).collect()
 }
 
 /// From the columns id, specimen, test, state, version, holds, detail.

@@ -1320,6 +1320,7 @@ fn every_statement_of_the_domain_prepares() {
             crate::calls::statements(),
             crate::tubes::statements(),
             crate::image::statements(),
+            crate::downtime::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });

@@ -84,6 +84,7 @@ const fn releases(reason: HoldReason) -> Permission {
         | HoldReason::Dilution
         | HoldReason::ClockYear
         | HoldReason::AmbiguousSender
+        | HoldReason::ProvisionalOrder
         | HoldReason::Review => Permission::Yes,
         // A second pair of eyes: on the group, on the hand that changed it, on the rack itself.
         HoldReason::Transfusion

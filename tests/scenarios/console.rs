@@ -368,7 +368,7 @@ pub fn refusing() -> Answering {
 }
 
 /// Every page, and what a person of the least role gets for it.
-const PAGES: [(&str, u16); 10] = [
+const PAGES: [(&str, u16); 14] = [
     ("/", 200),
     ("/calls", 200),
     ("/devices", 200),
@@ -377,6 +377,10 @@ const PAGES: [(&str, u16); 10] = [
     ("/queue", 200),
     ("/qc", 200),
     ("/settings", 200),
+    ("/track", 200),
+    ("/downtime", 200),
+    ("/downtime/worklist", 200),
+    ("/numbers", 200),
     ("/audit", 403),
     ("/users", 403),
 ];

@@ -11,7 +11,7 @@ use tokio::{
 use crate::console::{Browser, PASSWORD, Watched, exchange, refusing, short};
 
 /// Every address that tells something, for reading.
-const SECRETS: [&str; 30] = [
+const SECRETS: [&str; 39] = [
     "/",
     "/held/1",
     "/held/1/link?q=tran",
@@ -42,6 +42,15 @@ const SECRETS: [&str; 30] = [
     "/api/v1/qc",
     "/api/v1/audit",
     "/api/v1/users",
+    "/track",
+    "/downtime",
+    "/downtime/worklist",
+    "/downtime/paper?q=26031000071",
+    "/numbers",
+    "/numbers/csv",
+    "/api/v1/track",
+    "/api/v1/downtime",
+    "/api/v1/numbers",
 ];
 
 /// Everything that changes something.
@@ -83,6 +92,14 @@ const WORK_ACTS: [&str; 18] = [
     "/api/v1/queue/1/retry",
 ];
 
+/// The same, of the time without a HIS.
+const DOWNTIME: [&str; 4] = [
+    "/downtime",
+    "/downtime/withdraw",
+    "/downtime/paper",
+    "/downtime/release",
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_session_there_is_the_login_and_nothing_else() {
     let watched = Watched::open(refusing(), Limits::default()).await;
@@ -103,7 +120,7 @@ async fn without_a_session_there_is_the_login_and_nothing_else() {
         }
         assert!(!answer.body.contains("xn-1"), "{path}: {}", answer.body);
     }
-    for path in ACTS.iter().chain(&WORK_ACTS) {
+    for path in ACTS.iter().chain(&WORK_ACTS).chain(&DOWNTIME) {
         assert_eq!(nobody.post(path, &[]).await.status, 401, "{path}");
     }
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -120,7 +137,7 @@ async fn a_role_that_is_too_small_changes_nothing() {
     let watched = Watched::open(refusing(), Limits::default()).await;
     let mut viewer = watched.logged_in(Role::Viewer).await;
     viewer.get("/me").await;
-    for path in ACTS[..10].iter().chain(&WORK_ACTS) {
+    for path in ACTS[..10].iter().chain(&WORK_ACTS).chain(&DOWNTIME) {
         let fields = [
             ("reason", "x"),
             ("role", "administrator"),
@@ -163,7 +180,7 @@ async fn a_form_without_its_token_or_from_elsewhere_is_refused() {
         &format!("{own}0"),
     ] {
         administrator.form = forged.to_owned();
-        for path in ACTS.iter().chain(&WORK_ACTS) {
+        for path in ACTS.iter().chain(&WORK_ACTS).chain(&DOWNTIME) {
             let answer = administrator.post(path, &[]).await;
             assert_eq!(answer.status, 403, "{path} with {forged}");
         }

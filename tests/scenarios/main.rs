@@ -13,6 +13,7 @@ mod cluster;
 mod console;
 mod console_attacks;
 mod console_calls;
+mod console_downtime;
 mod console_tls;
 mod console_work;
 mod courier;

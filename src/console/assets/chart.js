@@ -1,4 +1,4 @@
-// Levey-Jennings charts: a value for each run, lines at the mean and at 1, 2 and 3 standard deviations.
+// Charts. Levey-Jennings: a value for each run, lines at the mean and at 1, 2 and 3 standard deviations.
 "use strict";
 (() => {
   const style = getComputedStyle(document.documentElement);
@@ -30,4 +30,26 @@
     window.addEventListener("resize", () => chart.setSize({ width: place.clientWidth, height: 200 }));
   };
   document.querySelectorAll("[data-chart]").forEach(draw);
+  // Counts by day.
+  const daily = (place) => {
+    const data = JSON.parse(place.dataset.daily);
+    const order = data.day.map((_, at) => at);
+    const number = new Intl.NumberFormat(document.documentElement.lang);
+    const axis = { stroke: colour("--text"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+    const strokes = ["--accent", "--look"];
+    const chart = new uPlot({
+      width: place.clientWidth, height: 240, cursor: { drag: { x: false, y: false } },
+      scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, high)] } },
+      axes: [
+        { ...axis, incrs: [1, 2, 5, 7], values: (_, ticks) => ticks.map((tick) => data.day[tick] ?? "") },
+        { ...axis, size: 72, values: (_, ticks) => ticks.map((tick) => number.format(tick)) },
+      ],
+      series: [{ label: "", value: (_, at) => data.day[at] ?? "" }, ...data.series.map((one, at) => ({
+        label: one.label, stroke: colour(strokes[at]), width: 2, dash: at === 0 ? [] : [6, 4],
+        points: { show: true, size: 7, fill: colour(strokes[at]) },
+      }))],
+    }, [order, ...data.series.map((one) => one.value)], place);
+    window.addEventListener("resize", () => chart.setSize({ width: place.clientWidth, height: 240 }));
+  };
+  document.querySelectorAll("[data-daily]").forEach(daily);
 })();

@@ -176,6 +176,12 @@
     follow();
   });
 
+  // Paper.
+  document.querySelectorAll("[data-print-button]").forEach((button) => {
+    button.addEventListener("click", () => window.print());
+  });
+  if (document.querySelector("[data-print='now']")) window.addEventListener("load", () => window.print());
+
   // The wire.
   const list = byId("wire"), pause = byId("pause"), filter = byId("filter");
   const LINES_MAX = 600;
