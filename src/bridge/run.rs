@@ -6,7 +6,10 @@ use labwire_drivers::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::console::{self, Parts};
+use crate::{
+    alerts,
+    console::{self, Parts},
+};
 
 use super::start::{Setup, StartError, start};
 
@@ -23,6 +26,8 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     tracing::info!("labwire is at work");
     let closing = CancellationToken::new();
     let listen = loaded.lab.console.listen.value.clone();
+    let watched = alerts::Parts::of(&running, Arc::clone(&loaded), Arc::clone(&clock) as _);
+    let watching = tokio::spawn(alerts::run(watched, alerts::LOOK_EVERY, closing.clone()));
     let parts = Parts::of(&running, loaded, clock);
     let console = tokio::spawn({
         let closing = closing.clone();
@@ -41,6 +46,7 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     closing.cancel();
     // A console that panicked has been logged by the runtime.
     drop(console.await);
+    drop(watching.await);
     running.stop().await;
     Ok(())
 }

@@ -37,6 +37,8 @@ pub struct Instrument {
     pub units: Vec<(At<String>, At<String>)>,
     /// Zone of its wall clock, if not the laboratory's.
     pub timezone: Option<At<String>>,
+    /// A control is due every so many hours; `None`: nobody is reminded.
+    pub qc_every_h: Option<At<u32>>,
 }
 
 impl Instrument {
@@ -60,6 +62,8 @@ impl Instrument {
             tests: table.pairs("tests"),
             units: table.pairs("units"),
             timezone: lab::timezone(table),
+            // 0 is nobody's rhythm: it stands for a key that is not written.
+            qc_every_h: Some(table.whole("qc_every_h", 0, 1..=720)).filter(|hours| **hours > 0),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    App, audit, calls, devices,
+    App, alerts, audit, calls, devices,
     fault::Fault,
     gate::{Posted, Told, Who},
     ledger, look, patient, qc, queue as page, settings, specimens,
@@ -45,6 +45,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/settings", get(configured))
         .route("/users", get(users))
         .merge(calls::api_routes())
+        .merge(alerts::api_routes())
         .fallback(|| async { Fault::NOT_FOUND })
 }
 

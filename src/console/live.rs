@@ -26,7 +26,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use crate::{people::check, store::StoreError, text::Language};
 
 use super::{
-    App, calls, devices,
+    App, alerts, calls, devices,
     fault::Fault,
     gate::Who,
     look::{self, Counts},
@@ -129,6 +129,7 @@ fn render(app: &App, moment: &Moment) -> Fragments {
         let words = Words(*language);
         for (topic, markup) in [
             ("count-work", work::badge(words, moment)),
+            ("count-alerts", alerts::badge(words, moment)),
             ("count-calls", calls::badge(words, moment)),
             ("count-devices", devices::badge(words, moment)),
             ("count-queue", queue::badge(words, moment)),

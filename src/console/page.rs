@@ -22,6 +22,7 @@ pub(super) enum Place {
     Specimens,
     Queue,
     Qc,
+    Alerts,
     Audit,
     Settings,
     Users,
@@ -30,13 +31,14 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 9] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 10] = [
         (Self::Work, "/", "work", "1"),
         (Self::Calls, "/calls", "calls", "9"),
         (Self::Devices, "/devices", "devices", "2"),
         (Self::Specimens, "/specimens", "specimens", "3"),
         (Self::Queue, "/queue", "queue", "4"),
         (Self::Qc, "/qc", "qc", "5"),
+        (Self::Alerts, "/alerts", "alerts", "0"),
         (Self::Audit, "/audit", "audit", "6"),
         (Self::Settings, "/settings", "settings", "7"),
         (Self::Users, "/users", "users", "8"),
@@ -191,6 +193,10 @@ impl<'a> Page<'a> {
                     input id="scan" name="q" type="search" autocomplete="off" spellcheck="false"
                         placeholder=(words.t("scan.hint")) maxlength="80";
                 }
+                a.alerts href="/alerts" {
+                    span.unseen { (words.t("place.alerts")) ": " }
+                    span sse-swap="count-alerts" { (state(Tone::Plain, &words.t("place.alerts"))) }
+                }
                 a.person href="/me" {
                     span.name { (person.name) }
                     span.role { (words.t(&format!("role.{}", person.role.code()))) }
@@ -223,7 +229,7 @@ fn banner(words: Words) -> Markup {
 }
 
 fn help(words: Words) -> Markup {
-    let keys = ["/", "1–9", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
+    let keys = ["/", "0–9", "j k ↑ ↓", "Enter", "p", "f", "Esc", "?"];
     html! {
         dialog id="keys" aria-labelledby="keys-title" {
             h2 id="keys-title" { (words.t("keys.title")) }
@@ -252,6 +258,7 @@ fn icon(place: Place) -> &'static str {
         Place::Specimens => "⌕",
         Place::Queue => "↗",
         Place::Qc => "∿",
+        Place::Alerts => "⚠",
         Place::Audit => "✎",
         Place::Settings => "⚙",
         Place::Users => "☺",

@@ -60,6 +60,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0005_calls.sql"),
         postgres: include_str!("migrations/postgres/0005_calls.sql"),
     },
+    Migration {
+        number: 6,
+        name: "alerts",
+        sqlite: include_str!("migrations/0006_alerts.sql"),
+        postgres: include_str!("migrations/postgres/0006_alerts.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

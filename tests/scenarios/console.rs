@@ -324,7 +324,8 @@ pub fn refusing() -> Answering {
 }
 
 /// Every page, and what a person of the least role gets for it.
-const PAGES: [(&str, u16); 10] = [
+const PAGES: [(&str, u16); 11] = [
+    ("/alerts", 200),
     ("/", 200),
     ("/calls", 200),
     ("/devices", 200),

@@ -11,7 +11,9 @@ use tokio::{
 use crate::console::{Browser, PASSWORD, Watched, exchange, refusing, short};
 
 /// Every address that tells something, for reading.
-const SECRETS: [&str; 24] = [
+const SECRETS: [&str; 26] = [
+    "/alerts",
+    "/api/v1/alerts",
     "/",
     "/calls",
     "/api/v1/calls",
@@ -39,7 +41,9 @@ const SECRETS: [&str; 24] = [
 ];
 
 /// Everything that changes something.
-const ACTS: [&str; 13] = [
+const ACTS: [&str; 15] = [
+    "/alerts/1/acknowledge",
+    "/api/v1/alerts/1/acknowledge",
     "/calls/1/attempt",
     "/api/v1/calls/1/attempt",
     "/queue/1/retry",
@@ -92,7 +96,7 @@ async fn a_role_that_is_too_small_changes_nothing() {
     let watched = Watched::open(refusing(), Limits::default()).await;
     let mut viewer = watched.logged_in(Role::Viewer).await;
     viewer.get("/me").await;
-    for path in &ACTS[..10] {
+    for path in &ACTS[..12] {
         let answer = viewer
             .post(path, &[("reason", "x"), ("role", "administrator")])
             .await;
@@ -101,7 +105,7 @@ async fn a_role_that_is_too_small_changes_nothing() {
     assert_eq!(viewer.get("/devices/xn-1/capture").await.status, 403);
     let mut technician = watched.logged_in(Role::Technician).await;
     technician.get("/me").await;
-    for path in &ACTS[6..10] {
+    for path in &ACTS[8..12] {
         assert_eq!(
             technician.post(path, &[("role", "viewer")]).await.status,
             403,
