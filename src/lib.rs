@@ -1,6 +1,7 @@
 //! Labwire: laboratory automation middleware between a hospital information system and its
 //! analyzers. `ARCHITECTURE.md` at the root of the project is the map of this crate.
 
+pub mod alerts;
 pub mod audit;
 pub mod book;
 pub mod bridge;

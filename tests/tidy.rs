@@ -604,6 +604,7 @@ fn tests_and_on_postgres(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
 
 /// Where every test of a file is one of a rule that holds on every database.
 const ON_BOTH: &[&str] = &[
+    "src/alerts/tests.rs",
     "src/audit/chain/tests.rs",
     "src/bridge/orders/tests.rs",
     "src/bridge/tests.rs",

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit,
+    alerts, audit,
     console::{self, Parts},
 };
 
@@ -27,6 +27,8 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     note_audit(&running).await;
     let closing = CancellationToken::new();
     let listen = loaded.lab.console.listen.value.clone();
+    let watched = alerts::Parts::of(&running, Arc::clone(&loaded), Arc::clone(&clock) as _);
+    let watching = tokio::spawn(alerts::run(watched, alerts::LOOK_EVERY, closing.clone()));
     let parts = Parts::of(&running, loaded, clock);
     let console = tokio::spawn({
         let closing = closing.clone();
@@ -46,6 +48,7 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     // A console that panicked has been logged by the runtime.
     drop(console.await);
     note_audit(&running).await;
+    drop(watching.await);
     running.stop().await;
     Ok(())
 }

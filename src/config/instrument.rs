@@ -47,6 +47,8 @@ pub struct Instrument {
     pub images: Option<At<String>>,
     /// What becomes of a file there that was taken.
     pub images_taken: At<ImagesTaken>,
+    /// A control is due every so many hours; `None`: nobody is reminded.
+    pub qc_every_h: Option<At<u32>>,
 }
 
 impl Instrument {
@@ -78,6 +80,8 @@ impl Instrument {
             images: table.text("images"),
             images_taken: table.choice("images_taken"),
             sender: table.texts("sender").unwrap_or_default(),
+            // 0 is nobody's rhythm: it stands for a key that is not written.
+            qc_every_h: Some(table.whole("qc_every_h", 0, 1..=720)).filter(|hours| **hours > 0),
         }
     }
 

@@ -7,6 +7,7 @@ use miette::NamedSource;
 
 use super::{
     Seams,
+    alerts::Alerts,
     choice::Verifiers,
     cross, guard,
     host::Host,
@@ -26,6 +27,8 @@ pub struct LabConfig {
     pub store: Store,
     /// `[console]`
     pub console: Console,
+    /// `[alerts]`
+    pub alerts: Alerts,
     /// `[[host]]`, in the order written.
     pub hosts: Vec<Host>,
     /// `[[instrument]]`, in the order written.
@@ -91,6 +94,7 @@ impl LabConfig {
                 lab: Lab::read(root.table("lab").as_ref()),
                 store: Store::read(root.table("store").as_ref()),
                 console: Console::read(root.table("console").as_ref()),
+                alerts: Alerts::read(root.table("alerts").as_ref()),
                 hosts: hosts.iter().map(|table| Host::read(table, seams)).collect(),
                 instruments: instruments
                     .iter()

@@ -3,6 +3,7 @@
 //! Every mistake of every file is told at once ([`problem`]); nothing here stops at the first. The
 //! file system, port strings, profile names and character sets come through [`Seams`].
 
+pub mod alerts;
 pub mod catalogue;
 pub mod choice;
 mod cross;

@@ -88,6 +88,9 @@ fn every_key_has_its_default() {
     assert_eq!(*loaded.lab.store.url, "sqlite:labwire.db");
     assert_eq!(*loaded.lab.console.listen, "127.0.0.1:8080");
     assert_eq!(*loaded.lab.console.call_within_min, 30);
+    let alerts = &loaded.lab.alerts;
+    assert!(alerts.email.is_none() && alerts.webhook.is_none());
+    assert_eq!((*alerts.quiet_factor, *alerts.disk_percent), (2, 90));
     let host = loaded.lab.host("his").expect("written");
     assert_eq!((host.kind, host.version), (HostKind::Mllp, Version::V251));
     assert_eq!(
@@ -237,6 +240,30 @@ fn a_time_for_calls_that_is_none_is_told() {
     check("[console]\ncall_within_min = 0", &["CONF-0106"]);
     check("[console]\ncall_within_min = \"30m\"", &["CONF-0102"]);
     check("[console]\ncall_within_min = 60", &[]);
+}
+
+#[test]
+fn limits_and_receivers_of_alerts_are_checked() {
+    check("[alerts]\nqueue_depth = 0", &["CONF-0106"]);
+    check(
+        "[alerts]\nwebhook = \"https://127.0.0.1/x\"",
+        &["CONF-0245"],
+    );
+    check("[alerts]\nwebhook = \"nowhere\"", &["CONF-0245"]);
+    check("[alerts]\nwebhook = \"http://127.0.0.1:9000/x\"", &[]);
+    check(
+        "[alerts]\nemail_server = \"127.0.0.1:25\"",
+        &["CONF-0103", "CONF-0103"],
+    );
+    let mail = |server: &str, to: &str| {
+        format!(
+            "[alerts]\nemail_server = \"{server}\"\nemail_from = \"a@b.example\"\n\
+             email_to = [\"{to}\"]"
+        )
+    };
+    check(&mail("127.0.0.1:25", "c@d.example"), &[]);
+    check(&mail("127.0.0.1", "c@d.example"), &["CONF-0244"]);
+    check(&mail("127.0.0.1:25", "nobody"), &["CONF-0244"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    App, audit, calls, devices, downtime,
+    App, alerts, audit, calls, devices, downtime,
     fault::Fault,
     gate::{Posted, Told, Who},
     held_api, ledger, look, numbers, patient, qc, queue as page, settings, specimens, track,
@@ -48,6 +48,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/users", get(users))
         .merge(held_api::routes())
         .merge(calls::api_routes())
+        .merge(alerts::api_routes())
         .fallback(|| async { Fault::NOT_FOUND })
 }
 

@@ -29,7 +29,7 @@ use tokio::{
 use crate::{people::check, store::StoreError, text::Language};
 
 use super::{
-    App, calls, devices,
+    App, alerts, calls, devices,
     fault::Fault,
     gate::Who,
     look::{self, Counts},
@@ -149,6 +149,7 @@ fn render(app: &App, moment: &Moment) -> Fragments {
         let words = Words(*language);
         for (topic, markup) in [
             ("count-work", work::badge(words, moment)),
+            ("count-alerts", alerts::badge(words, moment)),
             ("count-calls", calls::badge(words, moment)),
             ("count-devices", devices::badge(words, moment)),
             ("count-queue", queue::badge(words, moment)),

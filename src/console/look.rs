@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::{
+    alerts,
     book::{self, BookPatient},
     calls,
     model::{Observation, Value},
@@ -92,6 +93,8 @@ pub(super) struct Counts {
     pub(super) waiting: Count,
     /// Critical values that somebody has to be told.
     pub(super) calls: calls::Counts,
+    /// Open alerts, and those of them that nobody has acknowledged.
+    pub(super) alerts: (i64, i64),
     /// Open queue rows: destination, state, count, oldest.
     pub(super) queue: Vec<Open>,
 }
@@ -130,6 +133,7 @@ pub(super) fn counts(db: &mut dyn Db, now: i64, within: i64) -> Result<Counts, S
         held: Count::of(work.held, work.held_since),
         waiting: Count::of(work.waiting, work.waiting_since),
         calls: calls::counts(db, now, within)?,
+        alerts: alerts::count(db)?,
         queue: queue
             .into_iter()
             .map(|(destination, state, count, oldest_at)| Open {

@@ -10,6 +10,7 @@
 //! an inline script or style; a POST that does not carry the token of its form ([`gate::Posted`]).
 
 mod acts;
+mod alerts;
 mod api;
 mod assets;
 mod audit;
@@ -397,6 +398,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(acts::routes())
         .merge(queue::routes())
         .merge(calls::routes())
+        .merge(alerts::routes())
         .merge(specimens::routes())
         .merge(images::routes())
         .merge(users::routes())

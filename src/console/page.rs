@@ -22,6 +22,7 @@ pub(super) enum Place {
     Specimens,
     Queue,
     Qc,
+    Alerts,
     Audit,
     Settings,
     Users,
@@ -33,13 +34,14 @@ pub(super) enum Place {
 }
 
 impl Place {
-    const MENU: [(Self, &'static str, &'static str, &'static str); 12] = [
+    const MENU: [(Self, &'static str, &'static str, &'static str); 13] = [
         (Self::Work, "/", "work", "1"),
         (Self::Calls, "/calls", "calls", "9"),
         (Self::Devices, "/devices", "devices", "2"),
         (Self::Specimens, "/specimens", "specimens", "3"),
         (Self::Queue, "/queue", "queue", "4"),
         (Self::Qc, "/qc", "qc", "5"),
+        (Self::Alerts, "/alerts", "alerts", "0"),
         (Self::Audit, "/audit", "audit", "6"),
         (Self::Settings, "/settings", "settings", "7"),
         (Self::Users, "/users", "users", "8"),
@@ -197,6 +199,10 @@ impl<'a> Page<'a> {
                     input id="scan" name="q" type="search" autocomplete="off" spellcheck="false"
                         placeholder=(words.t("scan.hint")) maxlength="80";
                 }
+                a.alerts href="/alerts" {
+                    span.unseen { (words.t("place.alerts")) ": " }
+                    span sse-swap="count-alerts" { (state(Tone::Plain, &words.t("place.alerts"))) }
+                }
                 a.person href="/me" {
                     span.name { (person.name) }
                     span.role { (words.t(&format!("role.{}", person.role.code()))) }
@@ -231,7 +237,7 @@ fn banner(words: Words) -> Markup {
 fn help(words: Words) -> Markup {
     let keys = [
         "/",
-        "1–9 L D N",
+        "0–9 L D N",
         "j k ↑ ↓",
         "Enter",
         "r l m a n s t",
@@ -269,6 +275,7 @@ fn icon(place: Place) -> &'static str {
         Place::Specimens => "⌕",
         Place::Queue => "↗",
         Place::Qc => "∿",
+        Place::Alerts => "⚠",
         Place::Audit => "✎",
         Place::Settings => "⚙",
         Place::Users => "☺",

@@ -20,7 +20,7 @@ use crate::{
     settle::{self, StoredResult},
     store::{Db, StoreError},
     text,
-    worklist::{self, Acting, Leave, Person},
+    worklist::{Acting, Leave, Person},
 };
 
 use super::{
@@ -187,11 +187,7 @@ async fn release(State(app): State<Arc<App>>, who: Who, posted: Posted) -> Resul
     let now = app.now();
     let person = Person {
         name: who.person.login.clone(),
-        role: if who.may(Role::Verifier) {
-            Role::Verifier
-        } else {
-            Role::Technician
-        },
+        role: who.person.role,
     };
     let refused = app
         .write(move |db| {

@@ -14,7 +14,7 @@ use labwire_drivers::TlsStatus;
 
 use crate::{
     certificates::Standing,
-    config::{Guard, Loaded, read::At},
+    config::{Guard, Loaded, alerts::Alerts, read::At},
 };
 
 use super::{
@@ -81,6 +81,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+fn alerts(reader: &Reader<'_>, alerts: &Alerts) -> Vec<Setting> {
+    let own = |key: &str, value: String| reader.at(("alerts", 0), key, value);
+    let numbers = [
+        ("quiet_factor", &alerts.quiet_factor),
+        ("quiet_least_min", &alerts.quiet_least_min),
+        ("queue_depth", &alerts.queue_depth),
+        ("queue_age_min", &alerts.queue_age_min),
+        ("errors_percent", &alerts.errors_percent),
+        ("disk_percent", &alerts.disk_percent),
+        ("late_ahead_min", &alerts.late_ahead_min),
+    ];
+    let mut settings: Vec<Setting> = numbers
+        .iter()
+        .map(|(key, number)| own(key, number.to_string()))
+        .collect();
+    if let Some(email) = &alerts.email {
+        let to: Vec<&str> = email.to.iter().map(|to| to.as_str()).collect();
+        settings.push(own("email_server", email.server.to_string()));
+        settings.push(own("email_to", to.join(", ")));
+    }
+    settings.extend(
+        alerts
+            .webhook
+            .iter()
+            .map(|at| own("webhook", at.to_string())),
+    );
+    settings
+}
+
 /// The configuration, table by table.
 pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
     let lab = &loaded.lab;
@@ -116,6 +145,7 @@ pub(super) fn sections(loaded: &Loaded) -> Vec<Section> {
         section("[store]".to_owned(), vec![url]),
         section("[console]".to_owned(), console),
     ];
+    sections.push(section("[alerts]".to_owned(), alerts(&reader, &lab.alerts)));
     for (index, host) in lab.hosts.iter().enumerate() {
         let own = |key: &str, value: String| reader.at(("host", index), key, value);
         let mut settings = Vec::new();

@@ -26,6 +26,15 @@ use super::DemoError;
 /// The catalogue of the library, as it is: the demo shows that it and the profiles fit.
 pub(super) const CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
+/// Simulated patients are well. So that somebody has to be called now and then, the highest of their
+/// haemoglobin values are critical here.
+fn catalogue() -> String {
+    CATALOGUE.replace(
+        "critical = { low = 70, high = 200 }",
+        "critical = { low = 70, high = 175 }",
+    )
+}
+
 /// The automation line of the example site. The simulated one is as much faster as the morning is, so no
 /// way has a least time.
 const LINE: &str = include_str!("../../config/example/line.toml");
@@ -172,7 +181,7 @@ impl Bench {
 
 /// Writes `lab.toml` and `catalogue.toml`; returns the path of the first.
 pub(super) fn write(folder: &Path, results: SocketAddr) -> io::Result<PathBuf> {
-    fs::write(folder.join("catalogue.toml"), CATALOGUE)?;
+    fs::write(folder.join("catalogue.toml"), catalogue())?;
     fs::write(folder.join("line.toml"), line())?;
     let lab = folder.join("lab.toml");
     fs::write(&lab, toml(results))?;
@@ -184,6 +193,7 @@ fn toml(results: SocketAddr) -> String {
         "# The site of a demo. Port 0 is any free one: a new demo writes this file anew.\n\n\
          [lab]\nname = \"Khoa Xét nghiệm (demo)\"\ncatalogue = \"catalogue.toml\"\n\
          timezone = \"Asia/Ho_Chi_Minh\"\n\n[store]\nurl = \"sqlite:labwire.db\"\n\n\
+         [console]\ncall_within_min = 2\n\n\
          [[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\n\
          results = \"mllp://{results}\"\nconnections = 2\n"
     );
@@ -198,7 +208,7 @@ fn toml(results: SocketAddr) -> String {
         } = bench;
         text.push_str(&format!(
             "\n[[instrument]]\nid = \"{id}\"\nprofile = \"{profile}\"\n\
-             port = \"{scheme}://127.0.0.1:0\"\nsection = \"{section}\"\n"
+             port = \"{scheme}://127.0.0.1:0\"\nsection = \"{section}\"\nqc_every_h = 24\n"
         ));
         if !tests.is_empty() {
             text.push_str(&format!("tests = {tests}\n"));

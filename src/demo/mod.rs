@@ -23,9 +23,10 @@ use labwire_sims::{
     morning::{Addresses, Morning, Report as Ended, Settings},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    alerts,
     bridge::{Running, Setup, StartError, start},
     config::render,
     console::{Console, ConsoleError, Limits, Parts},
@@ -119,6 +120,8 @@ pub struct Demo {
     options: Options,
     running: Running,
     console: Option<(Console, Login)>,
+    /// Ends the watch over alerts when it is dropped.
+    _watched: DropGuard,
     results: Option<TcpListener>,
 }
 
@@ -175,15 +178,21 @@ impl Demo {
         let running = start(setup, Arc::clone(&clock)).await?;
         let console = match options.console {
             Some(listen) => {
-                let parts = Parts::of(&running, loaded, clock);
+                let parts = Parts::of(&running, Arc::clone(&loaded), Arc::clone(&clock));
                 Some(open_console(parts, listen).await?)
             }
             None => None,
         };
+        let (stop, watched) = (
+            CancellationToken::new(),
+            alerts::Parts::of(&running, loaded, clock),
+        );
+        tokio::spawn(alerts::run(watched, alerts::LOOK_EVERY, stop.clone()));
         Ok(Self {
             options: options.clone(),
             running,
             console,
+            _watched: stop.drop_guard(),
             results: Some(results),
         })
     }

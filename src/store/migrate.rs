@@ -78,6 +78,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0008_audit_chain.sql"),
         postgres: include_str!("migrations/postgres/0008_audit_chain.sql"),
     },
+    Migration {
+        number: 9,
+        name: "alerts",
+        sqlite: include_str!("migrations/0009_alerts.sql"),
+        postgres: include_str!("migrations/postgres/0009_alerts.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

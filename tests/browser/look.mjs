@@ -33,7 +33,7 @@ const tube = await page.evaluate(async () => {
   return found ? `/specimens?q=${encodeURIComponent(found.barcode)}` : "/specimens";
 });
 const screens = {
-  work: "/", calls: "/calls", devices: "/devices", device: line, specimens: "/specimens", specimen: tube, name: "/specimens?q=nguyen",
+  work: "/", calls: "/calls", alerts: "/alerts", devices: "/devices", device: line, specimens: "/specimens", specimen: tube, name: "/specimens?q=nguyen",
   queue: "/queue", waiting: "/queue?state=waiting", qc: "/qc", audit: "/audit", settings: "/settings", users: "/users",
   me: "/me", missing: "/no-such-page",
 };
@@ -82,7 +82,7 @@ await shot("chart");
 
 // A phone.
 await page.setViewportSize({ width: 390, height: 844 });
-for (const name of ["work", "calls", "devices", "device", "queue", "specimen"]) {
+for (const name of ["work", "calls", "alerts", "devices", "device", "queue", "specimen"]) {
   await page.goto(`${address}${screens[name]}`);
   await shot(`phone-${name}`);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);

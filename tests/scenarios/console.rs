@@ -368,7 +368,8 @@ pub fn refusing() -> Answering {
 }
 
 /// Every page, and what a person of the least role gets for it.
-const PAGES: [(&str, u16); 14] = [
+const PAGES: [(&str, u16); 15] = [
+    ("/alerts", 200),
     ("/", 200),
     ("/calls", 200),
     ("/devices", 200),

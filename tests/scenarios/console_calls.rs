@@ -85,37 +85,8 @@ async fn a_critical_potassium_is_called_until_somebody_has_read_it_back() {
     script.say(records("26031000092", "4.1"));
 
     let mut technician = watched.logged_in(Role::Technician).await;
-    let call = open_calls(&mut technician, 1).await.remove(0);
-    assert_eq!(
-        (
-            call["value"].as_str(),
-            call["limit"].as_str(),
-            call["ward"].as_str()
-        ),
-        (Some("6.9"), Some("> 6.20"), Some("HSTC")),
-        "{call}"
-    );
-    assert_eq!(call["is_escalated"], false);
-    let id = call["id"].as_i64().expect("an id");
+    let id = shown_to_its_roles(&watched, &mut technician).await;
     let path = format!("/calls/{id}/attempt");
-    let page = technician.get("/calls").await.body;
-    for word in [
-        "6.9 mmol/L",
-        "TRẦN THỊ BÌNH",
-        "Kali",
-        "HSTC",
-        "26031000091",
-        &path,
-    ] {
-        assert!(page.contains(word), "{word} in {page}");
-    }
-    let mut viewer = watched.logged_in(Role::Viewer).await;
-    let seen = viewer.get("/calls").await.body;
-    assert!(
-        seen.contains("6.9 mmol/L") && !seen.contains(&path),
-        "no form for a viewer"
-    );
-
     told_without_read_back(&mut technician, &path).await;
     // Sessions end after fifteen minutes without an act.
     watched.clock.minutes(14);
@@ -154,6 +125,41 @@ async fn a_critical_potassium_is_called_until_somebody_has_read_it_back() {
         .await;
     cancel.cancel();
     watched.stop().await;
+}
+
+/// The call with all that one needs to make it, and a form for those who may; returns its number.
+async fn shown_to_its_roles(watched: &Watched, technician: &mut Browser) -> i64 {
+    let call = open_calls(technician, 1).await.remove(0);
+    assert_eq!(
+        (
+            call["value"].as_str(),
+            call["limit"].as_str(),
+            call["ward"].as_str()
+        ),
+        (Some("6.9"), Some("> 6.20"), Some("HSTC")),
+        "{call}"
+    );
+    assert_eq!(call["is_escalated"], false);
+    let id = call["id"].as_i64().expect("an id");
+    let path = format!("/calls/{id}/attempt");
+    let page = technician.get("/calls").await.body;
+    for word in [
+        "6.9 mmol/L",
+        "TRẦN THỊ BÌNH",
+        "Kali",
+        "HSTC",
+        "26031000091",
+        &path,
+    ] {
+        assert!(page.contains(word), "{word} in {page}");
+    }
+    let mut viewer = watched.logged_in(Role::Viewer).await;
+    let seen = viewer.get("/calls").await.body;
+    assert!(
+        seen.contains("6.9 mmol/L") && !seen.contains(&path),
+        "no form for a viewer"
+    );
+    id
 }
 
 /// Told, and not read back: written down and still open. Without a name nothing is written down.

@@ -11,6 +11,7 @@ mod bad_input;
 #[expect(dead_code, reason = "other tests share one cluster")]
 mod cluster;
 mod console;
+mod console_alerts;
 mod console_attacks;
 mod console_calls;
 mod console_downtime;
