@@ -591,6 +591,28 @@ const fn rank(state: ResultState) -> u8 {
     }
 }
 
+const ROWS: Sql = Sql::same("SELECT line, count(*) FROM result GROUP BY line");
+const CONTROLS: Sql = Sql::same("SELECT count(*) FROM result WHERE state = 'control'");
+
+/// How many results each line has in the store, controls included.
+pub fn rows(url: &str) -> BTreeMap<String, usize> {
+    let read = look(url, |db| {
+        let mut lines = BTreeMap::new();
+        for row in db.rows(&ROWS, &[])? {
+            let count = usize::try_from(row.int(1)?).unwrap_or_default();
+            lines.insert(row.text(0)?.to_owned(), count);
+        }
+        Ok(lines)
+    });
+    read.expect("the store reads")
+}
+
+/// How many results of controls are in the store.
+pub fn controls(url: &str) -> usize {
+    let read = look(url, |db| db.row(&CONTROLS, &[])?.int(0)).expect("the store reads");
+    usize::try_from(read).unwrap_or_default()
+}
+
 /// What the ledger finds wrong, a line each, once everything is read.
 pub fn findings(url: &str) -> Vec<String> {
     let now = SystemClock::default().utc_micros();

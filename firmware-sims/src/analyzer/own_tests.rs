@@ -686,3 +686,47 @@ async fn every_message_of_an_own_wire_is_read_by_an_independent_parser() {
         }
     }
 }
+
+/// Parts of what hosts say, and of what none does.
+const PARTS: [&str; 18] = [
+    "MSH|^~\\&|LABWIRE||AN1|LAB|20250115||OML^O33^OML_O33|B1|P|2.5.1\r",
+    "SPM|1|7&X||SER\r",
+    "SAC|||7\r",
+    "ORC|NW\r",
+    "ORC|DC\r",
+    "OBR||W-1||TSH^^99LAB\r",
+    "S 000102 00012501150021    E0200",
+    "SE",
+    "\x03",
+    "\x17",
+    "D\x1c0\x1c0\x1cA\x1c",
+    "N\x1c",
+    "\x1c",
+    "\x1emtmpr|",
+    "\x1eci7|",
+    "<REQ.R01><REQ.request_cd V=\"ROBS\"/>",
+    "|^&~\\",
+    "\u{e9}\u{111}",
+];
+
+#[test]
+fn nothing_that_a_host_says_makes_an_instrument_panic() {
+    for persona in own() {
+        let setup = setup(persona, Rates::default());
+        let mut language = super::plug::language(&setup);
+        let tube = Tube::patient(TUBE);
+        let mut chance = Chance::fork(9, persona.name);
+        for _ in 0..2_000 {
+            let count = chance.index(12);
+            let parts = (0..count).map(|_| *chance.pick(&PARTS).expect("there are some"));
+            let mut message = parts.collect::<String>().into_bytes();
+            message.truncate(chance.index(message.len() + 1));
+            let orders = language.orders(&message).unwrap_or_default();
+            assert!(orders.len() <= count, "{}: {orders:?}", persona.name);
+            let words = words(&setup, &tube, (1, 1), "20250115093000");
+            let said = [language.reply(&words, &message), language.word(&message)];
+            let is_small = |said: &Bytes| said.len() < message.len() + 1_000;
+            assert!(said.iter().flatten().all(is_small), "{}", persona.name);
+        }
+    }
+}

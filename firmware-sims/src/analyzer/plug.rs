@@ -69,7 +69,8 @@ pub fn machine(persona: &Persona) -> Box<dyn Machine> {
     }
 }
 
-fn language(setup: &Setup) -> AnyLanguage {
+/// What a persona says, and how.
+pub(super) fn language(setup: &Setup) -> AnyLanguage {
     let persona = setup.persona;
     let shape = match persona.shape {
         Shape::Astm(shape) => return Box::new(AstmLanguage::new(shape)),
