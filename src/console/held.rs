@@ -97,7 +97,7 @@ pub(super) async fn page(
         (back(words, asked))
         @if let Some(refused) = refused { (acts::refusal(who, refused)) }
         (sheet(app, words, &held, one))
-        @for reason in &held.entry.reasons { (work::why(reason)) }
+        @for reason in &held.entry.reasons { (work::why(reason, true)) }
         @if who.may(Role::Technician) && one.state.is_open() { (forms(app, who, &held, one, asked)) }
         (history(app, words, &held))
     };

@@ -146,7 +146,8 @@ fn list(who: &Who, one: &ResultEntry, asked: &Asked, choices: &[Choice], count: 
     let words = who.words();
     let path = format!("/held/{}/map{}", one.id, asked.behind(&asked.at));
     html! {
-        @if choices.is_empty() { (empty(&words.t("map.none"))) }
+        @if count == 0 { (empty(&words.t("map.nothing"))) }
+        @else if choices.is_empty() { (empty(&words.t("map.none"))) }
         @else {
             form.decide method="post" action=(path) {
                 (token(who))

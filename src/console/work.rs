@@ -303,7 +303,9 @@ fn entries(app: &App, who: &Who, asked: &Asked, shown: &Shown) -> Markup {
                 (words.f("work.shown", &[("shown", &list_count), ("count", &words.count(list.total))]))
             }
             ol.cards.rows { @for (at, entry) in list.entries.iter().enumerate() {
-                (card(app, who, asked, shown, (entry, focus == Some(at))))
+                @let before = at.checked_sub(1).and_then(|at| list.entries.get(at));
+                @let is_same = before.is_some_and(|before| before.reasons == entry.reasons);
+                (card(app, who, asked, shown, (entry, focus == Some(at), is_same)))
             } }
             @if let Some(next) = &list.next {
                 @let further = Asked { after: next.clone(), ..asked.clone() };
@@ -326,7 +328,7 @@ fn card(
     who: &Who,
     asked: &Asked,
     shown: &Shown,
-    (entry, is_next): (&Entry, bool),
+    (entry, is_next, is_same): (&Entry, bool, bool),
 ) -> Markup {
     let words = who.words();
     let now = app.now();
@@ -355,7 +357,8 @@ fn card(
                 Subject::Queue(one) => { (queued(words, one, &behind)) }
                 Subject::Late(one) => { (late(words, one)) }
             }
-            @for reason in &entry.reasons { (why(reason)) }
+            // What to do stands at the first of several that are held alike.
+            @for reason in &entry.reasons { (why(reason, !is_same)) }
             (acts::of_entry(who, entry, &behind))
         }
     }
@@ -387,12 +390,12 @@ fn tube(words: Words, barcode: &str) -> Markup {
 }
 
 /// Why it waits, in a sentence, and what to do.
-pub(super) fn why(reason: &Reason) -> Markup {
+pub(super) fn why(reason: &Reason, has_todo: bool) -> Markup {
     html! {
         p.why {
             (state(Tone::Look, &reason.title)) " " (reason.what)
             @if !reason.detail.is_empty() { " " span.code { (reason.detail) } }
-            " " span.todo { (reason.todo) }
+            @if has_todo { " " span.todo { (reason.todo) } }
         }
     }
 }

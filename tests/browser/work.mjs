@@ -138,6 +138,13 @@ async function act(key) {
   await Promise.all([page.waitForURL((url) => url.pathname === "/"), page.waitForEvent("load"), press("Enter")]);
 }
 
+async function fits(name, path) {
+  await page.goto(`${address}${path}`);
+  await shot(`phone-acts-${name}`, { fullPage: true });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);
+  check(!wide, `${name} is wider than a phone`);
+}
+
 // --- the first administrator, and what is held ----------------------------------------------
 
 await page.goto(setup);
@@ -171,6 +178,10 @@ for (const [language, theme] of [["en", "dark"], ["vi", "light"]]) {
     await accessible(`${name} ${language} ${theme}`);
   }
 }
+
+await page.setViewportSize({ width: 390, height: 844 });
+await fits("map", screens.map);
+await page.setViewportSize({ width: 1280, height: 720 });
 
 // --- why, and counts that agree -------------------------------------------------------------
 
@@ -304,12 +315,9 @@ await say(unmapped[1], [["GLU", "6.66", "mmol/L", "CLOT"]]);
 await page.waitForSelector("#more:not([hidden])");
 await page.setViewportSize({ width: 390, height: 844 });
 const last = (await untilWork(1)).entries[0].subject.id;
-for (const [name, path] of [["work", "/"], ["held", `/held/${last}`], ["map", screens.map], ["link", screens["link-pair"]]]) {
-  await page.goto(`${address}${path}`);
-  await shot(`phone-acts-${name}`, { fullPage: true });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);
-  check(!wide, `${name} is wider than a phone`);
-}
+await fits("work", "/");
+await fits("held", `/held/${last}`);
+await fits("link", screens["link-pair"]);
 
 line.destroy();
 const code = await finish();
