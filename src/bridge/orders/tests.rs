@@ -491,6 +491,7 @@ fn a_profile_without_a_form_for_answers_supports_no_query() {
 
 crate::on_postgres_too! {
     a_device_that_asks_for_everything_gets_its_own_tubes_behind_any_number_of_others
+    another_device_on_the_line_is_told_of_no_order
     a_range_finds_its_tubes_behind_any_number_of_others
     an_answer_that_is_cut_is_noted_and_the_next_one_goes_on
     one_id_that_is_too_long_does_not_cost_the_device_its_other_orders
