@@ -38,16 +38,16 @@ impl Place {
         (Self::Work, "/", "work", "1"),
         (Self::Calls, "/calls", "calls", "9"),
         (Self::Devices, "/devices", "devices", "2"),
+        (Self::Track, "/track", "track", "L"),
         (Self::Specimens, "/specimens", "specimens", "3"),
         (Self::Queue, "/queue", "queue", "4"),
         (Self::Qc, "/qc", "qc", "5"),
         (Self::Alerts, "/alerts", "alerts", "0"),
+        (Self::Downtime, "/downtime", "downtime", "D"),
+        (Self::Numbers, "/numbers", "numbers", "N"),
         (Self::Audit, "/audit", "audit", "6"),
         (Self::Settings, "/settings", "settings", "7"),
         (Self::Users, "/users", "users", "8"),
-        (Self::Track, "/track", "track", "L"),
-        (Self::Downtime, "/downtime", "downtime", "D"),
-        (Self::Numbers, "/numbers", "numbers", "N"),
     ];
 
     /// Whether somebody sees it in the menu.

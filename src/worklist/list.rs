@@ -546,7 +546,7 @@ fn of_result(asked: &Waiting<'_>, result: StoredResult, urgency: Urgency) -> Ent
             title: words.title,
             what: words.what,
             todo: words.todo,
-            detail: hold.detail.clone(),
+            detail: text::said(asked.language, &hold.detail),
         }
     });
     let may = |act: &&Act| rules::allowed(result.state, &result.holds, **act, asked.role);

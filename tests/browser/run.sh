@@ -29,6 +29,7 @@ npm install --prefix "$folder" --silent --no-audit --no-fund --ignore-scripts \
     playwright-core@1.65.1 axe-core@4.14.1
 
 labwire="${CARGO_TARGET_DIR:-target}/debug/labwire"
+: >"$folder/demo.log"
 "$labwire" demo --listen 127.0.0.1:0 --speed 30 --specimens 200 --stay >"$folder/demo.log" 2>&1 &
 demo=$!
 trap 'kill "$demo" 2>/dev/null || true' EXIT
