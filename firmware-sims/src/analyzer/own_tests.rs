@@ -713,7 +713,7 @@ const PARTS: [&str; 18] = [
 fn nothing_that_a_host_says_makes_an_instrument_panic() {
     for persona in own() {
         let setup = setup(persona, Rates::default());
-        let mut language = super::plug::language(&setup);
+        let mut language = plug::language(&setup);
         let tube = Tube::patient(TUBE);
         let mut chance = Chance::fork(9, persona.name);
         for _ in 0..2_000 {
