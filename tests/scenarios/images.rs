@@ -3,7 +3,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -12,14 +15,13 @@ use labwire::{
     model::{ImageBytes, ImageSeen, ImageSource, ObservationKind, SpecimenRead},
     people::Role,
     settle::SettleContext,
-    store::{Faults, StoreOptions, Turn},
+    store::{Fault, FaultPoint, Faults, StoreOptions, Turn},
 };
 use labwire_sims::{clock::Clock, his::Answering, port::Port, runner::Wire};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
-    bad_input::FullDisk,
     cluster::Cluster,
     console::{Browser, Watched, short},
     hospital::{Bridge, His, Site, ZONE, tests},
@@ -306,7 +308,7 @@ async fn a_his_that_wants_no_pictures_gets_none_and_a_file_that_never_comes_hold
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_a_full_disk_did_not_keep_is_taken_once_there_is_room() {
-    let disk = Arc::new(FullDisk::default());
+    let disk = Arc::new(Refusing::default());
     let faults = Some(Arc::clone(&disk) as Arc<dyn Faults>);
     let options = StoreOptions {
         faults,
@@ -316,17 +318,32 @@ async fn a_file_that_a_full_disk_did_not_keep_is_taken_once_there_is_room() {
     lab.order("2603100001").await;
     lab.count("2603100001", "2026_1_WDF.PNG");
     lab.has_value("2603100001").await;
-    disk.0.store(true, Ordering::SeqCst);
+    disk.is_full.store(true, Ordering::SeqCst);
     lab.file("2026_1_WDF.PNG", 1);
-    let refused = lab
-        .bridge
-        .store
-        .transact(Turn::Background, |_| Ok(()))
+    // Nothing else is going on, so it is the file that is refused, at one look after the other.
+    lab.bridge
+        .until("the file is refused", || {
+            disk.refused.load(Ordering::SeqCst) >= 3
+        })
         .await;
-    assert!(refused.is_err(), "there is no room");
-    disk.0.store(false, Ordering::SeqCst);
+    disk.is_full.store(false, Ordering::SeqCst);
     lab.has_pictures("2603100001", &[png(1)]).await;
     lab.close().await;
+}
+
+/// A disk that may be full, and says how often it refused.
+#[derive(Debug, Default)]
+struct Refusing {
+    is_full: AtomicBool,
+    refused: AtomicUsize,
+}
+
+impl Faults for Refusing {
+    fn at(&self, point: FaultPoint) -> Option<Fault> {
+        let is_full = self.is_full.load(Ordering::SeqCst) && point == FaultPoint::Commit;
+        self.refused.fetch_add(is_full.into(), Ordering::SeqCst);
+        is_full.then_some(Fault::DiskFull)
+    }
 }
 
 /// Keeps a picture as if a device had sent it.

@@ -290,7 +290,8 @@ fn what_is_too_much_for_one_message_goes_in_the_next() {
     let large = |number: u8| {
         let mut bytes = picture(number);
         bytes.pop();
-        bytes.resize(4 * 1024 * 1024, number);
+        // Two are more than one message takes.
+        bytes.resize(3_300_000, number);
         bytes.push(b';');
         seen("SCAT", "T1", ImageSource::Bytes(ImageBytes::new(bytes)))
     };
