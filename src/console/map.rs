@@ -135,8 +135,10 @@ fn choices(app: &App, words: Words, asked: &str, wanted: &[String]) -> Vec<Choic
     all.retain(|one| {
         // A name is found in either language, whatever the page speaks.
         let test = app.parts.loaded.catalogue.test(&one.id);
-        let names = test.map(|test| format!("{} {}", test.name.vi, test.name.en));
-        let own = name_words(&format!("{} {}", one.id, names.unwrap_or_default()));
+        let mut own = name_words(&one.id);
+        for name in test.iter().flat_map(|test| [&test.name.vi, &test.name.en]) {
+            own.extend(name_words(name));
+        }
         let has = |word: &String| own.iter().any(|known| known.starts_with(word.as_str()));
         sought.iter().all(has)
     });
