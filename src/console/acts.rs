@@ -523,7 +523,7 @@ fn button(words: Words, act: Act, id: i64, behind: &str) -> Markup {
             }
         } @else {
             @let path = if act == Act::SetAside { format!("/held/{id}{behind}&want=set-aside") } else { path };
-            a.button class=[main] href=(path) data-act=(key(act)) aria-keyshortcuts=(key(act)) {
+            a class=(if main.is_some() { "button primary" } else { "button" }) href=(path) data-act=(key(act)) aria-keyshortcuts=(key(act)) {
                 (text::act(words.0, act)) " " kbd { (key(act)) }
             }
         }

@@ -26,7 +26,7 @@ use super::{
     gate::Who,
     held::{self, Held},
     look,
-    page::{Page, Place, Tone, empty, state, token, when},
+    page::{Page, Place, Tone, state, token, when},
     patient,
     words::Words,
     work::{Asked, named},
@@ -101,7 +101,7 @@ async fn search(
         }
         p.hint { (words.t("link.hint")) }
         @if found.is_empty() && !q.is_empty() {
-            p.empty { (state(Tone::Look, &words.f("link.none", &[("asked", &q)]))) }
+            p.wrong role="status" { (state(Tone::Look, &words.f("link.none", &[("asked", &q)]))) }
         }
         @if !found.is_empty() {
             ol.cards.rows { @for (at, tube) in found.iter().enumerate() {
@@ -193,7 +193,7 @@ async fn chosen(
     let read = app.read(move |db| Ok((of_tube(db, tube)?, acts::others(db, id)?)));
     let (found, others) = read.await?;
     let Some(found) = found.filter(|found| !found.items.is_empty()) else {
-        return Ok(html! { (empty(&words.t("link.gone"))) });
+        return Ok(html! { p.wrong role="status" { (state(Tone::Look, &words.t("link.gone"))) } });
     };
     let path = format!("/held/{id}/link{}", asked.behind(&asked.at));
     let again = format!("/held/{id}/link{}", asked.behind(&asked.at));

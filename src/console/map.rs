@@ -133,7 +133,12 @@ fn choices(app: &App, words: Words, asked: &str, wanted: &[String]) -> Vec<Choic
     };
     let sought = name_words(asked);
     all.retain(|one| {
-        let own = name_words(&format!("{} {}", one.id, one.name));
+        // A name is found in either language, whatever the page speaks.
+        let test = app.parts.loaded.catalogue.test(&one.id);
+        let mut own = name_words(&one.id);
+        for name in test.iter().flat_map(|test| [&test.name.vi, &test.name.en]) {
+            own.extend(name_words(name));
+        }
         let has = |word: &String| own.iter().any(|known| known.starts_with(word.as_str()));
         sought.iter().all(has)
     });
@@ -147,7 +152,7 @@ fn list(who: &Who, one: &ResultEntry, asked: &Asked, choices: &[Choice], count: 
     let path = format!("/held/{}/map{}", one.id, asked.behind(&asked.at));
     html! {
         @if count == 0 { (empty(&words.t("map.nothing"))) }
-        @else if choices.is_empty() { (empty(&words.t("map.none"))) }
+        @else if choices.is_empty() { p.wrong role="status" { (state(Tone::Look, &words.t("map.none"))) } }
         @else {
             form.decide method="post" action=(path) {
                 (token(who))
