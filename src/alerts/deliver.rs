@@ -77,10 +77,7 @@ impl Channels {
     /// As the site wants them.
     pub fn of(loaded: &Loaded) -> Self {
         let alerts = &loaded.lab.alerts;
-        let client = || {
-            let client = reqwest::Client::builder().timeout(ANSWER_WITHIN);
-            client.redirect(reqwest::redirect::Policy::none()).build()
-        };
+        let client = || client(ANSWER_WITHIN, None);
         let webhook = alerts.webhook.as_ref().and_then(|address| match client() {
             Ok(client) => Some((address.value.clone(), client)),
             Err(error) => {
