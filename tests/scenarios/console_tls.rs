@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use labwire::people::Role;
+use labwire::{console::Limits, people::Role};
 use labwire_drivers::Certificate;
 use labwire_sims::his::Answering;
 use reqwest::{Client, Response, StatusCode, header, redirect};
@@ -13,7 +13,7 @@ use rustls::{
 };
 
 use crate::{
-    console::{PASSWORD, Watched, exchange, short},
+    console::{PASSWORD, Watched, exchange},
     paper::Authority,
 };
 
@@ -89,7 +89,7 @@ async fn log_in(client: &Client, at: SocketAddr, role: Role) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_console_that_others_reach_makes_a_certificate_and_speaks_tls_alone() {
-    let watched = Watched::open_at(Answering::good(), short(), "0.0.0.0:0", "").await;
+    let watched = Watched::open_at(Answering::good(), Limits::default(), "0.0.0.0:0", "").await;
     let at = reached(&watched);
     let folder = watched.folder();
     let certificate = folder.join("labwire-console.pem");
@@ -149,7 +149,8 @@ async fn a_given_certificate_is_shown_strictly_and_replaced_while_the_console_ru
         "\n[console]\ncertificate = {:?}\nkey = {:?}\n",
         own.certificate, own.key
     );
-    let watched = Watched::open_at(Answering::good(), short(), "127.0.0.1:0", &more).await;
+    let watched =
+        Watched::open_at(Answering::good(), Limits::default(), "127.0.0.1:0", &more).await;
     let at = watched.address();
     let of = |authority: &Authority| {
         browser(CertificateDer::from_pem_file(authority.file()).expect("an authority"))
@@ -178,7 +179,12 @@ async fn a_given_certificate_is_shown_strictly_and_replaced_while_the_console_ru
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_says_nothing_to_the_console_is_let_go_and_keeps_nobody_out() {
-    let watched = Watched::open_at(Answering::good(), short(), "0.0.0.0:0", "").await;
+    // Long enough for a handshake on a machine that others use.
+    let limits = Limits {
+        head_within: Duration::from_secs(4),
+        ..Limits::default()
+    };
+    let watched = Watched::open_at(Answering::good(), limits, "0.0.0.0:0", "").await;
     let at = reached(&watched);
     let mut silent = tokio::net::TcpStream::connect(at)
         .await
