@@ -210,6 +210,7 @@ fn daily(words: Words, days: Days, counted: &Counted) -> Markup {
         json!({ "label": words.t(&format!("numbers.{key}")), "value": values })
     };
     let chart = json!({
+        "label": words.t("column.day"),
         "day": all.iter().map(|(day, _)| told(day)).collect::<Vec<_>>(),
         "series": [series("results", &|one| one.results), series("held", &|one| one.held)],
     });

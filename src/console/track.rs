@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{extract::State, response::Response};
@@ -38,6 +39,10 @@ use super::{
 
 /// A picture this old is made anew, microseconds.
 const FRESH: i64 = 1_000_000;
+/// How often, and how soon again, a page looks at books that are at work; then it comes without them,
+/// and its stream brings them.
+const LOOKS_MAX: u32 = 40;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Tubes that are listed; a line carries thousands.
 const TUBES_SHOWN: usize = 40;
 /// Findings that are listed.
@@ -369,6 +374,16 @@ impl Pictures {
         last.1.values().cloned().collect()
     }
 
+    /// Waits for the first look at every line; its keeper may be at work with the books.
+    async fn ready(&self, app: &App) {
+        for _ in 0..LOOKS_MAX {
+            if self.now(app).len() >= app.parts.tracks.len() {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     pub(super) fn is_watched(&self) -> bool {
         self.watching.load(Ordering::Relaxed) > 0
     }
@@ -396,6 +411,7 @@ impl Drop for Watching {
 pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Response, Fault> {
     let words = who.words();
     let found = findings(&app).await?;
+    app.pictures.ready(&app).await;
     let content = html! {
         @if app.parts.tracks.is_empty() {
             (empty(&words.t("track.none")))

@@ -24,6 +24,17 @@ await accessible("login");
 await logIn();
 check(page.url().startsWith(address), "logged in");
 
+// The automation line while tubes are under way: whoever clicks one sees it.
+await page.goto(`${address}/track`);
+await page.waitForSelector(".line-map svg");
+await shot("track-busy");
+await accessible("track-busy");
+const underWay = await page.evaluate(() => document.querySelector("a.mark")?.getAttribute("href") ?? "");
+if (underWay !== "") {
+  await page.goto(`${address}${underWay}`);
+  check(await page.isVisible(".timeline"), `a tube on the line leads to its page: ${underWay}`);
+}
+
 // A tube and a line to look at.
 await page.goto(`${address}/devices`);
 const line = await page.getAttribute(".board a", "href");
@@ -36,7 +47,48 @@ const screens = {
   work: "/", calls: "/calls", alerts: "/alerts", devices: "/devices", device: line, specimens: "/specimens", specimen: tube, name: "/specimens?q=nguyen",
   queue: "/queue", waiting: "/queue?state=waiting", qc: "/qc", audit: "/audit", settings: "/settings", users: "/users",
   me: "/me", missing: "/no-such-page",
+  track: "/track", downtime: "/downtime", worklist: "/downtime/worklist", numbers: "/numbers",
+  paper: tube.replace("/specimens?", "/downtime/paper?"),
 };
+
+// The HIS is down: somebody keys an order in, and takes another back.
+async function key(barcode, name) {
+  await page.goto(`${address}/downtime`);
+  await page.fill("#barcode", barcode);
+  await page.fill("#number", `BN${barcode}`);
+  await page.fill("#name", name);
+  await page.fill("#birth", "5/11/1991");
+  await page.selectOption("#sex", "F");
+  if (!(await page.isVisible(".ticks"))) await page.click(".choices summary");
+  await page.check(".ticks input >> nth=0");
+  await page.check(".ticks input >> nth=1");
+  await page.click(".keyed button[type=submit]");
+  await page.waitForSelector(".made");
+}
+await key("TAM0001", "Trần Thị Bình");
+await key("TAM0002", "Lê Văn <b>An</b>");
+await page.fill("li:first-child form.inline input[name=reason]", "nhập sai");
+await page.click("li:first-child form.inline button");
+await page.waitForSelector("li:first-child .state.plain");
+await page.goto(`${address}/downtime/paper?q=TAM0001`);
+await page.evaluate(() => { window.print = () => {}; });
+await page.click("form[action='/downtime/paper'] button");
+await page.waitForSelector("[data-print=now] .sign");
+await shot("printed");
+await accessible("printed");
+await page.emulateMedia({ media: "print" });
+await shot("printed-paper");
+check(!(await page.isVisible(".menu")), "no menu on paper");
+await page.emulateMedia({ media: "screen" });
+// A form that is refused keeps what was typed and says why.
+await page.goto(`${address}/downtime`);
+await page.fill("#barcode", "TAM0003");
+await page.fill("#name", "Ngô Văn Sơn");
+await page.click(".keyed button[type=submit]");
+await page.waitForSelector("[role=alert] .state.look");
+check(await page.inputValue("#name") === "Ngô Văn Sơn", "what was typed is kept");
+await accessible("refused");
+
 for (const language of ["vi", "en"]) {
   for (const theme of ["light", "dark"]) {
     await like(address, language, theme);
@@ -44,6 +96,7 @@ for (const language of ["vi", "en"]) {
       await page.goto(`${address}${path}`);
       // News of the stream and the chart are there a moment later.
       if (name === "qc") await page.waitForSelector(".charts article, .empty");
+      if (name === "track") await page.waitForSelector(".line-map svg");
       if (name === "queue") await page.waitForSelector(".sentence");
       await shot(`${name}-${language}-${theme}`);
       await accessible(`${name} ${language} ${theme}`);
@@ -82,7 +135,7 @@ await shot("chart");
 
 // A phone.
 await page.setViewportSize({ width: 390, height: 844 });
-for (const name of ["work", "calls", "alerts", "devices", "device", "queue", "specimen"]) {
+for (const name of ["work", "calls", "alerts", "devices", "device", "queue", "specimen", "track", "downtime", "worklist", "paper", "numbers"]) {
   await page.goto(`${address}${screens[name]}`);
   await shot(`phone-${name}`);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);

@@ -44,7 +44,7 @@
         { ...axis, incrs: [1, 2, 5, 7], values: (_, ticks) => ticks.map((tick) => data.day[tick] ?? "") },
         { ...axis, size: 72, values: (_, ticks) => ticks.map((tick) => number.format(tick)) },
       ],
-      series: [{ label: "", value: (_, at) => data.day[at] ?? "" }, ...data.series.map((one, at) => ({
+      series: [{ label: data.label, value: (_, at) => data.day[at] ?? "" }, ...data.series.map((one, at) => ({
         label: one.label, stroke: colour(strokes[at]), width: 2, dash: at === 0 ? [] : [6, 4],
         points: { show: true, size: 7, fill: colour(strokes[at]) },
       }))],
