@@ -21,7 +21,7 @@ Examples:
 
 The first line says where the console is and how to log in.
 
-Three departments with nine analyzers, an automation line of four lanes where half the tubes come by
+Three departments with ten analyzers, an automation line of four lanes where half the tubes come by
 air, and a HIS talk to the bridge over loopback ports; six hundred tubes an hour, now and then a tube
 without order, a cancelled order, a rerun, a suspect value, a HIS that is busy, a jam, a barcode that
 cannot be read, a gate that errs, a full outlet, an analyzer switched off, a line that begins again.

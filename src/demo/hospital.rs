@@ -70,6 +70,7 @@ const ON_LINE: &[(&str, Way)] = &[
     ("access-1", spun("DXI1")),
     ("xn-1", whole("XN1")),
     ("sta-1", spun("ACL1")),
+    ("sta-2", spun("ACL2")),
 ];
 
 /// A department of the hospital's laboratory.
@@ -108,13 +109,23 @@ pub(super) struct Bench {
     tests: &'static str,
 }
 
-/// The analyzers, in the order in which the morning numbers them.
+/// Reagents by the short names that the site gave them.
+const STA_TESTS: &str = "{ SPT = \"PT\", SAP = \"APTT\", FIB = \"FIB\" }";
+
+/// The analyzers, in the order in which the morning numbers them. It looks for the bench of a tube in
+/// this order, so neighbours are of different sections: each gets a like share.
 pub(super) const BENCHES: &[Bench] = &[
     Bench {
         tests: "{ GLU = \"GLU\", UREA = \"UREA\", CREA = \"CREA\", AST = \"AST\", ALT = \"ALT\", \
                 NA = \"NA\", K = \"K\", CL = \"CL\", CA = \"CA\", CHOL = \"CHOL\" }",
         ..tcp("bio-1", "generic-astm", "generic/astm", "biochemistry")
     },
+    Bench {
+        tests: STA_TESTS,
+        ..tcp("sta-1", "stago-sta", "stago/sta", "coagulation")
+    },
+    tcp("xn-1", "sysmex-xn", "sysmex/xn", "haematology"),
+    tcp("access-1", "access2", "beckman/access2", "immunology"),
     Bench {
         scheme: "mllp-listen",
         // This one names its tests by LOINC.
@@ -123,22 +134,20 @@ pub(super) const BENCHES: &[Bench] = &[
                 \"2075-0\" = \"CL\", \"17861-6\" = \"CA\", \"2093-3\" = \"CHOL\" }",
         ..tcp("bio-2", "generic-hl7", "generic/hl7", "biochemistry")
     },
-    tcp("access-1", "access2", "beckman/access2", "immunology"),
-    tcp("e411-1", "cobas-e411", "roche/cobas-e411", "immunology"),
-    tcp("xn-1", "sysmex-xn", "sysmex/xn", "haematology"),
+    Bench {
+        tests: STA_TESTS,
+        ..tcp("sta-2", "stago-sta", "stago/sta", "coagulation")
+    },
     tcp(
         "h500-1",
         "yumizen-h500",
         "horiba/yumizen-h500",
         "haematology",
     ),
+    tcp("e411-1", "cobas-e411", "roche/cobas-e411", "immunology"),
     Bench {
         scheme: "mllp-listen",
         ..tcp("bc-1", "mindray-bc5000", "mindray/bc-5000", "haematology")
-    },
-    Bench {
-        tests: "{ SPT = \"PT\", SAP = \"APTT\", FIB = \"FIB\" }",
-        ..tcp("sta-1", "stago-sta", "stago/sta", "coagulation")
     },
     Bench {
         // Wells of reverse typing, on a card of its own.

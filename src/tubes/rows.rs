@@ -70,6 +70,10 @@ pub mod kinds {
     pub const ANSWERED: &str = "answered";
     /// A person says that the second tube of a barcode is found.
     pub const CLEARED: &str = "double-cleared";
+    /// A module has no reagent for a test.
+    pub const NO_REAGENT: &str = "no-reagent";
+    /// A module has a reagent for a test again.
+    pub const REAGENT: &str = "reagent";
     /// Two tubes seem to have one barcode: [`Finding::TwoPlaces`](crate::track::state::Finding).
     pub const TWO_PLACES: &str = "tube-in-two-places";
 }
@@ -86,6 +90,9 @@ pub struct Detail {
     /// Rack and position.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub position: String,
+    /// The test that a reagent is for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub test: String,
     /// Why, or what was found, in words for a person.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
@@ -151,6 +158,25 @@ impl TrackRow {
                 Detail::default(),
                 *at,
             ),
+            Event::Reagent {
+                module,
+                test,
+                is_usable,
+                at,
+            } => (
+                name(*module),
+                String::new(),
+                if *is_usable {
+                    kinds::REAGENT
+                } else {
+                    kinds::NO_REAGENT
+                },
+                Detail {
+                    test: test.clone(),
+                    ..Detail::default()
+                },
+                *at,
+            ),
             Event::Module {
                 module,
                 condition,
@@ -184,6 +210,12 @@ impl TrackRow {
         if self.barcode.is_empty() {
             return match self.kind.as_str() {
                 "unread" => Some(Event::Unread { module, at }),
+                kinds::REAGENT | kinds::NO_REAGENT => Some(Event::Reagent {
+                    module,
+                    test: self.detail.test.clone(),
+                    is_usable: self.kind == kinds::REAGENT,
+                    at,
+                }),
                 word => Some(Event::Module {
                     module,
                     condition: Condition::from_word(word)?,

@@ -291,6 +291,14 @@ fn every_event_of_a_line_is_a_row_and_back() {
             at,
         });
     }
+    for is_usable in [false, true] {
+        events.push(Event::Reagent {
+            module,
+            test: "WBC".to_owned(),
+            is_usable,
+            at,
+        });
+    }
     for event in events {
         let row = lab.row(&event, 1);
         assert_eq!(row.event(&lab.line).as_ref(), Some(&event));

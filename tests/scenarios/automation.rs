@@ -510,3 +510,35 @@ async fn the_console_shows_the_line_as_its_books_have_it() {
     console.stop().await;
     lab.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_analyzer_without_reagent_for_a_test_gets_no_tube_for_it_until_it_is_filled() {
+    let mut lab = Lab::open("transport", "").await;
+    let [empty, filled] = ["26031000071", "26031000072"];
+    for tube in [empty, filled] {
+        lab.order(tube).await;
+    }
+    let (module, test) = ("DXI1".to_owned(), "TSH".to_owned());
+    lab.line.break_down(Fault::NoReagent { module, test });
+    lab.arrive(empty, &[]);
+    lab.until_row(empty, "kept").await;
+    // Another test of the same module says nothing about this one.
+    lab.line.fill("DXI1", "FT4");
+    lab.line.fill("DXI1", "TSH");
+    lab.arrive(filled, &[]);
+    lab.reaches(filled).await;
+    let commands = lab.line.log().commands;
+    let went = |tube: &str| -> Vec<String> {
+        let own = commands.iter().filter(|one| one.0 == tube);
+        own.map(|one| one.1.clone()).collect()
+    };
+    assert_eq!(went(empty).last().map(String::as_str), Some("ERR1"));
+    assert!(!went(empty).contains(&"DXI1".to_owned()), "{commands:?}");
+    assert!(went(filled).contains(&"DXI1".to_owned()), "{commands:?}");
+    assert!(lab.results(empty).is_empty());
+    let told = lab.read(|db| rows::recent(db, "line-1", 0, 1_000));
+    let of_reagent = told.iter().filter(|row| row.detail.test == "TSH");
+    let kinds: Vec<_> = of_reagent.map(|row| row.kind.as_str()).collect();
+    assert_eq!(kinds, ["no-reagent", "reagent"]);
+    lab.close().await;
+}

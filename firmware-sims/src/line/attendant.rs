@@ -35,6 +35,13 @@ pub enum Fault {
     Gate,
     /// A tube is taken off by hand, and missed.
     Lost(String),
+    /// A module has no reagent for a test until it is filled again.
+    NoReagent {
+        /// The module.
+        module: String,
+        /// The test.
+        test: String,
+    },
     /// The line's computer begins again: the connection goes, the tubes stand where they stood.
     Restart,
 }
@@ -49,6 +56,7 @@ impl Fault {
             Self::Unread => "unread",
             Self::Gate => "gate",
             Self::Lost(_) => "lost",
+            Self::NoReagent { .. } => "no reagent",
             Self::Restart => "restart",
         }
     }
@@ -74,6 +82,7 @@ pub(super) enum Act {
     Sight(String, String),
     Break(Fault),
     Mend(String),
+    Fill(String, String),
 }
 
 /// Puts tubes on a running line; clones are the same person.
@@ -127,6 +136,11 @@ impl Attendant {
     /// A module works again, or was emptied.
     pub fn mend(&self, module: &str) {
         self.act(Act::Mend(module.to_owned()));
+    }
+
+    /// A module has reagent for a test again.
+    pub fn fill(&self, module: &str, test: &str) {
+        self.act(Act::Fill(module.to_owned(), test.to_owned()));
     }
 
     /// The analyzer at a module: it gets the tubes that the line brings.

@@ -10,7 +10,7 @@ mod trouble;
 mod words;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -36,6 +36,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Somebody has read a barcode by hand after so many ways.
 const READ_BY_HAND: u32 = 5;
+
+/// Tests that a new pack of reagent is good for.
+const PACK: u32 = 100;
+
+/// Tubes that one message speaks of at most: as many as a batch of the centrifuge.
+const TUBES_A_MESSAGE: usize = 40;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -64,8 +70,10 @@ pub struct TrackLine {
     attendant: Attendant,
     words: Words,
     tubes: BTreeMap<String, Tube>,
-    /// Said in this order, each again and again until it is acknowledged.
-    outbox: VecDeque<Bytes>,
+    /// To be said, of every tube in this order.
+    outbox: VecDeque<Said>,
+    /// What is being said, again and again until it is acknowledged.
+    saying: Option<Bytes>,
     under_way: Option<OutId>,
     not_before: Mono,
     is_open: bool,
@@ -80,6 +88,20 @@ pub struct TrackLine {
     free_at: BTreeMap<String, Mono>,
     /// Tubes that could not be read, and when somebody puts them on again.
     again: Vec<(Mono, Arrival)>,
+}
+
+/// What is to be said.
+#[derive(Clone, Debug)]
+enum Said {
+    /// Something of a tube: its module, its barcode, the time, and the segment.
+    Tube {
+        module: String,
+        barcode: String,
+        time: String,
+        segment: String,
+    },
+    /// A message of its own.
+    Message(String),
 }
 
 /// How a module is.
@@ -133,6 +155,7 @@ impl TrackLine {
             attendant: Attendant::default(),
             tubes: BTreeMap::new(),
             outbox: VecDeque::new(),
+            saying: None,
             under_way: None,
             not_before: Mono::default(),
             is_open: false,
@@ -152,13 +175,16 @@ impl TrackLine {
     }
 
     fn say(&mut self, message: String) {
-        self.outbox.push_back(message.into());
+        self.outbox.push_back(Said::Message(message));
     }
 
     fn tell(&mut self, module: &str, barcode: &str, event: &Event<'_>) {
-        let time = self.setup.clock.stamp();
-        let message = self.words.container(&time, module, barcode, event);
-        self.say(message);
+        self.outbox.push_back(Said::Tube {
+            module: module.to_owned(),
+            barcode: barcode.to_owned(),
+            time: self.setup.clock.stamp(),
+            segment: Words::container(barcode, event),
+        });
         let event = event.word();
         self.attendant.write(|log| {
             log.told
@@ -174,6 +200,7 @@ impl TrackLine {
                 Act::Sight(barcode, module) => self.tell(&module, &barcode, &Event::Identified),
                 Act::Break(fault) => self.break_down(now, &fault, out),
                 Act::Mend(module) => self.mend(now, &module),
+                Act::Fill(module, test) => self.count_reagent(&module, &test, PACK),
             }
         }
     }
@@ -225,6 +252,7 @@ impl TrackLine {
                     self.tell(&tube.at, barcode, &Event::Missing);
                 }
             }
+            Fault::NoReagent { module, test } => self.count_reagent(module, test, 0),
             Fault::Restart => {
                 // What it was about to say it says after the restart; tubes stand where they stood.
                 self.under_way = None;
@@ -232,6 +260,13 @@ impl TrackLine {
                 out.close();
             }
         }
+    }
+
+    /// Says how much of a reagent is left.
+    fn count_reagent(&mut self, module: &str, test: &str, left: u32) {
+        let time = self.setup.clock.stamp();
+        let message = self.words.inventory(&time, (module, test), left);
+        self.say(message);
     }
 
     fn mend(&mut self, now: Mono, module: &str) {
@@ -458,7 +493,10 @@ impl TrackLine {
         if !self.is_open || self.under_way.is_some() || self.not_before > now {
             return;
         }
-        let Some(payload) = self.outbox.front().cloned() else {
+        if self.saying.is_none() {
+            self.saying = self.next_message();
+        }
+        let Some(payload) = self.saying.clone() else {
             return;
         };
         self.outgoing += 1;
@@ -472,6 +510,45 @@ impl TrackLine {
         out.send(id, outgoing);
     }
 
+    /// The next message. A line that works at a pace says in one message what there is to say of one
+    /// module, of each tube in its order.
+    fn next_message(&mut self) -> Option<Bytes> {
+        let (module, time, segment) = match self.outbox.pop_front()? {
+            Said::Message(message) => return Some(message.into()),
+            Said::Tube {
+                module,
+                time,
+                segment,
+                ..
+            } => (module, time, segment),
+        };
+        let mut segments = vec![segment];
+        if self.setup.pace.is_some() {
+            // A tube that is left behind here says nothing before its turn.
+            let mut behind = BTreeSet::new();
+            self.outbox.retain(|said| match said {
+                Said::Tube {
+                    module: own,
+                    barcode,
+                    segment,
+                    ..
+                } => {
+                    let is_room = segments.len() < TUBES_A_MESSAGE;
+                    let goes = *own == module && is_room && !behind.contains(barcode);
+                    if goes {
+                        segments.push(segment.clone());
+                    } else {
+                        behind.insert(barcode.clone());
+                    }
+                    !goes
+                }
+                Said::Message(_) => true,
+            });
+        }
+        let message = self.words.containers(&time, &module, &segments);
+        Some(message.into())
+    }
+
     fn advance(&mut self, now: Mono, out: &mut Actions) {
         self.attend(now, out);
         while let Some(at) = self.again.iter().position(|(at, _)| *at <= now) {
@@ -480,6 +557,7 @@ impl TrackLine {
         }
         self.move_tubes(now);
         let is_idle = self.outbox.is_empty()
+            && self.saying.is_none()
             && self.again.is_empty()
             && self.tubes.values().all(|tube| tube.stage == Stage::Kept);
         self.attendant.write(|log| log.is_idle = is_idle);
@@ -522,7 +600,7 @@ impl Device for TrackLine {
         self.under_way = None;
         let is_taken = matches!(&outcome, SendOutcome::Answered(reply) if words::is_taken(reply));
         if is_taken {
-            self.outbox.pop_front();
+            self.saying = None;
             self.attendant.write(|log| log.acknowledged += 1);
         } else {
             self.not_before = now.after(AGAIN);
@@ -541,7 +619,8 @@ impl Device for TrackLine {
 
     fn deadline(&self) -> Option<Mono> {
         let tubes = self.tubes.values().filter_map(|tube| due(&tube.stage));
-        let speaks = self.is_open && self.under_way.is_none() && !self.outbox.is_empty();
+        let has_words = self.saying.is_some() || !self.outbox.is_empty();
+        let speaks = self.is_open && self.under_way.is_none() && has_words;
         let again = self.again.iter().map(|(at, _)| *at);
         tubes
             .chain(again)

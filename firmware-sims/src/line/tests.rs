@@ -3,7 +3,10 @@
 use labwire_protocols::wire::Received;
 
 use super::*;
-use crate::runner::Action;
+use crate::{
+    runner::Action,
+    text::{component, field},
+};
 
 /// A line, and what it says.
 struct Bench {
@@ -230,4 +233,47 @@ fn a_tube_that_was_not_read_comes_again_and_what_befell_the_line_is_counted() {
     assert_eq!(read, ["", "T1"]);
     assert_eq!(log.faults, BTreeMap::from([("unread", 1)]));
     assert!(log.is_idle);
+}
+
+#[test]
+fn at_a_pace_one_message_says_what_there_is_to_say_of_a_module_and_every_tube_in_its_order() {
+    let mut bench = Bench::new();
+    bench.line.setup.pace = Some(1.0);
+    let attendant = bench.line.attendant();
+    for barcode in ["T1", "T2", "T3"] {
+        attendant.arrive(Arrival {
+            barcode: barcode.to_owned(),
+            inlet: "IN1".to_owned(),
+            course: vec!["STORE1".to_owned()],
+        });
+    }
+    bench.run();
+    let shown: Vec<String> = bench
+        .said
+        .iter()
+        .map(|message| modules_of(message))
+        .collect();
+    let identified = "I^Identified^HL70370";
+    assert_eq!(
+        shown,
+        [
+            format!("IN1 T1{identified} T1L T2{identified} T2L T3{identified} T3L"),
+            "STORE1 T1P T1R T2P T2R T3P T3R".to_owned(),
+        ]
+    );
+}
+
+/// The module, then barcode and SAC-8 of every container.
+fn modules_of(message: &str) -> String {
+    let mut shown = String::new();
+    for segment in crate::text::segments(message) {
+        match segment.split('|').next() {
+            Some("EQU") => shown.push_str(component(field(segment, 1), 1)),
+            Some("SAC") => {
+                shown.push_str(&format!(" {}{}", field(segment, 3), field(segment, 8)));
+            }
+            _ => {}
+        }
+    }
+    shown
 }

@@ -67,26 +67,47 @@ impl Words {
         )
     }
 
-    pub(super) fn container(
-        &mut self,
-        time: &str,
-        module: &str,
-        barcode: &str,
-        event: &Event<'_>,
-    ) -> String {
+    /// What is said of containers at a module, one SAC each.
+    pub(super) fn containers(&mut self, time: &str, module: &str, containers: &[String]) -> String {
         let mut text = self.header(time, "SSU^U03^SSU_U03");
+        text.push_str(&format!("EQU|{module}^TRACK|{time}|OP\r"));
+        containers.iter().for_each(|sac| text.push_str(sac));
+        text
+    }
+
+    /// The SAC of a container.
+    pub(super) fn container(barcode: &str, event: &Event<'_>) -> String {
         let [status, tray, position, location] = event.fields();
         let barcode = escape(barcode);
-        text.push_str(&format!("EQU|{module}^TRACK|{time}|OP\r"));
-        text.push_str(&format!(
-            "SAC|||{barcode}|||||{status}|||||{tray}|{position}|{location}\r"
-        ));
-        text
+        format!("SAC|||{barcode}|||||{status}|||||{tray}|{position}|{location}\r")
     }
 
     pub(super) fn state(&mut self, time: &str, module: &str, state: &str) -> String {
         let mut text = self.header(time, "ESU^U01^ESU_U01");
         text.push_str(&format!("EQU|{module}^TRACK|{time}|{state}\r"));
+        text
+    }
+
+    /// Two packs for a test: one is used up, the other holds so many tests.
+    pub(super) fn inventory(
+        &mut self,
+        time: &str,
+        (module, test): (&str, &str),
+        left: u32,
+    ) -> String {
+        let mut text = self.header(time, "INU^U05^INU_U05");
+        let status = if left == 0 {
+            "NE^Not Available Error"
+        } else {
+            "OK^OK Status"
+        };
+        text.push_str(&format!("EQU|{module}^TRACK|{time}|OP\r"));
+        for (pack, status, left) in [(1, "NE^Not Available Error", 0), (2, status, left)] {
+            text.push_str(&format!(
+                "INV|R-{test}^{test}^99TRK|{status}^HL70383|SR^Single Test Reagent^HL70384|P{pack}\
+                 |||100|{left}|{left}||{{tests}}||||{test}^{test}^99TRK\r"
+            ));
+        }
         text
     }
 

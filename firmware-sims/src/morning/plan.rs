@@ -291,7 +291,10 @@ impl Maker<'_> {
         persona: &Persona,
         is_stat: bool,
     ) -> (Request, Vec<String>) {
-        let measures = |test: &String| persona.analytes.iter().any(|analyte| analyte.test == *test);
+        let has = |test: &str| persona.analytes.iter().any(|analyte| analyte.test == test);
+        // The sum of a panel says group and D as well.
+        let of_sum = |test: &str| matches!(test, "ABO" | "RHD") && has("BGSUM");
+        let measures = |test: &String| has(test) || of_sum(test);
         let all = self
             .services
             .iter()

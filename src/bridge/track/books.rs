@@ -571,6 +571,10 @@ impl Books {
             };
             found.insert(*no, analyzer);
         }
+        for (module, test) in self.track.without_reagent() {
+            let analyzer = found.entry(module).or_default();
+            analyzer.no_reagent.insert(test.to_owned());
+        }
         Ok(found)
     }
 }

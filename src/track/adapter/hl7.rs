@@ -1,4 +1,5 @@
-//! Events of HL7 chapter 13: containers (SSU^U03), states (ESU^U01), notifications (EAN^U09).
+//! Events of HL7 chapter 13: containers (SSU^U03), states (ESU^U01), notifications (EAN^U09), and what
+//! is on board (INU^U05): a reagent for the tests that INV-15 names.
 //!
 //! | SAC-8 | means |
 //! |---|---|
@@ -12,20 +13,20 @@
 //!
 //! A container without an id (SAC-3) is a tube whose barcode could not be read.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use jiff::tz::TimeZone;
 use labwire_protocols::{
     automation::{
-        AutomationMessage, Body, Event as Kind, WriteError,
+        AutomationMessage, Body, Event as Kind, Item, WriteError,
         lifecycle::{ContainerEvent, Sight},
         segments::{CommandDraft, Equipment, EquipmentDraft},
         write::{CommandContent, ContainerContent, Content, Envelope, build},
     },
     hl7::Segment,
     hl7::{
-        material::ContainerDraft,
-        tables::{EquipmentState, RemoteControl},
+        material::{ContainerDraft, Substance},
+        tables::{EquipmentState, RemoteControl, SubstanceStatus, SubstanceType},
     },
 };
 
@@ -68,6 +69,9 @@ pub fn read(
                 reader.span = span(item.group.segments);
                 reader.on_condition(equipment, condition);
             }
+        }
+        Body::Substances(items) if message.event == Kind::Inventory => {
+            reader.on_inventory(items);
         }
         Body::Interactions(_) if message.event == Kind::EquipmentStatus => {
             reader.on_condition(message.equipment, state_of(message.equipment));
@@ -199,6 +203,37 @@ impl Reader<'_> {
         }
     }
 
+    /// A module has a reagent for a test where one of those that it names can be used: of several
+    /// packs one may be empty.
+    fn on_inventory(&mut self, items: &[Item<'_, '_, Substance<'_>>]) {
+        let mut told: BTreeMap<(ModuleNo, String), (bool, Time, Range<usize>)> = BTreeMap::new();
+        for item in items.iter().filter(|item| is_reagent(&item.of)) {
+            let equipment = item.group.equipment;
+            let id = equipment.id().component(1).text().into_owned();
+            self.span = span(item.group.segments);
+            let Some(module) = self.module(&id) else {
+                continue;
+            };
+            let at = self.at(equipment.time().raw());
+            let is_usable = is_usable(&item.of);
+            for test in item.of.test_ids().repeats() {
+                let test = test.component(1).text().into_owned();
+                let entry = told.entry((module, test));
+                let known = entry.or_insert((false, at, self.span.clone()));
+                known.0 |= is_usable;
+            }
+        }
+        for ((module, test), (is_usable, at, span)) in told {
+            let event = Event::Reagent {
+                module,
+                test,
+                is_usable,
+                at,
+            };
+            self.read.push(event, span);
+        }
+    }
+
     fn on_condition(&mut self, equipment: Equipment<'_>, condition: Option<Condition>) {
         let id = equipment.id().component(1).text().into_owned();
         let Some(module) = self.module(&id) else {
@@ -214,6 +249,31 @@ impl Reader<'_> {
             self.read.push(event, self.span.clone());
         }
     }
+}
+
+/// INV-3: what a test is measured with; unsaid, it is taken for a reagent.
+fn is_reagent(substance: &Substance<'_>) -> bool {
+    matches!(
+        substance.kind(),
+        None | Some(SubstanceType::SingleTestReagent | SubstanceType::MultiTestReagent)
+    )
+}
+
+/// INV-2 and INV-8: no error stands against it (HL7 table 0383), and something is left.
+fn is_usable(substance: &Substance<'_>) -> bool {
+    let is_error = |status| {
+        matches!(
+            status,
+            SubstanceStatus::CalibrationError
+                | SubstanceStatus::ExpiredError
+                | SubstanceStatus::NotAvailableError
+                | SubstanceStatus::OtherError
+                | SubstanceStatus::ControlError
+        )
+    };
+    let left = substance.current_quantity();
+    let is_empty = left.raw().trim().parse::<u32>() == Ok(0);
+    !is_empty && !substance.status().any(is_error)
 }
 
 /// What EQU-3 says of a module. A pause ends by itself or by a person on the spot; a module that is

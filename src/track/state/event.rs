@@ -26,6 +26,17 @@ pub enum Event {
         /// When.
         at: Time,
     },
+    /// Whether a module has a reagent for a test.
+    Reagent {
+        /// Which.
+        module: ModuleNo,
+        /// The test, by its name in the line's file.
+        test: String,
+        /// Whether it has one that can be used.
+        is_usable: bool,
+        /// When.
+        at: Time,
+    },
     /// The condition of a module.
     Module {
         /// Which.

@@ -10,7 +10,7 @@ mod load;
 mod tube;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -39,6 +39,8 @@ pub struct Track {
     due: BTreeSet<(Time, TubeId)>,
     loads: Vec<Load>,
     lanes: Vec<u32>,
+    /// The last word about a reagent, and when it was said. Bounded by the tests of the line's file.
+    reagents: BTreeMap<(ModuleNo, String), (Time, bool)>,
     findings: VecDeque<Finding>,
     counts: Counts,
 }
@@ -67,6 +69,7 @@ impl Track {
         Self {
             loads: vec![Load::default(); line.modules.len()],
             lanes: vec![0; line.lanes.len()],
+            reagents: BTreeMap::new(),
             line,
             tubes: HashMap::new(),
             open: BTreeSet::new(),
@@ -157,6 +160,15 @@ impl Track {
                 load.unread = load.unread.saturating_add(1);
                 self.find(Finding::Unread { module, at });
             }
+            Event::Reagent {
+                module,
+                test,
+                is_usable,
+                at,
+            } => {
+                let at = on_time(at);
+                self.on_reagent((module, test), is_usable, at);
+            }
             Event::Module {
                 module,
                 condition,
@@ -174,6 +186,25 @@ impl Track {
                 }
             }
         }
+    }
+
+    /// A test that the module does not have by the line's file is nobody's advice.
+    fn on_reagent(&mut self, key: (ModuleNo, String), is_usable: bool, at: Time) {
+        if self.line.module(key.0).tests.contains(&key.1) {
+            let last = self.reagents.entry(key).or_insert((at, is_usable));
+            if at >= last.0 {
+                *last = (at, is_usable);
+            }
+        }
+    }
+
+    /// Tests for which a module has no reagent, as far as the line told.
+    pub fn without_reagent(&self) -> impl Iterator<Item = (ModuleNo, &str)> {
+        let out = self
+            .reagents
+            .iter()
+            .filter(|(_, (_, is_usable))| !is_usable);
+        out.map(|((module, test), _)| (*module, test.as_str()))
     }
 
     fn on_tube(&mut self, now: Time, id: TubeId, step: Step) {

@@ -244,3 +244,68 @@ fn an_advice_is_a_transport_command_of_the_chapter() {
     assert_eq!(to_outlet, Some(written.replace("DXI1", "OUT1")));
     assert_eq!(write(Go::Wait { reason }), None);
 }
+
+/// `test usable` of every event about a reagent of AU1, in the order told.
+fn reagents(inventory: &str) -> Vec<String> {
+    let body = format!("EQU|AU1^TRACK|20250115095500+0700|OP\r{inventory}");
+    let read = read("INU^U05", &body);
+    assert_eq!(read.unplaced, [], "{inventory}");
+    let events = read.events.iter().map(|event| match event {
+        Event::Reagent {
+            test, is_usable, ..
+        } => format!("{test} {is_usable}"),
+        other => format!("{other:?}"),
+    });
+    events.collect()
+}
+
+#[test]
+fn a_reagent_is_usable_where_one_pack_has_no_error_and_is_not_empty() {
+    let pack = |status: &str, kind: &str, left: &str, tests: &str| {
+        format!("INV|R1|{status}|{kind}||||100|{left}|||||||{tests}\r")
+    };
+    for (status, left, is_usable) in [
+        ("OK", "40", true),
+        ("OK", "", true),
+        ("EW", "40", true),
+        ("OK", "0", false),
+        ("NE", "", false),
+        ("EE", "40", false),
+        ("OK~QE", "40", false),
+    ] {
+        let told = reagents(&pack(status, "SR", left, "GLU"));
+        assert_eq!(told, [format!("GLU {is_usable}")], "{status} {left}");
+    }
+    let [empty, full] = ["0", "90"].map(|left| pack("OK", "SR", left, "GLU"));
+    assert_eq!(reagents(&format!("{empty}{full}")), ["GLU true"]);
+    assert_eq!(reagents(&format!("{full}{empty}")), ["GLU true"]);
+    // One pack for several tests, and what no test is measured with.
+    let several = pack("NE", "MR", "", "AST~ALT");
+    let waste = pack("NE", "LW", "", "GLU");
+    let told = reagents(&format!("{several}{waste}"));
+    assert_eq!(told, ["ALT false", "AST false"]);
+}
+
+#[test]
+fn the_last_word_about_a_reagent_counts_and_a_test_of_another_module_does_not() {
+    let line = example();
+    let mut track = Track::new(Arc::clone(&line));
+    let module = at(&line, "AU1");
+    let mut tell = |test: &str, is_usable, s: u64| {
+        let at = Time::from_s(1_736_909_700 + s);
+        let event = Event::Reagent {
+            module,
+            test: test.to_owned(),
+            is_usable,
+            at,
+        };
+        track.on_event(RECEIVED, event);
+        let out = track.without_reagent();
+        out.map(|(_, test)| test.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(tell("GLU", false, 10), ["GLU"]);
+    assert_eq!(tell("TSH", false, 11), ["GLU"]);
+    // Told late: something later is known.
+    assert_eq!(tell("GLU", true, 5), ["GLU"]);
+    assert!(tell("GLU", true, 20).is_empty());
+}
