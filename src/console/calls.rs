@@ -87,7 +87,7 @@ pub(super) fn summary(words: Words, app: &App, moment: &Moment) -> Markup {
             } }
             li { a href="/calls" {
                 span.number { (words.count(calls.escalated)) }
-                (state(if calls.escalated > 0 { Tone::Act } else { Tone::Good }, &words.t("calls.escalated")))
+                (state(if calls.escalated > 0 { Tone::Act } else { Tone::Good }, &words.t("calls.overdue")))
                 span.since { (words.f("calls.within", &[("minutes", &within)])) }
             } }
         }

@@ -162,7 +162,11 @@ fn watch(watched: &Watched, site: &crate::hospital::Site, stop: &CancellationTok
     let (loaded, _) = config::load(&site.lab(), &Seams::default());
     let loaded = Arc::new(loaded.expect("a site"));
     let clock = Arc::clone(&watched.clock);
-    let parts = alerts::Parts::of(&watched.bridge, loaded, clock);
+    let parts = alerts::Parts {
+        // However full the disk of this machine is.
+        disk: |_| Some(40),
+        ..alerts::Parts::of(&watched.bridge, loaded, clock)
+    };
     let every = Duration::from_millis(20);
     tokio::spawn(alerts::run(parts, every, stop.clone()));
 }
@@ -194,8 +198,14 @@ async fn an_unplugged_line_is_told_by_webhook_and_mail_and_ends_when_it_speaks()
     // The webhook was out of order: it is sent again when its time has come.
     let first = posted.recv().await.expect("a post");
     watched.clock.minutes(1);
-    assert_eq!(posted.recv().await.expect("a post"), first);
-    let told: Value = serde_json::from_str(&first).expect("JSON");
+    let again = posted.recv().await.expect("a post");
+    let [told, again]: [Value; 2] =
+        [first, again].map(|body| serde_json::from_str(&body).expect("JSON"));
+    // Only how long it has been quiet may be another number by now.
+    assert_eq!(
+        (&told["id"], &told["event"]),
+        (&again["id"], &again["event"])
+    );
     assert_eq!(
         (told["event"].as_str(), told["cause"].as_str()),
         (Some("raised"), Some("quiet"))
@@ -215,8 +225,13 @@ async fn an_unplugged_line_is_told_by_webhook_and_mail_and_ends_when_it_speaks()
     assert!(mail.contains("cleared quiet bio-1"), "{mail}");
 
     a_call_that_nobody_makes(&watched, &mut technician).await;
-    let urgent = posted.recv().await.expect("a post");
-    assert!(urgent.contains("\"calls\""), "{urgent}");
+    // The line has said nothing since, so that is told again, too.
+    let urgent = loop {
+        let one = posted.recv().await.expect("a post");
+        if one.contains("\"calls\"") {
+            break one;
+        }
+    };
     assert!(
         !urgent.contains("6.9") && !urgent.contains("26031000093"),
         "{urgent}"
