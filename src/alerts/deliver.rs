@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::{
     config::{Loaded, alerts::Email},
+    host::http::client,
     text::{self, Language},
 };
 
