@@ -237,6 +237,19 @@ fn a_file_that_comes_later_goes_in_a_message_of_its_own_under_the_same_order() {
 }
 
 #[test]
+fn a_message_that_follows_a_tried_one_carries_its_pictures() {
+    let mut bench = wanting();
+    bench.say(vec![result("WBC", "6.40", "10*9/L"), inline("HIST", 1)]);
+    let tried = bench.lease();
+    bench.work(|db| queue::follow_tried(db, 1, "two patients became one", MORNING));
+    bench.accept(&tried);
+    let after = bench.sent();
+    assert!(after.contains("6.40"), "{after}");
+    assert_eq!(told(&after), [("HIST".to_owned(), 1)]);
+    assert_eq!(bench.sent(), "");
+}
+
+#[test]
 fn one_file_is_linked_to_one_tube() {
     let mut bench = wanting();
     bench.say(vec![
@@ -316,6 +329,7 @@ crate::on_postgres_too! {
     a_file_that_came_first_goes_with_its_result
     a_file_that_comes_before_its_result_is_sent_goes_with_it
     a_file_that_comes_later_goes_in_a_message_of_its_own_under_the_same_order
+    a_message_that_follows_a_tried_one_carries_its_pictures
     one_file_is_linked_to_one_tube
     what_could_be_either_is_linked_to_neither_and_says_why
     a_file_and_a_result_far_apart_have_nothing_to_do_with_each_other
