@@ -254,7 +254,7 @@ fn reagents(inventory: &str) -> Vec<String> {
         Event::Reagent {
             test, is_usable, ..
         } => format!("{test} {is_usable}"),
-        other => format!("{other:?}"),
+        Event::Tube { .. } | Event::Unread { .. } | Event::Module { .. } => format!("{event:?}"),
     });
     events.collect()
 }
