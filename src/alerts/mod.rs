@@ -75,6 +75,7 @@ causes! {
     Disk = "disk", true, "The disk of the store fills up.";
     QcDue = "qc-due", false, "A control is due on a line.";
     Turnaround = "turnaround", false, "Results are about to miss their time.";
+    Certificate = "certificate", true, "A certificate ends soon, has ended, or cannot be used.";
     Delivery = "delivery", false, "Alerts do not leave by a channel.";
 }
 

@@ -10,11 +10,12 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
-use labwire_drivers::LineStatus;
+use labwire_drivers::{LineStatus, Tls, TlsFiles, TlsSide};
 use labwire_protocols::wire::{Commit, Mono, Received};
 
 use crate::{
     audit,
+    certificates::Certificates,
     config::{self, Seams},
     store::{
         Clock, Db, JournalEntry, Store, StoreError, Turn,
@@ -84,6 +85,7 @@ impl Lab {
             store: store.clone(),
             loaded: Arc::new(loaded.expect("a site")),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            certificates: Arc::new(Certificates::new(Arc::clone(&clock) as Arc<dyn Clock>)),
             disk: |_| Some(40),
         };
         let watch = Watch::new(parts.clone(), &Channels::of(&parts.loaded));
@@ -313,6 +315,30 @@ fn a_control_is_due_and_a_full_disk_is_told_and_both_end() {
     assert_eq!(lab.open(), ["qc-due xn-1 8"]);
 }
 
+#[test]
+fn a_certificate_that_cannot_be_used_is_told_until_it_is_gone() {
+    let mut lab = Lab::new("");
+    let told = |lab: &mut Lab| {
+        lab.look();
+        let open = lab.open();
+        open.iter().any(|one| one == "certificate xn-1 1")
+    };
+    assert!(!told(&mut lab));
+    let missing = TlsFiles {
+        certificate: Some("/nowhere/a.pem".into()),
+        key: Some("/nowhere/a.key".into()),
+        ..TlsFiles::default()
+    };
+    let clock = Arc::clone(&lab.clock) as Arc<dyn Clock>;
+    let tls = Tls::new("xn-1", missing, TlsSide::Server, clock);
+    lab.parts.certificates.add(Arc::new(tls));
+    assert!(told(&mut lab));
+    let clock = Arc::clone(&lab.clock) as Arc<dyn Clock>;
+    lab.parts.certificates = Arc::new(Certificates::new(clock));
+    lab.watch = Watch::new(lab.parts.clone(), &Channels::of(&lab.parts.loaded));
+    assert!(!told(&mut lab));
+}
+
 const CONTROL: crate::store::Sql = crate::store::Sql::same(
     "INSERT INTO result (id, message, line, kind, barcode, state, version, holds, detail, \
      received_at) VALUES (1, $1, 'xn-1', 'control', 'QC', 'control', 1, '[]', '{}', $2)",
@@ -463,6 +489,7 @@ crate::on_postgres_too! {
     a_line_is_quiet_beyond_twice_its_habit_until_it_speaks
     many_errors_of_a_line_are_a_rate_and_few_are_none
     a_control_is_due_and_a_full_disk_is_told_and_both_end
+    a_certificate_that_cannot_be_used_is_told_until_it_is_gone
     what_waits_too_long_or_too_much_and_what_is_due_soon_is_told_and_ends
     one_row_is_open_for_a_cause_and_a_person_acknowledges_it_by_name_once
     a_channel_that_fails_is_tried_again_ever_more_seldom_and_is_an_alert_itself

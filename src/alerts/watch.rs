@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bridge::Running,
+    certificates::{Certificates, Concern},
     config::Loaded,
     store::{Clock, Db, Store, StoreError, Turn},
 };
@@ -35,6 +36,8 @@ pub struct Parts {
     pub loaded: Arc<Loaded>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The certificates of its ports.
+    pub certificates: Arc<Certificates>,
     /// How full the disk of a path is, in per cent; `None` where that is not known.
     pub disk: fn(&Path) -> Option<i64>,
 }
@@ -55,6 +58,7 @@ impl Parts {
             store: running.store.clone(),
             loaded,
             clock,
+            certificates: Arc::clone(&running.certificates),
             disk: disk_percent,
         }
     }
@@ -169,13 +173,16 @@ impl Watch {
         Ok(())
     }
 
-    /// What lines and the disk say.
+    /// What lines, certificates and the disk say.
     fn of_machine(&mut self, now: i64) -> Vec<Reading> {
         let lab = &self.parts.loaded.lab;
         let lines: Vec<LineStatus> = self.parts.lines.values().map(LineHandle::status).collect();
         let zone = lab.lab.zone();
         let mut readings = measure::quiet(&lines, &self.habits, &lab.alerts, (&zone, now));
         readings.extend(self.errors.look(&lines, *lab.alerts.errors_percent, now));
+        let concerns = self.parts.certificates.concerns();
+        let of = |one: &Concern| Reading::new(Cause::Certificate, &one.owner, 1, 1);
+        readings.extend(concerns.iter().map(of));
         let full = self
             .parts
             .folder()

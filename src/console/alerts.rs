@@ -119,6 +119,7 @@ fn sentence(words: Words, alert: &Alert) -> String {
         | Cause::Errors
         | Cause::Disk
         | Cause::QcDue
+        | Cause::Certificate
         | Cause::Turnaround => alert.subject.clone(),
     };
     say(words.0, alert.cause, &subject, (alert.level, alert.edge))
@@ -132,6 +133,7 @@ fn place(alert: &Alert) -> Option<String> {
         Cause::QueueDepth | Cause::QueueAge => Some("/queue?state=waiting".to_owned()),
         Cause::QcDue => Some("/qc".to_owned()),
         Cause::Turnaround => Some("/".to_owned()),
+        Cause::Certificate => Some("/settings".to_owned()),
         Cause::Disk | Cause::Delivery => None,
     }
 }
