@@ -128,7 +128,10 @@ async function untilWork(count) {
   }
   throw new Error(`never ${count} to decide: ${now.to_decide}`);
 }
-const standsOn = () => page.evaluate(() => document.activeElement?.matches(".rows > li") ?? false);
+// Where one stands, a moment after the page is there.
+const stands = (where) => page.waitForFunction((own) => document.activeElement?.matches(own), where, { timeout: 10000 })
+  .then(() => true, () => false);
+const standsOn = () => stands(".rows > li");
 const focused = () => page.evaluate(() => document.activeElement?.innerText ?? "");
 const press = (key) => page.keyboard.press(key);
 // An act of the list: its letter, then Enter on the button that it led to.
@@ -203,6 +206,7 @@ await press("Enter");
 await page.waitForURL("**/held/**");
 await press("Escape");
 await page.waitForURL("**on=**");
+await standsOn();
 check((await focused()).slice(0, 30) === second.slice(0, 30), "one stands on the entry that was open");
 
 // --- a scanner presses no button --------------------------------------------------------------
@@ -222,7 +226,7 @@ await press("ArrowDown");
 while (!(await focused()).includes("POT")) await press("ArrowDown");
 await press("m");
 await page.waitForURL("**/map?**");
-check(await page.evaluate(() => document.activeElement.id === "q"), "one types the test's name at once");
+check(await stands("#q"), "one types the test's name at once");
 await page.keyboard.type("kali");
 await press("Enter");
 await page.waitForURL("**q=kali**");
@@ -251,24 +255,28 @@ await untilWork(3);
 await press("u");
 await page.waitForURL("**on=**");
 await untilWork(4);
+await standsOn();
 check((await focused()).includes("31.4"), "one stands on what was undone");
 await page.keyboard.press("s");
 await page.waitForURL("**want=set-aside**");
-check(await page.evaluate(() => document.activeElement.name === "reason"), "one writes the reason at once");
+check(await stands("input[name=reason]"), "one writes the reason at once");
 await shot("set-aside-vi");
 await page.keyboard.type("mẫu đông, xin mẫu mới");
 await press("Enter");
 await page.waitForSelector("#undo");
 await untilWork(3);
+await standsOn();
 
 // --- link a tube ----------------------------------------------------------------------------------
 
 while (!(await focused()).includes("139")) await press("ArrowDown");
 await press("l");
 await page.waitForURL("**/link?**");
+check(await stands("#q"), "one scans the tube at once");
 await page.keyboard.type(lost);
 await press("Enter");
 await page.waitForURL(`**q=${lost}**`);
+check(await standsOn(), "one stands on the tube that was found");
 await press("Enter");
 await page.waitForURL("**tube=**");
 const pair = await page.innerText(".pair");
