@@ -25,7 +25,8 @@ use super::{
     App, alerts, audit, calls, devices, downtime,
     fault::Fault,
     gate::{Posted, Told, Who},
-    held_api, ledger, look, numbers, patient, qc, queue as page, settings, specimens, track,
+    held_api, ledger, look, numbers, patient, profiles, qc, queue as page, settings, specimens,
+    track,
     words::{Words, rfc3339},
     work::note_reading,
 };
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/numbers", get(numbers::json))
         .route("/audit", get(audited))
         .route("/settings", get(configured))
+        .route("/profiles", get(profiles_listed))
         .route("/users", get(users))
         .merge(held_api::routes())
         .merge(calls::api_routes())
@@ -310,6 +312,11 @@ async fn audited(
     who.needs(Role::Verifier)?;
     let rows = asked.rows(&app).await?;
     Ok(Json(json!({ "rows": rows })))
+}
+
+async fn profiles_listed(State(app): State<Arc<App>>, _: Who) -> Answer {
+    let all = profiles::known(&app).await?;
+    Ok(Json(json!({ "profiles": *all })))
 }
 
 async fn configured(State(app): State<Arc<App>>, _: Who) -> Json<Value> {

@@ -124,6 +124,8 @@ fn line_card(words: Words, app: &App, moment: &Moment, line: &LineStatus) -> Mar
                 dd { (words.count(waits)) }
             }
         }
+        (app.pulse.chart(words, &line.id, moment.now))
+        (app.pulse.skew(words, &line.id))
         @if let Some(problem) = line.last_problem.as_ref().filter(|_| matches!(tone, Tone::Look | Tone::Act)) {
             div.problem { (explained(words, problem.code, detail(problem))) }
         }
@@ -230,6 +232,8 @@ fn facts(app: &App, words: Words, status: &LineStatus, now: i64) -> Markup {
                 div { dt { (words.t(&format!("devices.{key}"))) } dd { (words.count(count)) } }
             }
         }
+        (app.pulse.chart(words, &status.id, now))
+        (app.pulse.skew(words, &status.id))
         @if let Some(problem) = &status.last_problem {
             div.problem {
                 p { (words.t("devices.last-problem")) " " (when(problem.utc_micros, zone, now)) }

@@ -91,7 +91,7 @@ pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
     })
 }
 
-fn lines(app: &App) -> Vec<LineStatus> {
+pub(super) fn lines(app: &App) -> Vec<LineStatus> {
     let handles = app.parts.lines.values();
     handles.map(labwire_drivers::LineHandle::status).collect()
 }

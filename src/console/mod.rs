@@ -35,6 +35,8 @@ mod numbers;
 mod page;
 mod paper;
 mod patient;
+mod profiles;
+mod pulse;
 mod qc;
 mod queue;
 mod serve;
@@ -77,7 +79,7 @@ pub use self::serve::Limits;
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
-    [look::ALL, tally::ALL].concat()
+    [look::ALL, pulse::ALL, tally::ALL].concat()
 }
 
 /// Why the console did not open.
@@ -165,6 +167,8 @@ pub(crate) struct App {
     setup: Mutex<Option<Ticket>>,
     live: live::Live,
     pictures: track::Pictures,
+    pulse: pulse::Pulse,
+    profiles: tokio::sync::OnceCell<Arc<Vec<profiles::Listed>>>,
     ledger: ledger::Cached,
     secured: Option<tls::Secured>,
     stop: CancellationToken,
@@ -268,17 +272,21 @@ impl Console {
             setup: Mutex::new(setup),
             live: live::Live::default(),
             pictures: track::Pictures::default(),
+            pulse: pulse::Pulse::default(),
+            profiles: tokio::sync::OnceCell::new(),
             ledger: ledger::Cached::default(),
             secured: secured.clone(),
             stop: stop.clone(),
         });
         let tls = secured.map(|secured| secured.tls);
         let looking = live::keep_looking(Arc::clone(&app));
+        let counting = pulse::keep_counting(Arc::clone(&app));
         let router = router(app);
         let serving = tokio::spawn({
             let stop = stop.clone();
             async move {
-                tokio::join!(serve::serve(listener, tls, router, (limits, stop)), looking);
+                let serving = serve::serve(listener, tls, router, (limits, stop));
+                tokio::join!(serving, looking, counting);
             }
         });
         Ok(Self {
@@ -409,6 +417,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/track", get(track::show))
         .route("/audit", get(audit::show))
         .route("/settings", get(settings::show))
+        .route("/settings/profiles", get(profiles::show))
         .route("/live", get(live::stream))
         .nest("/api/v1", api::routes())
         .route("/assets/{name}", get(assets::serve))

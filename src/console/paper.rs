@@ -285,12 +285,12 @@ fn paper(app: &App, words: Words, sheet: &Sheet, printed: Option<&Printed<'_>>) 
                 @if let Some(ward) = ward { dt { (words.t("downtime.ward")) } dd { (ward) } }
             }
             @if sheet.lines.is_empty() { p { (words.t("paper.none")) } }
-            @else { table {
+            @else { div.wide tabindex="0" role="group" aria-label=(words.t("column.test")) { table {
                 thead { tr { @for key in ["test", "value", "unit", "range", "flags", "received", "device"] {
                     th scope="col" { (words.t(&format!("column.{key}"))) }
                 } } }
                 tbody { @for line in &sheet.lines { (row(app, words, line, zone)) } }
-            } }
+            } } }
             @if sheet.undecided > 0 {
                 p { (words.f("paper.undecided-count", &[("count", &sheet.undecided.to_string())])) }
             }

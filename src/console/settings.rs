@@ -213,6 +213,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Respon
             div { dt { (words.t("settings.version")) } dd { (env!("CARGO_PKG_VERSION")) } }
             div { dt { (words.t("settings.tests")) } dd { (words.count(u64::try_from(loaded.catalogue.tests().count()).unwrap_or(0))) } }
         }
+        p { a.button href="/settings/profiles" { (words.t("profiles.title")) } }
         (certificates(words, &app.parts.certificates.list(), app.now()))
         @for section in sections(loaded) { (table(words, &section)) }
     };

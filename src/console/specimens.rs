@@ -19,6 +19,7 @@ use crate::{
     store::{Db, StoreError},
     text,
     trace::{self, Subject, Trace, TracedResult},
+    tubes::rows::{TrackRow, kinds},
 };
 
 use super::{
@@ -342,6 +343,11 @@ pub(super) fn happened(words: Words, trace: &Trace) -> Vec<Happened> {
             add(message.received_at, "measured", detail);
         }
     }
+    for row in &trace.track {
+        if let Some(key) = of_line(&row.kind) {
+            add(row.at, key, place(row));
+        }
+    }
     for row in trace.queue.values() {
         let to = destination(words, &row.destination);
         add(row.created_at, "queued", to.clone());
@@ -378,12 +384,66 @@ fn few(codes: &[&str]) -> String {
     format!("{}{more}", shown.join(" "))
 }
 
+/// What of a line's rows people are told: its advice and its commands are `labwire trace`'s.
+fn of_line(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        kinds::RECEIVED => "line-received",
+        "seen" => "line-seen",
+        "started" => "line-started",
+        "finished" => "line-finished",
+        "left" => "line-left",
+        "kept" => "line-kept",
+        "lost" => "line-lost",
+        kinds::TWO_PLACES => "line-doubled",
+        kinds::CLEARED => "line-cleared",
+        _ => return None,
+    })
+}
+
+/// Module and line, with where it goes or stands.
+fn place(row: &TrackRow) -> String {
+    let to = if row.detail.to.is_empty() {
+        ""
+    } else {
+        " → "
+    };
+    let position = if row.detail.position.is_empty() {
+        ""
+    } else {
+        ", "
+    };
+    format!(
+        "{}{to}{}{position}{} ({})",
+        row.module, row.detail.to, row.detail.position, row.line
+    )
+}
+
+/// Where a tube of an automation line is, by the last thing told of it.
+fn whereabouts(app: &App, words: Words, trace: &Trace) -> Markup {
+    let zone = &app.parts.site.laboratory.zone;
+    let is_place = |row: &&TrackRow| {
+        matches!(
+            &*row.kind,
+            "seen" | "started" | "finished" | "left" | "kept" | "lost"
+        )
+    };
+    let last = trace.track.iter().filter(is_place).max_by_key(|row| row.at);
+    let told = last.and_then(|row| Some((row, of_line(&row.kind)?)));
+    html! {
+        @if let Some((row, key)) = told {
+            p.where { (words.t("specimens.where")) " " strong { (words.t(&format!("happened.{key}"))) } " "
+                (place(row)) " " (when(row.at, zone, app.now())) }
+        }
+    }
+}
+
 fn timeline(app: &App, words: Words, sheet: &Sheet) -> Markup {
     let zone = &app.parts.site.laboratory.zone;
     let now = app.now();
     html! {
         section aria-labelledby="timeline-title" {
             h2 id="timeline-title" { (words.t("specimens.timeline")) }
+            (whereabouts(app, words, &sheet.trace))
             ol.timeline { @for one in happened(words, &sheet.trace) {
                 li { (when(one.at, zone, now)) " " strong { (words.t(&format!("happened.{}", one.key))) } " " (one.detail) }
             } }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Protocol;
+use super::{LineProfile, Protocol, decode::result::instant};
 
 /// The message with its own time and control id blanked (H.14 and H.3, MSH-7 and MSH-10): two
 /// messages with equal results of this function, on one line within the time that a device may
@@ -33,6 +33,25 @@ pub fn digest_input(raw: &[u8], protocol: Protocol) -> Vec<u8> {
     }
     out.extend_from_slice(raw.get(kept_to..).unwrap_or_default());
     out
+}
+
+/// When a message says that it was written (H.14, MSH-7), microseconds since 1970: by the device's own
+/// clock, in the line's zone where it names none. `None` where it says no whole time, and on wires whose
+/// messages have none.
+pub fn written_at(line: &LineProfile, raw: &[u8]) -> Option<i64> {
+    let (name, field): (&[u8], usize) = match line.profile.device.protocol {
+        Protocol::Astm => (b"H", 13),
+        Protocol::Hl7 => (b"MSH", 6),
+        Protocol::BeckmanAu
+        | Protocol::Dimension
+        | Protocol::Bci
+        | Protocol::SysmexLegacy
+        | Protocol::Poct1a => return None,
+    };
+    let header = lines(raw).find_map(|line| raw.get(line)?.strip_prefix(name))?;
+    let mark = header.first()?;
+    let time = header.split(|byte| byte == mark).nth(field)?;
+    instant(std::str::from_utf8(time).ok()?, line.settings.zone.as_ref())
 }
 
 /// A POCT1-A message without its `HDR`, which has nothing but its own time and control id.
@@ -79,6 +98,7 @@ fn blanks(bytes: &[u8], mark: u8, fields: [usize; 2]) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::{LineSettings, tests::profile};
 
     #[track_caller]
     fn check(protocol: Protocol, raw: &str, expected: &str) {
@@ -112,6 +132,30 @@ mod tests {
             "<OBS.R01><SVC/></OBS.R01>",
             "<OBS.R01><SVC/></OBS.R01>",
         );
+    }
+
+    #[test]
+    fn a_message_says_when_it_was_written() {
+        let at = |name: &str, raw: &str| {
+            let line = profile(name).for_line(LineSettings {
+                zone: Some(jiff::tz::TimeZone::fixed(jiff::tz::offset(7))),
+                ..LineSettings::default()
+            });
+            written_at(&line, raw.as_bytes())
+        };
+        let morning = Some(1_736_911_800_000_000);
+        let astm = "H|\\^&|42|pw|XN^1|||||||P|1|20250115103000\rL|1|N\r";
+        assert_eq!(at("generic/astm", astm), morning);
+        let hl7 = "MSH|^~\\&|A|B|C|D|20250115103000||ORU^R01|77|P|2.3.1\r";
+        assert_eq!(at("generic/hl7", hl7), morning);
+        for none in [
+            "H|\\^&|42\r",
+            "H|\\^&|||||||||||P|1|20250115\r",
+            "R|1\r",
+            "",
+        ] {
+            assert_eq!(at("generic/astm", none), None, "{none}");
+        }
     }
 
     #[test]

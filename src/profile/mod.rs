@@ -45,7 +45,7 @@ pub use self::{
         NegativeRules, NegativeStyle, PartRule, PatientRules, Profile, Protocol, QueryKind,
         QueryRules, ResultRules, SpecimenRules, SysmexWire, TestRule, TextRules, Transport, Wire,
     },
-    digest::digest_input,
+    digest::{digest_input, written_at},
     example::run_examples,
     joined::Joined,
     json::json_lines,

@@ -11,7 +11,7 @@ mod hold;
 mod image;
 mod law;
 mod query;
-mod result;
+pub(super) mod result;
 mod shared;
 
 use std::collections::BTreeMap;

@@ -394,7 +394,7 @@ fn typed_segment(row: &Row<'_>, path: &FieldPath, raw: &str) -> Option<Value> {
 }
 
 /// Microseconds since 1970 of a time that is whole to the minute.
-pub(super) fn instant(text: &str, zone: Option<&TimeZone>) -> Option<i64> {
+pub(in crate::profile) fn instant(text: &str, zone: Option<&TimeZone>) -> Option<i64> {
     let time = Timestamp::parse(text).ok()?;
     let is_whole = matches!(
         time.precision(),

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A built-in profile.
-fn profile(name: &str) -> Arc<Profile> {
+pub(super) fn profile(name: &str) -> Arc<Profile> {
     let text = BUILT_IN
         .iter()
         .find(|(own, _)| *own == name)
