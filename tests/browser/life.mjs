@@ -7,7 +7,7 @@
 // decides nothing, but for the unplugged device, whose card promises to turn within 30 s.
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { open } from "./browser.mjs";
@@ -25,6 +25,7 @@ async function freePort() {
   return port;
 }
 const [web, analyzer] = [await freePort(), await freePort()];
+rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "catalogue.toml"), ["GLU", "UREA", "CREA"]
   .map((id) => `[[test]]\nid = "${id}"\nunit = "mmol/L"\n`).join("\n"));

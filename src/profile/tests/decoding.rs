@@ -765,18 +765,15 @@ fn a_code_that_the_site_maps_is_ordered_as_its_profile_says() {
 
 #[test]
 fn a_capture_of_a_device_that_goes_on_in_the_middle_is_read_as_one_message() {
-    let text = r#"
-[device]
+    let text = r#"[device]
 vendor = "Test"
 models = ["Resumes"]
 protocol = "astm"
 source = "invented"
 confidence = "assumed"
-
 [specimen]
 id = "O.3"
 restart = "record"
-
 [result]
 code = "R.3.4"
 value = "R.4"
@@ -791,8 +788,10 @@ status = "R.9"
         let decoded = decode_capture(&line_of(text), None, &capture);
         let all = decoded.iter().flat_map(observations);
         all.map(|one| {
-            let mut reasons = one.holds.iter().map(|hold| hold.reason);
-            let is_cut = reasons.any(|reason| reason == HoldReason::Incomplete);
+            let is_cut = one
+                .holds
+                .iter()
+                .any(|hold| hold.reason == HoldReason::Incomplete);
             (one.text.clone(), is_cut)
         })
         .collect()
