@@ -130,7 +130,7 @@ impl Pulse {
             ],
         );
         html! {
-            svg.pulse viewBox="0 0 120 24" role="img" aria-label=(told) {
+            svg.pulse viewBox="0 0 120 24" preserveAspectRatio="none" role="img" aria-label=(told) {
                 line x1="0" y1="23.5" x2="120" y2="23.5" {}
                 @for one in &minutes {
                     @let x = bar_x(newest - one.at);

@@ -353,3 +353,13 @@ fn law_is_answered_with_the_modes_and_names_that_the_profile_says() {
          ||UNICODE UTF-8|||LAB-28R^X"
     );
 }
+
+#[test]
+fn a_code_that_the_site_maps_is_ordered_as_its_profile_says() {
+    let line = profile("mindray/bc-5000").for_line(LineSettings {
+        has_own_tests_alone: true,
+        tests: BTreeMap::from([("WBC".to_owned(), "BC".to_owned())]),
+        ..LineSettings::default()
+    });
+    assert_eq!(line.codes_of("BC"), ["CBC"]);
+}

@@ -754,16 +754,6 @@ fn without_a_catalogue_only_codes_of_the_lines_tests_and_passed_ones_are_known()
 }
 
 #[test]
-fn a_code_that_the_site_maps_is_ordered_as_its_profile_says() {
-    let line = profile("mindray/bc-5000").for_line(LineSettings {
-        has_own_tests_alone: true,
-        tests: BTreeMap::from([("WBC".to_owned(), "BC".to_owned())]),
-        ..LineSettings::default()
-    });
-    assert_eq!(line.codes_of("BC"), ["CBC"]);
-}
-
-#[test]
 fn a_capture_of_a_device_that_goes_on_in_the_middle_is_read_as_one_message() {
     let text = r#"[device]
 vendor = "Test"
