@@ -45,7 +45,7 @@ const tube = await page.evaluate(async () => {
 });
 const screens = {
   work: "/", calls: "/calls", alerts: "/alerts", devices: "/devices", device: line, specimens: "/specimens", specimen: tube, name: "/specimens?q=nguyen",
-  queue: "/queue", waiting: "/queue?state=waiting", qc: "/qc", audit: "/audit", settings: "/settings", users: "/users",
+  queue: "/queue", waiting: "/queue?state=waiting", qc: "/qc", audit: "/audit", settings: "/settings", profiles: "/settings/profiles", users: "/users",
   me: "/me", missing: "/no-such-page",
   track: "/track", downtime: "/downtime", worklist: "/downtime/worklist", numbers: "/numbers",
   paper: tube.replace("/specimens?", "/downtime/paper?"),

@@ -368,7 +368,7 @@ pub fn refusing() -> Answering {
 }
 
 /// Every page, and what a person of the least role gets for it.
-const PAGES: [(&str, u16); 15] = [
+const PAGES: [(&str, u16); 16] = [
     ("/alerts", 200),
     ("/", 200),
     ("/calls", 200),
@@ -378,6 +378,7 @@ const PAGES: [(&str, u16); 15] = [
     ("/queue", 200),
     ("/qc", 200),
     ("/settings", 200),
+    ("/settings/profiles", 200),
     ("/track", 200),
     ("/downtime", 200),
     ("/downtime/worklist", 200),

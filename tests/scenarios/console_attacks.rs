@@ -11,7 +11,7 @@ use tokio::{
 use crate::console::{Browser, PASSWORD, Watched, exchange, refusing, short};
 
 /// Every address that tells something, for reading.
-const SECRETS: [&str; 41] = [
+const SECRETS: [&str; 43] = [
     "/alerts",
     "/api/v1/alerts",
     "/",
@@ -32,6 +32,8 @@ const SECRETS: [&str; 41] = [
     "/qc",
     "/audit",
     "/settings",
+    "/settings/profiles",
+    "/api/v1/profiles",
     "/users",
     "/me",
     "/password",
