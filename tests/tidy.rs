@@ -8,6 +8,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -764,4 +765,29 @@ fn no_snapshot_waits_to_be_read() {
     assert!(unread.is_empty(), "{unread:?}");
     assert!(is_unread_snapshot("src/x/snapshots/a.snap.new"));
     assert!(!is_unread_snapshot("src/x/snapshots/a.snap"));
+}
+
+/// What needs more than Rust, and what of it `.ci/run` runs.
+const BEYOND_RUST: [(&str, &str); 3] = [
+    ("the console in Chromium", "tests/browser/run.sh"),
+    ("peers that are not ours", "tests/peers/run.sh"),
+    (
+        "messages to hosts, validated by hl7apy",
+        "tests/validate/strict.py",
+    ),
+];
+
+/// On a machine with Rust alone these are left out, which is said; `.ci/run` leaves out none of them.
+#[test]
+fn what_needs_more_than_rust_is_run_by_ci_and_named_here() {
+    let ci = read(&root().join(".ci/run"));
+    for (what, script) in BEYOND_RUST {
+        assert!(ci.contains(script), ".ci/run does not run {script}");
+        assert!(root().join(script).is_file(), "{script} is not there");
+        if std::env::var_os("CI").is_none() {
+            // Past the test's captured output, because a test that passes shows none.
+            let said = format!("left out: {what} (bash .ci/run runs {script})\n");
+            drop(std::io::stderr().write_all(said.as_bytes()));
+        }
+    }
 }
