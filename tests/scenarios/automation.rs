@@ -483,8 +483,8 @@ async fn the_console_shows_the_line_as_its_books_have_it() {
     assert_eq!(store.expect("the storage")["kept"], 1, "{line}");
     assert_eq!(line["lanes"].as_array().map(Vec::len), Some(4));
     assert_eq!(line["wanted_count"], 0, "{line}");
-    // Its barcode is read once more at the inlet: no tube comes back from the storage in no time.
-    lab.line.sight(tube, "TEMPUS1");
+    // Its barcode is read once more, at the other inlet: no tube comes back from the storage in no time.
+    lab.line.sight(tube, "IN1");
     lab.until_row(tube, "tube-in-two-places").await;
     let news = viewer
         .listen("/live?on=track", "Hai ống cùng mã vạch")
