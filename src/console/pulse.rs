@@ -61,8 +61,8 @@ struct OfLine {
     counted: Option<(u64, u64)>,
     /// Behind (+) or ahead (-) of ours, microseconds.
     skew: Option<i64>,
-    /// The last message when the clock was looked at.
-    skew_of: Option<i64>,
+    /// The last message when the clock was looked at, and when that was.
+    skew_of: Option<(i64, i64)>,
 }
 
 /// Every line's last hour.
@@ -93,20 +93,22 @@ impl Pulse {
         }
     }
 
-    /// Lines that said something since their clocks were looked at.
-    fn to_look_at(&self, lines: &[LineStatus]) -> Vec<(String, i64)> {
+    /// Lines that said something since their clocks were looked at; each once a minute, for a clock goes
+    /// wrong slowly and a line that speaks all the time is asked about like any other.
+    fn to_look_at(&self, lines: &[LineStatus], now: i64) -> Vec<(String, i64)> {
         let all = self.all();
         let news = lines.iter().filter_map(|line| {
             let last = line.last_message_utc_micros?;
             let known = all.get(&line.id).and_then(|own| own.skew_of);
-            (known != Some(last)).then(|| (line.id.clone(), last))
+            let is_due = known.is_none_or(|(of, at)| of != last && now - at >= MINUTE);
+            is_due.then(|| (line.id.clone(), last))
         });
         news.collect()
     }
 
-    fn note_skew(&self, line: &str, of: i64, skew: Option<i64>) {
+    fn note_skew(&self, line: &str, (of, now): (i64, i64), skew: Option<i64>) {
         if let Some(own) = self.all().get_mut(line) {
-            own.skew_of = Some(of);
+            own.skew_of = Some((of, now));
             // A message without a time says nothing against the one before.
             own.skew = skew.or(own.skew);
         }
@@ -204,8 +206,9 @@ pub(super) async fn keep_counting(app: Arc<App>) {
 
 async fn look(app: &Arc<App>) {
     let statuses = lines(app);
-    app.pulse.count(&statuses, app.now());
-    for (line, last) in app.pulse.to_look_at(&statuses) {
+    let now = app.now();
+    app.pulse.count(&statuses, now);
+    for (line, last) in app.pulse.to_look_at(&statuses, now) {
         let site = Arc::clone(&app.parts.site);
         let own = line.clone();
         let read = move |db: &mut dyn Db| -> Result<Option<i64>, StoreError> {
@@ -221,7 +224,7 @@ async fn look(app: &Arc<App>) {
         };
         // A store that does not answer is asked again.
         if let Ok(skew) = app.read(read).await {
-            app.pulse.note_skew(&line, last, skew);
+            app.pulse.note_skew(&line, (last, now), skew);
         }
     }
 }
@@ -278,6 +281,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_is_looked_at_once_a_minute_and_after_a_message_alone() {
+        let pulse = Pulse::default();
+        let mut own = line(1, 0);
+        pulse.count(&[own.clone()], 0);
+        assert!(
+            pulse.to_look_at(&[own.clone()], 0).is_empty(),
+            "it said nothing"
+        );
+        own.last_message_utc_micros = Some(5);
+        let due = |own: &LineStatus, now| pulse.to_look_at(std::slice::from_ref(own), now).len();
+        assert_eq!(due(&own, 6), 1);
+        pulse.note_skew("xn-1", (5, 6), None);
+        assert_eq!(due(&own, 6 + MINUTE), 0, "nothing new");
+        own.last_message_utc_micros = Some(7);
+        assert_eq!(due(&own, 5 + MINUTE), 0, "too soon");
+        assert_eq!(due(&own, 6 + MINUTE), 1);
+    }
+
+    #[test]
     fn a_clock_is_told_where_it_is_off() {
         let pulse = Pulse::default();
         pulse.count(&[line(1, 0)], MINUTE);
@@ -289,7 +311,7 @@ mod tests {
             (None, "3 minutes behind"),
             (Some(-12 * MINUTE), "12 minutes ahead"),
         ] {
-            pulse.note_skew("xn-1", 1, skew);
+            pulse.note_skew("xn-1", (1, 1), skew);
             assert_eq!(told().is_empty(), expected.is_empty(), "{skew:?}");
             assert!(told().contains(expected), "{skew:?} {}", told());
         }

@@ -1,10 +1,13 @@
 //! What holds for the whole of the console's source.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
+
+use labwire_drivers::SystemClock;
 
 use crate::{
     ledger::End,
     model::ResultState,
+    store::{Sql, Turn, ground::new_store},
     text::{Language, has},
 };
 
@@ -125,4 +128,45 @@ fn quoted_calls(route: &str) -> Vec<&str> {
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
         .collect()
+}
+
+/// Pages and alerts ask these every few seconds, and a folder of pictures at every file, of tables that grow
+/// for years.
+#[test]
+fn what_is_asked_again_and_again_goes_by_an_index() {
+    let is_asked = |sql: &&&Sql| {
+        ["GROUP BY destination, state", "content IS NULL AND file"]
+            .iter()
+            .any(|part| sql.sqlite.contains(part))
+    };
+    let of_others = [crate::queue::statements(), crate::image::statements()].concat();
+    let of_others: Vec<&Sql> = of_others.iter().filter(is_asked).copied().collect();
+    assert_eq!(of_others.len(), 2);
+    let own = [
+        crate::alerts::statements(),
+        super::pulse::ALL.to_vec(),
+        of_others,
+    ]
+    .concat();
+    let (store, _ground) = new_store(Arc::new(SystemClock::default()));
+    for sql in own
+        .into_iter()
+        .filter(|sql| sql.sqlite.starts_with("SELECT"))
+    {
+        let plan = format!("EXPLAIN QUERY PLAN {}", sql.sqlite);
+        // A statement is a constant; this one is made for as long as the test runs.
+        let plan = Sql::same(Box::leak(plan.into_boxed_str()));
+        let params = (1..=9)
+            .filter(|n| sql.sqlite.contains(&format!("${n}")))
+            .count();
+        let steps = store.transact_blocking(Turn::Canonical, move |db| {
+            let rows = db.rows(&plan, &vec![1.into(); params])?;
+            rows.iter()
+                .map(|row| row.text(3).map(str::to_owned))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        let steps = steps.expect("it is a statement");
+        let is_scan = |step: &&String| step.starts_with("SCAN") && !step.contains("USING");
+        assert_eq!(steps.iter().find(is_scan), None, "{}", sql.sqlite);
+    }
 }

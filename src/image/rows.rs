@@ -26,7 +26,7 @@ const LINKED_BEFORE: Sql = Sql::same(
 );
 const AWAITING: Sql = Sql::same(
     "SELECT id, message, barcode FROM image WHERE received_at >= $3 AND content IS NULL \
-     AND file <> '' AND line = $1 AND file = $2 ORDER BY id",
+     AND file <> '' AND line = $1 AND file = $2 ORDER BY received_at, id",
 );
 const LINK: Sql = Sql::same("UPDATE image SET content = $2, fault = '' WHERE id = $1");
 const SET_FAULT: Sql = Sql::same("UPDATE image SET fault = $2 WHERE id = $1");

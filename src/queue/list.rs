@@ -26,10 +26,15 @@ const DISCARD: Sql = Sql::same(
     "UPDATE queue SET state = 'discarded', closed_at = $2, closed_by = $3, reason = $4 \
      WHERE id = $1",
 );
+/// State by state, because each of these has an index of its own: what was delivered stays in the table for
+/// good, and this is asked every few seconds.
 const COUNTS: Sql = Sql::same(
     "SELECT destination, state, count(*), min(created_at) FROM queue \
-     WHERE state IN ('waiting', 'leased', 'set-aside') GROUP BY destination, state \
-     ORDER BY destination, state",
+     WHERE state = 'waiting' GROUP BY destination, state UNION ALL \
+     SELECT destination, state, count(*), min(created_at) FROM queue \
+     WHERE state = 'leased' GROUP BY destination, state UNION ALL \
+     SELECT destination, state, count(*), min(created_at) FROM queue \
+     WHERE state = 'set-aside' GROUP BY destination, state ORDER BY 1, 2",
 );
 
 #[cfg(test)]

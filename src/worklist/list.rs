@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     book::{self, BookItem, BookPatient, BookSpecimen, unjson},
     bridge::Site,
-    model::{Observation, Priority, Private, QueueState, ResultState},
+    model::{Hold, HoldReason, Observation, Priority, Private, QueueState, ResultState},
     queue,
     settle::{self, StoredResult},
     store::{Db, Param, Sql, StoreError},
@@ -538,6 +538,17 @@ impl Gathered {
     }
 }
 
+/// What stands behind a reason. A single word that is a device's own, such as a code or a flag, is no
+/// sentence of ours and stays as it came.
+fn particulars(language: Language, hold: &Hold) -> String {
+    let is_ours = hold.reason == HoldReason::PatientMismatch || hold.detail.contains(' ');
+    if is_ours {
+        text::said(language, &hold.detail)
+    } else {
+        hold.detail.clone()
+    }
+}
+
 fn of_result(asked: &Waiting<'_>, result: StoredResult, urgency: Urgency) -> Entry {
     let reasons = result.holds.iter().map(|hold| {
         let words = text::hold(asked.language, hold.reason);
@@ -546,7 +557,7 @@ fn of_result(asked: &Waiting<'_>, result: StoredResult, urgency: Urgency) -> Ent
             title: words.title,
             what: words.what,
             todo: words.todo,
-            detail: text::said(asked.language, &hold.detail),
+            detail: particulars(asked.language, hold),
         }
     });
     let may = |act: &&Act| rules::allowed(result.state, &result.holds, **act, asked.role);
