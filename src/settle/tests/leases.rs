@@ -79,8 +79,134 @@ fn an_order_that_becomes_urgent_takes_what_waits_along() {
     assert_eq!(sent, ["MRN1 T2: 3.3", "MRN1 T1: 6.4"]);
 }
 
+#[test]
+fn stat_goes_first_and_a_tubes_messages_keep_their_order() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.order(&Order {
+        placer: "P2",
+        barcode: "T2",
+        priority: Priority::Stat,
+        ..CBC
+    });
+    lab.result(wbc("6.4"));
+    let mut other = wbc("3.3");
+    other.specimen.as_mut().expect("set above").id = "T2".to_owned();
+    lab.result(other);
+    let sent = lab.lease();
+    assert_eq!(sent[0].1, "MRN1 T2: 3.3");
+    assert_eq!(sent[1].1, "MRN1 T1: 6.4");
+    lab.result(observation("HGB", "131"));
+    assert!(lab.lease().is_empty(), "T1 has a message on its way");
+}
+
+#[test]
+fn a_late_verdict_of_a_lost_lease_changes_nothing() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    lab.lease();
+    let now = lab.now;
+    let changed = lab.work(move |db| {
+        let verdict = queue::Verdict::Accepted {
+            answer: "AA".to_owned(),
+        };
+        queue::settle_attempt(db, 1, "another", &verdict, queue::Backoff::default(), now)
+    });
+    assert!(!changed);
+    let row = lab.work(|db| queue::find(db, 1)).expect("the row is there");
+    assert_eq!(row.state, QueueState::Leased);
+}
+
+#[test]
+fn a_deferred_message_waits_longer_each_time_and_never_over_30_s() {
+    let backoff = queue::Backoff::default();
+    let waits: Vec<i64> = (1..=9)
+        .map(|attempt| backoff.after(attempt) / 100_000)
+        .collect();
+    assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    assert_eq!(backoff.after(i64::MAX), 30_000_000);
+}
+
+/// The host refuses a message for good.
+fn refuse(lab: &Lab, row: i64) {
+    let now = lab.now;
+    lab.work(move |db| {
+        let verdict = queue::Verdict::Refused {
+            reason: "no".into(),
+            answer: "AR".into(),
+        };
+        queue::settle_attempt(db, row, "worker", &verdict, queue::Backoff::default(), now)
+    });
+}
+
+fn corrected(text: &str) -> Observation {
+    Observation {
+        status: ResultStatus::Correction,
+        ..wbc(text)
+    }
+}
+
+#[test]
+fn a_refused_message_holds_back_later_versions_of_its_own_results_and_no_others() {
+    let mut lab = Lab::new();
+    lab.order(&Order {
+        tests: &["WBC", "HGB"],
+        ..CBC
+    });
+    lab.result(wbc("6.4"));
+    lab.lease();
+    refuse(&lab, 1);
+    lab.result(corrected("7.1"));
+    // What comes with it or after it goes on; a third version waits like the second.
+    lab.result(observation("HGB", "140"));
+    lab.result(corrected("7.3"));
+    assert_eq!(lab.lease(), [(3, "MRN1 T1: 140".to_owned())]);
+    let listed = lab.work(|db| queue::list(db, QueueState::Waiting, 0, 10));
+    let reasons: Vec<&str> = listed
+        .iter()
+        .filter(|row| row.id > 3)
+        .map(|row| row.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons,
+        ["an earlier version was set aside: decide about message 1 first"]
+    );
+    let now = lab.now;
+    lab.work(move |db| queue::discard(db, 1, "Lan", "phoned", now));
+    lab.work(move |db| {
+        let verdict = queue::Verdict::Accepted {
+            answer: "AA".into(),
+        };
+        queue::settle_attempt(db, 3, "worker", &verdict, queue::Backoff::default(), now)
+    });
+    assert_eq!(lab.lease(), [(4, "MRN1 T1: 7.3".to_owned())]);
+}
+
+#[test]
+fn a_version_that_waited_when_the_one_before_it_was_refused_is_held_back_too() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    lab.lease();
+    lab.result(corrected("7.1"));
+    refuse(&lab, 1);
+    assert!(
+        lab.lease().is_empty(),
+        "the version before it was set aside"
+    );
+    let now = lab.now;
+    lab.work(move |db| queue::discard(db, 1, "Lan", "phoned", now));
+    assert_eq!(lab.lease(), [(2, "MRN1 T1: 7.1".to_owned())]);
+}
+
 crate::on_postgres_too! {
     what_nobody_has_in_hand_is_taken_back_and_sent_again_as_it_was
     a_lease_is_prolonged_for_its_owner_alone
     an_order_that_becomes_urgent_takes_what_waits_along
+    stat_goes_first_and_a_tubes_messages_keep_their_order
+    a_late_verdict_of_a_lost_lease_changes_nothing
+    a_deferred_message_waits_longer_each_time_and_never_over_30_s
+    a_refused_message_holds_back_later_versions_of_its_own_results_and_no_others
+    a_version_that_waited_when_the_one_before_it_was_refused_is_held_back_too
 }

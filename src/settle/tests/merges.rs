@@ -120,8 +120,107 @@ fn what_was_refused_before_a_merge_is_followed_by_the_survivors_message_once_dec
     assert_eq!(lab.lease(), [(2, "MRN2 T1: 6.4".to_owned())]);
 }
 
+#[test]
+fn a_merge_moves_the_tube_and_an_unsent_result_to_the_survivor() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    let now = lab.now;
+    lab.work(move |db| {
+        let context = BookContext {
+            host: "his",
+            message: 1,
+            now,
+            specimen_age_max: 14 * DAY,
+        };
+        let (mut survivor, _) = CBC.entries();
+        survivor.identifiers = vec![identifier("MRN2")];
+        survivor.fields = Private::new(Fields::from([(3, "MRN2".to_owned())]));
+        book::merge(db, &context, &survivor, &[identifier("MRN1")])
+    });
+    assert_eq!(lab.lease(), [(1, "MRN2 T1: 6.4".to_owned())]);
+    let seen = PatientSeen {
+        ids: vec![Private::new("MRN1".to_owned())],
+        ..Default::default()
+    };
+    let settled = lab.result(Observation {
+        patient: seen,
+        ..observation("HGB", "131")
+    });
+    assert_eq!(settled.released, 1, "the old id is an alias");
+}
+
+#[test]
+fn a_message_tried_before_a_merge_keeps_its_bytes_and_a_new_one_follows() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    let first = lab.lease();
+    assert_eq!(first, [(1, "MRN1 T1: 6.4".to_owned())]);
+    let now = lab.now;
+    lab.work(move |db| {
+        let context = BookContext {
+            host: "his",
+            message: 1,
+            now,
+            specimen_age_max: 14 * DAY,
+        };
+        let (mut survivor, _) = CBC.entries();
+        survivor.identifiers = vec![identifier("MRN2")];
+        survivor.fields = Private::new(Fields::from([(3, "MRN2".to_owned())]));
+        book::merge(db, &context, &survivor, &[identifier("MRN1")])?;
+        queue::void_all_leases(db)
+    });
+    assert_eq!(lab.lease(), first, "the same row, the same bytes");
+    let verdict = queue::Verdict::Accepted {
+        answer: "AA".to_owned(),
+    };
+    lab.work(move |db| {
+        queue::settle_attempt(db, 1, "worker", &verdict, queue::Backoff::default(), now)
+    });
+    assert_eq!(lab.lease(), [(2, "MRN2 T1: 6.4".to_owned())]);
+}
+
+#[test]
+fn two_merges_while_a_message_is_on_its_way_are_followed_by_one_message() {
+    let mut lab = Lab::new();
+    lab.order(&CBC);
+    lab.result(wbc("6.4"));
+    lab.lease();
+    let now = lab.now;
+    for (old, new) in [("MRN1", "MRN2"), ("MRN2", "MRN3")] {
+        lab.work(move |db| {
+            let context = BookContext {
+                host: "his",
+                message: 1,
+                now,
+                specimen_age_max: 14 * DAY,
+            };
+            let (mut survivor, _) = CBC.entries();
+            survivor.identifiers = vec![identifier(new)];
+            survivor.fields = Private::new(Fields::from([(3, new.to_owned())]));
+            book::merge(db, &context, &survivor, &[identifier(old)])
+        });
+    }
+    let accept = |row: i64| {
+        lab.work(move |db| {
+            let verdict = queue::Verdict::Accepted {
+                answer: "AA".into(),
+            };
+            queue::settle_attempt(db, row, "worker", &verdict, queue::Backoff::default(), now)
+        });
+    };
+    accept(1);
+    assert_eq!(lab.lease(), [(2, "MRN3 T1: 6.4".to_owned())]);
+    accept(2);
+    assert!(lab.lease().is_empty(), "nothing is told twice");
+}
+
 crate::on_postgres_too! {
     a_barcode_of_two_patients_who_become_one_is_one_tube_and_its_result_goes_on
     a_result_under_the_other_id_goes_on_and_what_else_holds_it_stays
     what_was_refused_before_a_merge_is_followed_by_the_survivors_message_once_decided
+    a_merge_moves_the_tube_and_an_unsent_result_to_the_survivor
+    a_message_tried_before_a_merge_keeps_its_bytes_and_a_new_one_follows
+    two_merges_while_a_message_is_on_its_way_are_followed_by_one_message
 }
