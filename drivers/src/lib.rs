@@ -15,6 +15,7 @@
 pub mod capture;
 pub mod clock;
 pub mod config;
+pub mod crash;
 pub mod endpoint;
 pub mod error;
 pub mod event;

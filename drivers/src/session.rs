@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     capture::Direction,
     config::LineConfig,
+    crash,
     event::{CommitResult, Connection, LineEvent, LostReason},
     port::Port,
     queue::TransmitQueue,
@@ -377,6 +378,7 @@ impl<P: Port> Session<P> {
     fn on_bytes(&mut self, count: usize) {
         self.heard = self.now;
         self.has_heard = true;
+        crash::point_at("read", &self.line.config.id);
         let bytes = &self.buffer[..count];
         self.line.report.read(self.line.connection.number, bytes);
         self.machine.handle(self.now, Input::Bytes(bytes));
@@ -404,6 +406,7 @@ impl<P: Port> Session<P> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return None,
             Err(error) => return Some(LostReason::of_io(&error)),
         };
+        crash::point_at("written", &self.line.config.id);
         self.progressed = self.now;
         let (report, connection) = (&self.line.report, self.line.connection.number);
         self.transmit
@@ -424,6 +427,9 @@ impl<P: Port> Session<P> {
         self.line.report.committed(carried, result.is_ok());
         let waiting = self.transmit.bytes();
         let is_durable = result.is_ok();
+        if is_durable {
+            crash::point_at("kept", &self.line.config.id);
+        }
         match result {
             Ok(reply) => self.handle(Input::Committed(id, reply)),
             Err(failure) => self.handle(Input::CommitFailed(id, failure.reply)),

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Durat
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use labwire_drivers::{CommitResult, Connection};
-use labwire_drivers::{LineEvent, LineHandle, Upstream};
+use labwire_drivers::{LineEvent, LineHandle, Upstream, crash};
 use labwire_protocols::{
     hl7::{Message, ack::Answer},
     wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, SendFailure, SendOutcome},
@@ -229,6 +229,9 @@ impl Courier {
     fn on_turned(&self, turned: Turned, load: &mut Load) -> Option<Duration> {
         match turned.outcome {
             Ok((leased, rest)) => {
+                if !leased.is_empty() {
+                    crash::point_at("in-hand", &self.desk.name());
+                }
                 load.is_unsure = false;
                 for row in leased {
                     load.ahead.insert((row.priority, row.id), row);

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use labwire_drivers::crash;
+
 use crate::{
     host::{HostSite, JsonRenderer, ResultRenderer},
     queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
@@ -106,6 +108,9 @@ impl Desk {
         let count_max = i64::try_from(room.rows).unwrap_or(0);
         let work = move |db: &mut dyn Db| {
             queue::settle_attempts(db, &ended, &run, backoff, now)?;
+            if !ended.is_empty() {
+                crash::point_at("verdict", &name);
+            }
             if let Some(under_way) = &under_way {
                 queue::reclaim(db, &name, under_way, now)?;
                 queue::renew(db, &run, under_way, now + LEASE)?;
@@ -141,7 +146,11 @@ impl Desk {
                     now,
                 }),
             };
-            queue::lease(db, &terms, renderer.as_mut())
+            let leased = queue::lease(db, &terms, renderer.as_mut())?;
+            if !leased.is_empty() {
+                crash::point_at("leased", &name);
+            }
+            Ok(leased)
         };
         self.store.transact(Turn::Canonical, work).await
     }

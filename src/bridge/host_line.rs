@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use labwire_drivers::{CommitFailure, CommitResult, Connection, LineEvent, Upstream};
+use labwire_drivers::{CommitFailure, CommitResult, Connection, LineEvent, Upstream, crash};
 use labwire_protocols::{
     hl7::ack::Outcome,
     mllp,
@@ -59,7 +59,11 @@ impl Upstream for HostLine {
             let work = {
                 let host = Arc::clone(&host);
                 let site = Arc::clone(&site);
-                move |db: &mut dyn Db| hear(db, &host, &site, &inbound)
+                move |db: &mut dyn Db| {
+                    let heard = hear(db, &host, &site, &inbound);
+                    crash::point("heard");
+                    heard
+                }
             };
             match store.transact(Turn::Reply, work).await {
                 Ok(heard) => {

@@ -8,6 +8,7 @@ use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
+use labwire_drivers::crash;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -493,6 +494,7 @@ fn settle_works(
             }));
         }
     }
+    crash::point("settled");
     Ok(done)
 }
 
@@ -686,6 +688,7 @@ async fn replay_batch(
         now: clock.utc_micros(),
         run,
     };
+    crash::point("replaying");
     replay.settle_all().await
 }
 

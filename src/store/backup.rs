@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use labwire_drivers::crash;
 use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
 use super::{
@@ -31,7 +32,9 @@ pub(super) fn copy(
     let part = beside(target, ".part");
     remove_if_there(&part)?;
     let outcome = write(options, shown, &part)
+        .inspect(|()| crash::point("backup-copied"))
         .and_then(|()| check(&part, &name))
+        .inspect(|()| crash::point("backup-checked"))
         .and_then(|()| publish(&part, target));
     if outcome.is_err() {
         // The first error is the one to report; a part that stays is overwritten next time.

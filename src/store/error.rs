@@ -204,6 +204,14 @@ pub enum StoreError {
         /// The database.
         path: Arc<str>,
     },
+    /// The former store was put aside, and the backup has not taken its place yet.
+    #[error(
+        "a restore of {path} was cut off: run the same `labwire restore` once more before anything else; the former store is beside it, its name ends in before-restore and the time"
+    )]
+    RestoreCutOff {
+        /// The database.
+        path: Arc<str>,
+    },
     /// A backup never overwrites.
     #[error(
         "{path} exists already and is never overwritten: choose another name, or move it aside and keep it"
@@ -316,6 +324,7 @@ impl StoreError {
             Self::NotAFile { .. } => "STORE-0110",
             Self::ServerUnfit { .. } => "STORE-0111",
             Self::UrlWrong => "STORE-0112",
+            Self::RestoreCutOff { .. } => "STORE-0113",
             Self::Damaged { .. } => "STORE-0201",
             Self::BackupUnsound { .. } => "STORE-0202",
             Self::Refused { code, .. } => code,

@@ -76,6 +76,17 @@ pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Where a restore puts its copy together.
+pub(super) fn restore_part(database: &Path) -> PathBuf {
+    beside(database, ".restore")
+}
+
+/// Whether a restore of `database` began and never ended.
+pub(super) fn is_restore_cut_off(database: &Path) -> bool {
+    let part = restore_part(database);
+    part.exists() || beside(&part, ".part").exists()
+}
+
 /// The name of a file that belongs to `path`.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

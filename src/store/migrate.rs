@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use labwire_drivers::crash;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -117,7 +118,10 @@ pub(super) fn migrate(
     now: i64,
 ) -> Result<(), StoreError> {
     session.begin()?;
-    let outcome = apply(session, migrations, path, now).and_then(|()| session.commit());
+    let outcome = apply(session, migrations, path, now).and_then(|()| {
+        crash::point("migrated");
+        session.commit()
+    });
     if outcome.is_err() {
         // The first error is the one to report; a connection that cannot roll back is dropped.
         drop(session.rollback());
@@ -145,6 +149,7 @@ fn apply(
     {
         let text = migration.text(dialect);
         session.script(text)?;
+        crash::point("migrating");
         let hash = hash(text);
         session.exec(
             &RECORD,

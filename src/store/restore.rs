@@ -6,10 +6,12 @@ use std::{
     sync::Arc,
 };
 
+use labwire_drivers::crash;
+
 use super::{
     address::Address,
     error::StoreError,
-    file::{beside, cannot_open, publish, remove_if_there},
+    file::{beside, cannot_open, publish, remove_if_there, restore_part},
     journal,
     lock::Lock,
     migrate,
@@ -55,10 +57,12 @@ pub fn restore(url: &str, restore: &Restore<'_>) -> Result<Option<PathBuf>, Stor
         let path = target.display().to_string().into();
         return Err(StoreError::StoreExists { path });
     }
-    let part = beside(&target, ".restore");
+    let part = restore_part(&target);
     clear(&part)?;
     let outcome = prepare(restore, &part).and_then(|()| {
+        crash::point("restore-copied");
         let aside = put_aside(&target, restore.aside)?;
+        crash::point("restore-aside");
         publish(&part, &target)?;
         Ok(aside)
     });
@@ -70,7 +74,7 @@ pub fn restore(url: &str, restore: &Restore<'_>) -> Result<Option<PathBuf>, Stor
 }
 
 fn clear(part: &Path) -> Result<(), StoreError> {
-    ["", "-wal", "-shm"]
+    ["", "-wal", "-shm", ".part"]
         .into_iter()
         .try_for_each(|ending| remove_if_there(&beside(part, ending)))
 }

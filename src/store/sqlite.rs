@@ -137,7 +137,13 @@ impl SqliteBackend {
 impl Backend for SqliteBackend {
     fn own(&self) -> Result<Option<Lock>, StoreError> {
         file::check_folder(&self.path)?;
-        Lock::take(&self.path).map(Some)
+        let lock = Lock::take(&self.path)?;
+        // An empty store in place of the one that was put aside would be taken for the right one.
+        if !self.path.exists() && file::is_restore_cut_off(&self.path) {
+            let path = Arc::clone(&self.shown);
+            return Err(StoreError::RestoreCutOff { path });
+        }
+        Ok(Some(lock))
     }
 
     fn connect(&self, access: Access) -> Result<Box<dyn Session>, StoreError> {

@@ -391,6 +391,9 @@ fn errors_of_a_server() -> Vec<StoreError> {
         },
         StoreError::OwnerLost { path: path() },
         StoreError::UrlWrong,
+        StoreError::RestoreCutOff {
+            path: "labwire.db".into(),
+        },
         StoreError::ServerUnfit {
             path: path(),
             lacks: "its character set is not UTF8",

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, select};
+use labwire_drivers::crash;
 use labwire_protocols::wire::Mono;
 
 use super::{
@@ -265,7 +266,9 @@ impl Writer {
         };
         self.fill(first, session, group, started)?;
         self.fault(FaultPoint::Commit)?;
+        crash::point_at("commit", group.for_whom());
         session.commit()?;
+        crash::point_at("committed", group.for_whom());
         self.fault(FaultPoint::Committed)
     }
 
@@ -300,7 +303,10 @@ impl Writer {
             None => slot.insert(self.backend.connect(Access::Write)?),
         };
         self.fault(FaultPoint::Commit)?;
-        journal::append_alone(session.as_mut(), &task.entry)
+        crash::point_at("commit", "peers");
+        let written = journal::append_alone(session.as_mut(), &task.entry);
+        crash::point_at("committed", "peers");
+        written
     }
 
     fn begin<'s>(
@@ -424,6 +430,11 @@ struct Group {
 }
 
 impl Group {
+    /// Whether a peer waits for it, for [`crash`].
+    const fn for_whom(&self) -> &'static str {
+        if self.peers > 0 { "peers" } else { "results" }
+    }
+
     fn take_undone(&mut self, work: Work) {
         self.jobs.push((work.into_job(), Ok(())));
     }

@@ -15,7 +15,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::TcpListener as Probe,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -166,6 +166,32 @@ fn free_port(chance: &mut Chance) -> u16 {
     }
 }
 
+/// What a command says, and whether it ended well.
+pub fn command(site: &Site, args: &[&str]) -> (String, bool) {
+    said(run(site, args, &[]))
+}
+
+/// Runs a command beside, with these variables.
+pub fn run(site: &Site, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new("sh")
+        .args(["-c", r#"ulimit -c 0; exec "$0" "$@""#])
+        .arg(env!("CARGO_BIN_EXE_labwire"))
+        .args(args)
+        .arg("-c")
+        .arg(site.lab())
+        .env("NO_COLOR", "1")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("labwire runs")
+}
+
+/// What it said, and whether it ended well.
+pub fn said(done: Output) -> (String, bool) {
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8(said).expect("it speaks UTF-8");
+    (said, done.status.success())
+}
+
 /// Everything that our own crates say, at every level; of others what an operator sees.
 const LOG: &str = "info,labwire=trace,labwire_drivers=trace,labwire_protocols=trace";
 
@@ -177,7 +203,21 @@ pub struct Labwire {
 
 impl Labwire {
     pub fn start(lab: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_labwire")), lab)
+    }
+
+    /// To die at a point of [`labwire_drivers::crash`], without a dump of its memory.
+    pub fn start_to_die(lab: &Path, plan: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"ulimit -c 0; exec "$0" "$@""#]);
+        shell.arg(env!("CARGO_BIN_EXE_labwire"));
+        shell.env("LABWIRE_CRASH_AT", plan);
+        Self::start_by(shell, lab)
+    }
+
+    /// By a command that becomes or begins `labwire` with the arguments that are added to it.
+    pub fn start_by(mut command: Command, lab: &Path) -> Self {
+        let mut child = command
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
             .env("NO_COLOR", "1")
             .env("RUST_LOG", LOG)
@@ -201,6 +241,16 @@ impl Labwire {
 
     pub fn with_log<T>(&self, look: impl FnOnce(&[String]) -> T) -> T {
         look(&self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be asked")
+    }
+
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn lines(&self) -> usize {

@@ -5,7 +5,7 @@
 //! messages are on their way, and once the program is killed besides: its lock is then the server's
 //! to give to the next.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use labwire_sims::{
     chance::Chance,
@@ -15,7 +15,7 @@ use labwire_sims::{
 use crate::{
     account,
     cluster::Cluster,
-    crash::{Labwire, first_start},
+    crash::{Labwire, command, first_start},
     hospital::{His, PATIENCE, Site, comes},
     load::Load,
 };
@@ -99,18 +99,4 @@ fn commands_work_beside(site: &Site, barcode: &str) {
     assert!(!is_well && said.contains("pg_dump"), "{said}");
     let (said, is_well) = command(site, &["run"]);
     assert!(!is_well && said.contains("STORE-0007"), "{said}");
-}
-
-/// What a command says, and whether it ended well.
-fn command(site: &Site, args: &[&str]) -> (String, bool) {
-    let done = Command::new(env!("CARGO_BIN_EXE_labwire"))
-        .args(args)
-        .arg("-c")
-        .arg(site.lab())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("labwire runs");
-    let said = [done.stdout, done.stderr].concat();
-    let said = String::from_utf8(said).expect("it speaks UTF-8");
-    (said, done.status.success())
 }

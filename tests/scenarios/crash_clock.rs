@@ -1,0 +1,1 @@
+//! The crash table, third part: the clock of the machine jumps.
