@@ -12,10 +12,11 @@
 //! load and the plan of the kills, not every interleaving.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader},
     net::TcpListener as Probe,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -177,8 +178,14 @@ pub struct Labwire {
 
 impl Labwire {
     pub fn start(lab: &Path) -> Self {
+        Self::start_in(lab, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_in(lab: &Path, environment: &[(&str, &OsStr)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
+            .envs(environment.iter().copied())
             .env("NO_COLOR", "1")
             .env("RUST_LOG", LOG)
             .stdin(Stdio::null())
@@ -224,12 +231,22 @@ impl Labwire {
         self.child.wait().expect("it ends");
     }
 
-    /// SIGTERM: in order.
-    pub fn stop(&mut self) {
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
         let told = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
             .status();
         assert!(told.is_ok_and(|status| status.success()), "it can be told");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be asked")
+    }
+
+    /// SIGTERM: in order.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}: {}", self.log());
     }
