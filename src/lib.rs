@@ -26,4 +26,5 @@ pub mod text;
 pub mod trace;
 pub mod track;
 pub mod tubes;
+pub mod vitals;
 pub mod worklist;

@@ -14,6 +14,8 @@ mod lab;
 mod learn;
 #[path = "cli/planted.rs"]
 mod planted;
+#[path = "cli/service.rs"]
+mod service;
 
 use std::{fs, path::Path};
 

@@ -28,7 +28,7 @@ mod track;
 
 pub use self::{
     host_line::follow_up_by_hand,
-    run::run,
+    run::{Ended, STOP_WITHIN, run},
     site::Site,
     start::{Running, Setup, StartError, start},
     track::LineBooks,

@@ -16,6 +16,7 @@ use crate::{
     profile::Decoded,
     settle::{self, SettleContext, Settled},
     store::{Db, Store, StoreError, Turn, journal},
+    vitals::Beat,
 };
 
 use super::{
@@ -72,10 +73,17 @@ pub(super) struct Parser {
 #[derive(Debug)]
 pub(super) struct Workers {
     stop: Sender<()>,
+    /// How each gets on.
+    beats: Vec<Arc<Beat>>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Workers {
+    /// How each gets on.
+    pub(super) fn beats(&self) -> Vec<Arc<Beat>> {
+        self.beats.clone()
+    }
+
     /// Lets the workers finish what was handed over, and waits for them.
     pub(super) fn stop(self) {
         drop(self.stop);
@@ -134,17 +142,27 @@ impl Parser {
         let (stop, stopped) = bounded::<()>(0);
         let mut workers = Vec::new();
         let mut threads = Vec::new();
+        let mut beats = Vec::new();
         for number in 0..size.workers.max(1) {
             let (hand, ways) = Hand::new(size.handed_max);
             let hand = Arc::new(hand);
             let (shared, own) = (Arc::clone(&shared), Arc::clone(&hand));
             let (name, stopped) = (format!("parser-{number}"), stopped.clone());
-            let work = move || shared.work(&ways, &stopped, &own);
+            let beat = Arc::<Beat>::default();
+            beats.push(Arc::clone(&beat));
+            let work = move || shared.work(&ways, &stopped, &own, &beat);
             threads.push(thread::Builder::new().name(name).spawn(work)?);
             workers.push(hand);
         }
         let room = Arc::new(Semaphore::new(size.handed_max));
-        Ok((Self { workers, room }, Workers { stop, threads }))
+        Ok((
+            Self { workers, room },
+            Workers {
+                stop,
+                beats,
+                threads,
+            },
+        ))
     }
 
     /// Hands a message over, which is in the journal.
@@ -291,35 +309,39 @@ impl Done {
 impl Shared {
     /// Works until stopped, and then what was handed over; what stayed in the journal is read at
     /// the next start.
-    fn work(&self, ways: &Ways, stopped: &Receiver<()>, hand: &Hand) {
+    fn work(&self, ways: &Ways, stopped: &Receiver<()>, hand: &Hand, beat: &Arc<Beat>) {
+        let _alive = beat.while_alive();
         loop {
+            beat.step();
             let mut batch: Vec<Job> = ways.jobs.try_iter().take(BATCH_MAX).collect();
             if batch.is_empty() {
                 // Nothing is ever sent: the sender goes when the workers are to stop.
                 if matches!(stopped.try_recv(), Err(TryRecvError::Disconnected)) {
                     return;
                 }
-                if !self.catch_up(hand) {
+                if !self.catch_up(hand, beat) {
+                    beat.rest();
                     select! {
                         recv(ways.jobs) -> job => batch.extend(job),
                         recv(ways.woken) -> _ => {}
                         recv(stopped) -> _ => {}
                     }
+                    beat.step();
                 }
             }
             if !batch.is_empty() {
                 let lines: Vec<Arc<LineSite>> =
                     batch.iter().map(|job| Arc::clone(&job.line)).collect();
-                self.batch(batch);
+                self.batch(batch, beat);
                 hand.settled(&lines);
                 // Lines that fell behind are not forgotten while others keep the worker busy.
-                self.catch_up(hand);
+                self.catch_up(hand, beat);
             }
         }
     }
 
     /// Settles a batch of what one line left in the journal. False when no line is behind.
-    fn catch_up(&self, hand: &Hand) -> bool {
+    fn catch_up(&self, hand: &Hand, beat: &Beat) -> bool {
         let Some(behind) = hand.behind() else {
             return false;
         };
@@ -353,18 +375,18 @@ impl Shared {
             reply: hand.reply_to(&line.id, row.id),
             ..replayed(&line, row)
         });
-        self.batch(jobs.collect());
+        self.batch(jobs.collect(), beat);
         hand.has_read(&line.id, last);
         true
     }
 
-    fn batch(&self, jobs: Vec<Job>) {
+    fn batch(&self, jobs: Vec<Job>, beat: &Beat) {
         let works: Arc<Vec<Work>> =
             Arc::new(jobs.iter().map(|job| read(&self.site, job)).collect());
         let done = match self.settle(&works, 0..works.len()) {
             Ok(done) => done,
             Err(_) => (0..works.len())
-                .flat_map(|index| self.settle_alone(&works, index))
+                .flat_map(|index| self.settle_alone(&works, index, beat))
                 .collect(),
         };
         let has_news = done.iter().any(|done| done.settled.released > 0);
@@ -404,9 +426,11 @@ impl Shared {
 
     /// Settles one message, however long the store is away; a message that the store refuses for
     /// itself is held, so that it cannot stop those behind it.
-    fn settle_alone(&self, works: &Arc<Vec<Work>>, index: usize) -> Vec<Done> {
+    fn settle_alone(&self, works: &Arc<Vec<Work>>, index: usize, beat: &Beat) -> Vec<Done> {
         let mut pause = STORE_AWAY;
         loop {
+            // Waiting for a store that is away is no standstill.
+            beat.step();
             match self.settle(works, index..index + 1) {
                 Ok(done) => return done,
                 Err(StoreError::Closed) => break,

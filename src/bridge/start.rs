@@ -28,6 +28,7 @@ use crate::{
     queue::{self, Backoff},
     store::{Store, StoreError, StoreOptions, Turn, journal},
     tubes,
+    vitals::Vitals,
 };
 
 use super::{
@@ -92,6 +93,8 @@ pub struct Running {
     pub tracks: BTreeMap<String, LineBooks>,
     /// The certificates of all its ports.
     pub certificates: Arc<Certificates>,
+    /// Whether all of it gets on.
+    pub vitals: Arc<Vitals>,
     stop: CancellationToken,
     couriers: Vec<JoinHandle<()>>,
     result_lines: Vec<LineHandle>,
@@ -556,7 +559,15 @@ impl Starter {
     fn finish(mut self) -> Running {
         let looking = Arc::clone(&self.certificates).run(self.stop.clone());
         self.couriers.push(tokio::spawn(looking));
+        let lines = self.lines.values().chain(&self.result_lines);
+        let vitals = Vitals::new(
+            self.store.clone(),
+            lines.cloned().collect(),
+            self.workers.beats(),
+            self.clock,
+        );
         Running {
+            vitals: Arc::new(vitals),
             certificates: self.certificates,
             lines: self.lines,
             store: self.store,
@@ -657,6 +668,7 @@ impl Running {
             site: _,
             tracks: _,
             certificates: _,
+            vitals: _,
             stop,
             couriers,
             result_lines,

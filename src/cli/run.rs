@@ -7,9 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Files, Verdict, check::check_profiles, failure::Failure, out, site};
 use crate::{
-    bridge::{self, Setup},
+    bridge::{self, Ended, Setup},
     config::render,
     store::StoreOptions,
+    vitals::notify::Manager,
 };
 
 /// Run the bridge: open every line, take orders, deliver results
@@ -19,8 +20,11 @@ Examples:
   labwire run -c lab.toml
   labwire run -c /etc/labwire/lab.toml --log-format json
 
-SIGTERM stops it in order: what is on its way is finished, nothing is lost.
-The log goes to standard error; how much of it, RUST_LOG says.")]
+SIGTERM stops it in order: what is on its way is finished, nothing is lost. That takes 45 seconds at
+the most, 5 where the store is away; a second SIGTERM ends it at once. The exit code is 1 where
+something was left for the next start. SIGHUP reads the files of certificates again.
+The log goes to standard error, for the system to keep; how much of it, RUST_LOG says. systemd is
+told of readiness and life where it asks (NOTIFY_SOCKET, WATCHDOG_USEC).")]
 pub struct RunArgs {
     /// The site's file
     #[arg(
@@ -71,8 +75,10 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         library: files.library,
         store: StoreOptions::default(),
     };
-    runtime.block_on(bridge::run(setup))?;
-    Ok(Verdict::Clean)
+    let ended = runtime.block_on(bridge::run(setup, Manager::of_process()));
+    // After an end that was cut short threads may still wait for a store or a peer that is away.
+    runtime.shutdown_background();
+    Ok(Verdict::found_if(ended? == Ended::CutShort))
 }
 
 /// The log goes to standard error; a second subscriber, such as that of a test, is left alone.

@@ -207,7 +207,7 @@ pub(super) fn set_cookie(name: &str, value: &str) -> (header::HeaderName, String
 fn is_open(path: &str) -> bool {
     matches!(
         path,
-        "/login" | "/setup" | "/language" | "/healthz" | "/readyz" | "/metrics"
+        "/login" | "/setup" | "/language" | "/health/live" | "/health/ready" | "/metrics"
     ) || path.starts_with("/assets/")
 }
 

@@ -1,12 +1,11 @@
-//! Whether Labwire is well, for programs: `/healthz`, `/readyz`, and counters as Prometheus reads
-//! them. No patient stands in them; they are given to this machine alone.
+//! Counters as Prometheus reads them. No patient stands in them; they are given to this machine alone.
 
 use std::sync::Arc;
 
 use axum::{
     Extension,
     extract::State,
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use labwire_drivers::{LineStatus, Phase, TlsStatus};
@@ -14,22 +13,6 @@ use labwire_drivers::{LineStatus, Phase, TlsStatus};
 use crate::store::Health;
 
 use super::{App, fault::Fault, live::Moment, serve::Peer};
-
-/// `GET /healthz`: the process answers.
-pub(super) async fn healthz() -> &'static str {
-    "ok\n"
-}
-
-/// `GET /readyz`: the store takes what comes.
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let reads = app.read(crate::people::count).await.is_ok();
-    if reads && app.parts.store.health().failing.is_none() {
-        return "ok\n".into_response();
-    }
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, "the store fails\n").into_response();
-    response.extensions_mut().insert(super::gate::Told);
-    response
-}
 
 /// `GET /metrics`
 pub(super) async fn show(

@@ -20,6 +20,7 @@ mod downtime;
 mod drawing;
 mod fault;
 mod gate;
+mod health;
 mod held;
 mod held_api;
 mod images;
@@ -72,6 +73,7 @@ use crate::{
     config::Loaded,
     people::{self, Lockout, Ticket},
     store::{Clock, Db, Store, StoreError, Turn},
+    vitals::Vitals,
 };
 
 pub use self::serve::Limits;
@@ -134,6 +136,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The certificates of all ports.
     pub certificates: Arc<Certificates>,
+    /// Whether the bridge gets on.
+    pub vitals: Arc<Vitals>,
 }
 
 impl Parts {
@@ -152,6 +156,7 @@ impl Parts {
             loaded,
             clock,
             certificates: Arc::clone(&running.certificates),
+            vitals: Arc::clone(&running.vitals),
         }
     }
 }
@@ -421,8 +426,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/live", get(live::stream))
         .nest("/api/v1", api::routes())
         .route("/assets/{name}", get(assets::serve))
-        .route("/healthz", get(metrics::healthz))
-        .route("/readyz", get(metrics::readyz))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), gate::pass))
         .with_state(app)

@@ -16,6 +16,8 @@ pub struct Health {
     pub works: u64,
     /// Groups that failed as a whole since the start.
     pub failures: u64,
+    /// Whether the writer has a group in hand.
+    pub is_serving: bool,
     /// From the first unit of work taken up to the commit, for the last group.
     pub last_commit: Duration,
     /// The error of the last group, if it failed; `None` again after the next commit.
@@ -41,9 +43,15 @@ impl Board {
         self.lock().clone()
     }
 
+    /// Notes that a group is in hand.
+    pub(super) fn begun(&self) {
+        self.lock().is_serving = true;
+    }
+
     /// Notes a commit of `works` units; logs when the store had been failing.
     pub(super) fn committed(&self, works: usize, took: Duration) {
         let mut health = self.lock();
+        health.is_serving = false;
         health.commits += 1;
         health.works += u64::try_from(works).unwrap_or(u64::MAX);
         health.last_commit = took;
@@ -55,6 +63,7 @@ impl Board {
     /// Notes a failed group; logs the first of a row of equal failures.
     pub(super) fn failed(&self, error: &StoreError) {
         let mut health = self.lock();
+        health.is_serving = false;
         health.failures += 1;
         let is_news = health
             .failing

@@ -215,6 +215,7 @@ impl Writer {
     }
 
     fn serve(&self, first: (Turn, Work), slot: &mut Option<Box<dyn Session>>, pace: &mut Pace) {
+        self.board.begun();
         let started = self.clock.mono();
         let mut group = Group {
             results_rest: pace.rest(started).is_some(),

@@ -71,7 +71,7 @@ const STORY: [(&str, Sql); 3] = [
 ];
 
 /// Runs `look` on the store beside whoever has it open.
-fn look<T: Send>(
+pub fn look<T: Send>(
     url: &str,
     look: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send,
 ) -> Result<T, StoreError> {

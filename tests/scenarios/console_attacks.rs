@@ -129,7 +129,7 @@ async fn without_a_session_there_is_the_login_and_nothing_else() {
     for path in ACTS.iter().chain(&WORK_ACTS).chain(&DOWNTIME) {
         assert_eq!(nobody.post(path, &[]).await.status, 401, "{path}");
     }
-    for path in ["/healthz", "/readyz", "/metrics"] {
+    for path in ["/health/live", "/health/ready", "/metrics"] {
         assert_eq!(nobody.get(path).await.status, 200, "{path}");
     }
     let mut guessing = nobody.clone();
@@ -264,7 +264,7 @@ async fn cookies_and_headers_are_as_strict_as_they_can_be() {
         "/login",
         "/no-such-page",
         "/api/v1/nothing",
-        "/healthz",
+        "/health/live",
     ] {
         let answer = browser.get(path).await;
         let policy = answer.header("content-security-policy");

@@ -25,14 +25,14 @@ use crate::{
 
 /// A host for results that acknowledges one message a permit.
 #[derive(Clone)]
-struct Slow {
-    permits: Arc<Semaphore>,
+pub struct Slow {
+    pub permits: Arc<Semaphore>,
     heard: Arc<Mutex<Vec<String>>>,
-    address: String,
+    pub address: String,
 }
 
 impl Slow {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let slow = Self {
             permits: Arc::new(Semaphore::new(0)),
@@ -80,7 +80,7 @@ impl Slow {
         }
     }
 
-    fn heard(&self) -> Vec<String> {
+    pub fn heard(&self) -> Vec<String> {
         self.heard.lock().expect("no panic holds it").clone()
     }
 }

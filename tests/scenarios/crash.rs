@@ -12,6 +12,7 @@
 //! load and the plan of the kills, not every interleaving.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader},
     net::TcpListener as Probe,
     path::{Path, PathBuf},
@@ -203,7 +204,14 @@ pub struct Labwire {
 
 impl Labwire {
     pub fn start(lab: &Path) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_labwire")), lab)
+        Self::start_in(lab, &[])
+    }
+
+    /// With more in its environment.
+    pub fn start_in(lab: &Path, environment: &[(&str, &OsStr)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_labwire"));
+        command.envs(environment.iter().copied());
+        Self::start_by(command, lab)
     }
 
     /// To die at a point of [`labwire_drivers::crash`], without a dump of its memory.
@@ -274,12 +282,17 @@ impl Labwire {
         self.child.wait().expect("it ends");
     }
 
-    /// SIGTERM: in order.
-    pub fn stop(&mut self) {
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
         let told = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
             .status();
         assert!(told.is_ok_and(|status| status.success()), "it can be told");
+    }
+
+    /// SIGTERM: in order.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}: {}", self.log());
     }

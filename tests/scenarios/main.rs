@@ -37,6 +37,8 @@ mod paper;
 mod postgres;
 mod privacy;
 mod scripted;
+mod service;
+mod stop;
 mod tls;
 mod transfusion;
 mod vendor_wires;
