@@ -136,11 +136,16 @@ impl Parser {
         for number in 0..size.workers.max(1) {
             let (hand, ways) = Hand::new(size.handed_max);
             let hand = Arc::new(hand);
-            let (shared, own) = (Arc::clone(&shared), Arc::clone(&hand));
+            workers.push(Arc::clone(&hand));
+            let shared = Arc::clone(&shared);
+            #[cfg(test)]
+            if let Some(by_hand) = store.by_hand() {
+                drop(tokio::spawn(shared.work_by_hand(ways, hand, by_hand)));
+                continue;
+            }
             let (name, stopped) = (format!("parser-{number}"), stopped.clone());
-            let work = move || shared.work(&ways, &stopped, &own);
+            let work = move || shared.work(&ways, &stopped, &hand);
             threads.push(thread::Builder::new().name(name).spawn(work)?);
-            workers.push(hand);
         }
         let room = Arc::new(Semaphore::new(size.handed_max));
         Ok((Self { workers, room }, Workers { stop, threads }))
@@ -307,14 +312,49 @@ impl Shared {
                 }
             }
             if !batch.is_empty() {
-                let lines: Vec<Arc<LineSite>> =
-                    batch.iter().map(|job| Arc::clone(&job.line)).collect();
-                self.batch(batch);
-                hand.settled(&lines);
-                // Lines that fell behind are not forgotten while others keep the worker busy.
-                self.catch_up(hand);
+                self.handed(batch, hand);
             }
         }
+    }
+
+    /// [`Shared::work`] as a task that waits for nothing but its bell.
+    #[cfg(test)]
+    async fn work_by_hand(
+        self: Arc<Self>,
+        ways: Ways,
+        hand: Arc<Hand>,
+        by_hand: crate::store::by_hand::ByHand,
+    ) {
+        loop {
+            hand.bell.notified().await;
+            loop {
+                tokio::time::sleep(by_hand.pause()).await;
+                let batch: Vec<Job> = ways.jobs.try_iter().take(BATCH_MAX).collect();
+                if !batch.is_empty() {
+                    self.handed(batch, &hand);
+                } else if !self.catch_up(&hand) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Settles a batch of what was handed over.
+    fn handed(&self, batch: Vec<Job>, hand: &Hand) {
+        let lines: Vec<Arc<LineSite>> = batch.iter().map(|job| Arc::clone(&job.line)).collect();
+        self.batch(batch);
+        hand.settled(&lines);
+        // Lines that fell behind are not forgotten while others keep the worker busy.
+        self.catch_up(hand);
+    }
+
+    /// A parker that nobody wakes: a wait with a bound, on a thread of its own.
+    fn rest(&self, pause: std::time::Duration) {
+        #[cfg(test)]
+        if self.store.by_hand().is_some() {
+            return;
+        }
+        thread::park_timeout(pause);
     }
 
     /// Settles a batch of what one line left in the journal. False when no line is behind.
@@ -331,7 +371,7 @@ impl Shared {
             Err(StoreError::Closed) => return false,
             Err(error) => {
                 tracing::warn!(line = line.id, %error, "reading the journal waits for the store");
-                thread::park_timeout(STORE_AWAY);
+                self.rest(STORE_AWAY);
                 return true;
             }
         };
@@ -344,7 +384,7 @@ impl Shared {
         let begun = move |db: &mut dyn Db| journal::begin_attempts(db, &ids);
         if let Err(error) = self.store.transact_blocking(Turn::Canonical, begun) {
             tracing::warn!(line = line.id, %error, "settling waits for the store");
-            thread::park_timeout(STORE_AWAY);
+            self.rest(STORE_AWAY);
             return true;
         }
         let jobs = rows.into_iter().map(|row| Job {
@@ -416,8 +456,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "settling waits for the store");
-                    // A parker that nobody wakes: a wait with a bound, on a thread of its own.
-                    thread::park_timeout(pause);
+                    self.rest(pause);
                     pause = (pause * 2).min(std::time::Duration::from_secs(5));
                 }
             }

@@ -70,6 +70,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         loaded,
         library: files.library,
         store: StoreOptions::default(),
+        ports: None,
     };
     runtime.block_on(bridge::run(setup))?;
     Ok(Verdict::Clean)
