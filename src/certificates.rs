@@ -160,8 +160,13 @@ impl Certificates {
                 }
             }
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let has_none = self.all().is_empty();
+            if has_none {
+                continue;
             }
             let certificates = Arc::clone(&self);
             // Reading files may wait for a disk.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{endpoint::Endpoint, network::Network, tls::Tls};
+use crate::{endpoint::Endpoint, given::Ports, network::Network, tls::Tls};
 
 /// How one line is driven.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct LineConfig {
     pub peers_allowed: Vec<Network>,
     /// What a handshake needs, where the endpoint is one of TLS; without it such a line does not open.
     pub tls: Option<Arc<Tls>>,
+    /// Where its connections come from, in the place of the system's: for simulations.
+    pub ports: Option<Arc<dyn Ports>>,
     /// How long to wait before trying to open the port again.
     pub backoff: Backoff,
     /// How TCP itself finds a peer that is gone.
@@ -56,6 +58,7 @@ impl LineConfig {
             concurrency: Concurrency::NewestWins,
             peers_allowed: Vec::new(),
             tls: None,
+            ports: None,
             backoff: Backoff::default(),
             keepalive: Keepalive::default(),
             idle_timeout: None,

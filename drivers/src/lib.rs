@@ -24,6 +24,7 @@ pub mod status;
 pub mod tls;
 
 mod alarm;
+mod given;
 mod line;
 mod lock;
 mod network;
@@ -47,6 +48,7 @@ pub use event::{
     CommitFailure, CommitResult, Connection, LineEvent, LostReason, Peer, RefusedReason, Upstream,
 };
 pub use fault::{FaultPlan, FaultPort};
+pub use given::{GivenPort, Ports};
 pub use line::{LineGone, LineHandle, MachineFactory, TrySendError, spawn_line};
 pub use network::{Network, NetworkError};
 pub use port::{Available, check_endpoint, check_line};

@@ -25,7 +25,8 @@ use crate::{
     config::{Concurrency, LineConfig},
     error::PortError,
     event::{Connection, LineEvent, LostReason, Peer, RefusedReason, Upstream},
-    port::{self, OpenPort, Opened},
+    given::{GivenPort, Ports},
+    port::{self, NOWHERE, OpenPort, Opened},
     report::Report,
     session::{self, Command, Ended, Order, Outstanding, SessionContext},
     shaking::Shaking,
@@ -184,6 +185,7 @@ enum Step {
     Opened(Opened),
     NotOpened(PortError),
     Accepted(TcpListener, io::Result<(TcpStream, SocketAddr)>),
+    Given(Arc<dyn Ports>, GivenPort),
 }
 
 struct Line {
@@ -282,6 +284,11 @@ impl Line {
         }));
     }
 
+    fn accept_given(&mut self, ports: Arc<dyn Ports>) {
+        let next = ports.next(&self.config.id);
+        self.step = Some(Box::pin(async move { Step::Given(ports, next.await) }));
+    }
+
     fn on_step(&mut self, step: Step) {
         self.step = None;
         match step {
@@ -291,6 +298,14 @@ impl Line {
                 self.accept_after(Duration::ZERO, listener);
             }
             Step::Opened(Opened::Port(port, peer, notes)) => self.connect(port, peer, notes),
+            Step::Opened(Opened::Given(ports)) => {
+                self.failures = 0;
+                self.accept_given(ports);
+            }
+            Step::Given(ports, port) => {
+                self.connect(OpenPort::Given(port), NOWHERE, Vec::new());
+                self.accept_given(ports);
+            }
             Step::NotOpened(error) => self.on_open_failure(error),
             Step::Accepted(listener, Ok((stream, peer))) => {
                 self.on_accepted(stream, peer);
@@ -388,6 +403,7 @@ impl Line {
                 OpenPort::Tcp(port) => session::run(port, machine, context).await,
                 OpenPort::Tls(port) => session::run(*port, machine, context).await,
                 OpenPort::Serial(port) => session::run(port, machine, context).await,
+                OpenPort::Given(port) => session::run(port, machine, context).await,
             }
         };
         let id = self.sessions.spawn(task.in_current_span()).id();

@@ -1,6 +1,9 @@
 //! What the session loop asks of a port, opening one, and checking that it can be opened.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    sync::Arc,
+};
 
 use labwire_protocols::wire::Note;
 use tokio::{
@@ -13,6 +16,7 @@ use crate::{
     endpoint::Endpoint,
     error::PortError,
     event::Peer,
+    given::{GivenPort, Ports},
     serial::{self, SerialPort},
     tcp,
     tls::{Tls, TlsError, TlsPort},
@@ -61,6 +65,7 @@ pub(crate) enum OpenPort {
     Tcp(TcpStream),
     Tls(Box<TlsPort>),
     Serial(SerialPort),
+    Given(GivenPort),
 }
 
 /// What came of opening the port of a line.
@@ -70,10 +75,24 @@ pub(crate) enum Opened {
     Listener(TcpListener, SocketAddr),
     /// The connection to the device, and what was noted on the way.
     Port(OpenPort, Peer, Vec<Note>),
+    /// Devices come by way of what was given in the place of the system.
+    Given(Arc<dyn Ports>),
 }
+
+/// The far end of a connection that is given: it has no address.
+pub(crate) const NOWHERE: Peer =
+    Peer::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
 
 /// Opens the port of a line.
 pub(crate) async fn open(config: &LineConfig) -> Result<Opened, PortError> {
+    match &config.ports {
+        Some(ports) if config.endpoint.listens() => return Ok(Opened::Given(Arc::clone(ports))),
+        Some(ports) => {
+            let port = OpenPort::Given(ports.next(&config.id).await);
+            return Ok(Opened::Port(port, NOWHERE, Vec::new()));
+        }
+        None => {}
+    }
     match &config.endpoint {
         Endpoint::TcpListen(at) | Endpoint::TlsListen(at) => {
             if config.endpoint.tls_side().is_some() {
@@ -174,6 +193,8 @@ pub async fn check_line(config: &LineConfig) -> Result<Available, PortError> {
             port.close(false).await;
             Ok(Available::Opens(notes))
         }
+        Opened::Port(OpenPort::Given(_), peer, _) => Ok(Available::Answers(peer)),
+        Opened::Given(_) => Ok(Available::Opens(Vec::new())),
     }
 }
 

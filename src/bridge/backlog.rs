@@ -23,6 +23,9 @@ pub(super) struct Hand {
     /// A line has fallen behind.
     wake: Sender<()>,
     backlogs: Mutex<BTreeMap<String, Backlog>>,
+    /// Rung when there is work, for a worker that is no thread.
+    #[cfg(test)]
+    pub(super) bell: tokio::sync::Notify,
 }
 
 /// What a worker has to do for one line.
@@ -96,6 +99,8 @@ impl Hand {
             jobs,
             wake,
             backlogs: Mutex::default(),
+            #[cfg(test)]
+            bell: tokio::sync::Notify::new(),
         };
         let ways = Ways {
             jobs: receiver,
@@ -119,8 +124,7 @@ impl Hand {
         let Some(permit) = permit.filter(|_| backlog.left == 0) else {
             backlog.leave(job);
             drop(backlogs);
-            // A wake-up that is there already is enough.
-            let _is_first = self.wake.try_send(()).is_ok();
+            self.wake();
             return;
         };
         job.permit = Some(permit);
@@ -131,6 +135,15 @@ impl Hand {
             backlog.handed -= 1;
             tracing::warn!("a message stays unparsed until the next start: the parser has stopped");
         }
+        #[cfg(test)]
+        self.bell.notify_one();
+    }
+
+    fn wake(&self) {
+        // A wake-up that is there already is enough.
+        let _is_first = self.wake.try_send(()).is_ok();
+        #[cfg(test)]
+        self.bell.notify_one();
     }
 
     /// The last run left messages of a line behind `after` and up to `until`; the line is not open
@@ -144,7 +157,7 @@ impl Hand {
         backlog.until = until;
         backlog.left = 1;
         drop(backlogs);
-        let _is_first = self.wake.try_send(()).is_ok();
+        self.wake();
     }
 
     /// Jobs of these lines were settled.

@@ -152,6 +152,9 @@ impl Courier {
             };
             let rest = rest.clamp(now + SHORTEST_REST, now + LOOK_AGAIN);
             tokio::select! {
+                // In an order of its own, so that a run can be repeated. None of them is ready for
+                // ever: a turn goes on for as long as its transaction, a line carries one message.
+                biased;
                 turned = poll(&mut turn) => {
                     turn = None;
                     let now = Instant::now();

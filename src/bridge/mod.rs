@@ -20,6 +20,8 @@ mod orders;
 mod parser;
 mod reading;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod site;
 mod start;
 #[cfg(test)]

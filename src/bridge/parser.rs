@@ -146,13 +146,18 @@ impl Parser {
         for number in 0..size.workers.max(1) {
             let (hand, ways) = Hand::new(size.handed_max);
             let hand = Arc::new(hand);
-            let (shared, own) = (Arc::clone(&shared), Arc::clone(&hand));
+            workers.push(Arc::clone(&hand));
+            let shared = Arc::clone(&shared);
+            #[cfg(test)]
+            if let Some(by_hand) = store.by_hand() {
+                drop(tokio::spawn(shared.work_by_hand(ways, hand, by_hand)));
+                continue;
+            }
             let (name, stopped) = (format!("parser-{number}"), stopped.clone());
             let beat = Arc::<Beat>::default();
             beats.push(Arc::clone(&beat));
-            let work = move || shared.work(&ways, &stopped, &own, &beat);
+            let work = move || shared.work(&ways, &stopped, &hand, &beat);
             threads.push(thread::Builder::new().name(name).spawn(work)?);
-            workers.push(hand);
         }
         let room = Arc::new(Semaphore::new(size.handed_max));
         Ok((
@@ -330,14 +335,50 @@ impl Shared {
                 }
             }
             if !batch.is_empty() {
-                let lines: Vec<Arc<LineSite>> =
-                    batch.iter().map(|job| Arc::clone(&job.line)).collect();
-                self.batch(batch, beat);
-                hand.settled(&lines);
-                // Lines that fell behind are not forgotten while others keep the worker busy.
-                self.catch_up(hand, beat);
+                self.handed(batch, hand, beat);
             }
         }
+    }
+
+    /// [`Shared::work`] as a task that waits for nothing but its bell.
+    #[cfg(test)]
+    async fn work_by_hand(
+        self: Arc<Self>,
+        ways: Ways,
+        hand: Arc<Hand>,
+        by_hand: crate::store::by_hand::ByHand,
+    ) {
+        let beat = Beat::default();
+        loop {
+            hand.bell.notified().await;
+            loop {
+                tokio::time::sleep(by_hand.pause()).await;
+                let batch: Vec<Job> = ways.jobs.try_iter().take(BATCH_MAX).collect();
+                if !batch.is_empty() {
+                    self.handed(batch, &hand, &beat);
+                } else if !self.catch_up(&hand, &beat) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Settles a batch of what was handed over.
+    fn handed(&self, batch: Vec<Job>, hand: &Hand, beat: &Beat) {
+        let lines: Vec<Arc<LineSite>> = batch.iter().map(|job| Arc::clone(&job.line)).collect();
+        self.batch(batch, beat);
+        hand.settled(&lines);
+        // Lines that fell behind are not forgotten while others keep the worker busy.
+        self.catch_up(hand, beat);
+    }
+
+    /// A parker that nobody wakes: a wait with a bound, on a thread of its own.
+    fn rest(&self, pause: std::time::Duration) {
+        #[cfg(test)]
+        if self.store.by_hand().is_some() {
+            return;
+        }
+        thread::park_timeout(pause);
     }
 
     /// Settles a batch of what one line left in the journal. False when no line is behind.
@@ -354,7 +395,7 @@ impl Shared {
             Err(StoreError::Closed) => return false,
             Err(error) => {
                 tracing::warn!(line = line.id, %error, "reading the journal waits for the store");
-                thread::park_timeout(STORE_AWAY);
+                self.rest(STORE_AWAY);
                 return true;
             }
         };
@@ -367,7 +408,7 @@ impl Shared {
         let begun = move |db: &mut dyn Db| journal::begin_attempts(db, &ids);
         if let Err(error) = self.store.transact_blocking(Turn::Canonical, begun) {
             tracing::warn!(line = line.id, %error, "settling waits for the store");
-            thread::park_timeout(STORE_AWAY);
+            self.rest(STORE_AWAY);
             return true;
         }
         let jobs = rows.into_iter().map(|row| Job {
@@ -441,8 +482,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "settling waits for the store");
-                    // A parker that nobody wakes: a wait with a bound, on a thread of its own.
-                    thread::park_timeout(pause);
+                    self.rest(pause);
                     pause = (pause * 2).min(std::time::Duration::from_secs(5));
                 }
             }

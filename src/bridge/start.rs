@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, thread};
 
 use labwire_drivers::{
-    Clock, Concurrency, LineConfig, LineHandle, MachineFactory, Tls, TlsFiles, TlsSide, Upstream,
+    Clock, Concurrency, LineConfig, LineHandle, MachineFactory, Ports, Tls, TlsFiles, TlsSide,
+    Upstream,
     endpoint::{self, Framing},
     spawn_line,
 };
@@ -53,6 +54,8 @@ pub struct Setup {
     pub library: Library,
     /// Faults and limits of the store, for tests.
     pub store: StoreOptions,
+    /// Where lines get their connections, in the place of the system's: for simulations.
+    pub ports: Option<Arc<dyn Ports>>,
 }
 
 /// Why the bridge did not start.
@@ -117,6 +120,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         loaded,
         library,
         store: options,
+        ports,
     } = setup;
     let url = store_url(&loaded);
     let store = Store::open(&url, options, Arc::clone(&clock)).await?;
@@ -148,6 +152,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         "what the last run left is taken up"
     );
     let mut starter = Starter::new(store, site, clock, ids)?;
+    starter.ports = ports;
     for (line, span) in &replayed.left {
         starter.parser.resume(line, *span);
     }
@@ -190,6 +195,7 @@ struct Starter {
     result_lines: Vec<LineHandle>,
     couriers: Vec<JoinHandle<()>>,
     workers: Workers,
+    ports: Option<Arc<dyn Ports>>,
 }
 
 /// What the parser tells: answers for devices, news for couriers.
@@ -229,6 +235,9 @@ impl Starter {
         let count = thread::available_parallelism()
             .map_or(2, usize::from)
             .min(8);
+        // Which line has which worker is the same on every machine.
+        #[cfg(test)]
+        let count = store.by_hand().map_or(count, |_| 2);
         let (parser, workers) = Parser::start(
             Size::of(count),
             &store,
@@ -253,6 +262,7 @@ impl Starter {
             result_lines: Vec::new(),
             couriers: Vec::new(),
             workers,
+            ports: None,
         })
     }
 
@@ -536,6 +546,7 @@ impl Starter {
         let side = endpoint.tls_side();
         let mut config = LineConfig::new(id, endpoint);
         config.peers_allowed = guard.peers_allowed();
+        config.ports.clone_from(&self.ports);
         config.tls = side.map(|side| self.tls(id, guard.files(loaded), side));
         Ok((framing, config))
     }
@@ -657,6 +668,16 @@ impl Running {
     pub fn result_lines(&self) -> impl Iterator<Item = (String, LineHandle)> + '_ {
         let lines = self.result_lines.iter();
         lines.map(|line| (line.status().id, line.clone()))
+    }
+
+    /// What is left of a process that died: nothing of it reaches anybody any more, and its tasks end.
+    #[cfg(test)]
+    pub(super) fn bury(self) {
+        self.stop.cancel();
+        self.couriers.iter().for_each(JoinHandle::abort);
+        for line in self.lines.into_values().chain(self.result_lines) {
+            drop(tokio::spawn(async move { line.stop().await }));
+        }
     }
 
     /// Stops in order: devices and hosts first, so that nothing new is promised; what was handed

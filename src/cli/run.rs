@@ -74,6 +74,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         loaded,
         library: files.library,
         store: StoreOptions::default(),
+        ports: None,
     };
     let ended = runtime.block_on(bridge::run(setup, Manager::of_process()));
     // After an end that was cut short threads may still wait for a store or a peer that is away.

@@ -298,6 +298,7 @@ fn setup(lab: &Path) -> Result<Setup, DemoError> {
             loaded,
             library,
             store: StoreOptions::default(),
+            ports: None,
         }),
         _ => Err(DemoError::Site {
             list: render(&problems, false),

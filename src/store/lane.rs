@@ -48,6 +48,9 @@ pub(super) struct Lane {
     places: Arc<Semaphore>,
     sender: Sender<Ticket>,
     size: usize,
+    /// Rung for whoever lets the store take its steps.
+    #[cfg(test)]
+    pub(super) bell: Option<Arc<tokio::sync::Notify>>,
 }
 
 impl Lane {
@@ -59,6 +62,8 @@ impl Lane {
                 places: Arc::new(Semaphore::new(size)),
                 sender,
                 size,
+                #[cfg(test)]
+                bell: None,
             },
             receiver,
         )
@@ -74,7 +79,12 @@ impl Lane {
         // There are as many places as the channel holds, so it is never full here.
         self.sender
             .try_send(Ticket { work, _slot: slot })
-            .map_err(|_| StoreError::Closed)
+            .map_err(|_| StoreError::Closed)?;
+        #[cfg(test)]
+        if let Some(bell) = &self.bell {
+            bell.notify_one();
+        }
+        Ok(())
     }
 
     /// Lets nobody in any more; what stands in the queue is still served.

@@ -10,6 +10,8 @@
 mod address;
 mod backup;
 mod beside;
+#[cfg(test)]
+pub(crate) mod by_hand;
 mod clock;
 #[cfg(test)]
 pub mod conformance;
@@ -71,6 +73,9 @@ pub struct StoreOptions {
     pub pages_max: Option<u32>,
     /// Faults that a test asks for.
     pub faults: Option<Arc<dyn Faults>>,
+    /// Who lets the store take its steps, in a simulation; it has no threads then.
+    #[cfg(test)]
+    pub(crate) by_hand: Option<by_hand::ByHand>,
 }
 
 /// A handle to the store; clones share it.
@@ -89,6 +94,8 @@ struct Inner {
     stop: Sender<()>,
     /// Each thread adds one permit when it has ended.
     ended: Arc<Semaphore>,
+    #[cfg(test)]
+    by_hand: Option<by_hand::ByHand>,
 }
 
 impl Store {
@@ -144,7 +151,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send + 'static,
     {
-        start::wait_for(self.transact(turn, work))
+        self.wait_for(self.transact(turn, work))
     }
 
     /// Writes an entry of the journal, together with those of other lines. When it resolves, the
@@ -185,7 +192,7 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send + 'static,
     {
-        start::wait_for(self.read(work))
+        self.wait_for(self.read(work))
     }
 
     /// Writes a copy of the store to `path` while it goes on, checks the copy, and only then gives
@@ -225,6 +232,34 @@ impl Store {
         }
         let threads = u32::try_from(start::THREADS).unwrap_or(u32::MAX);
         drop(self.inner.ended.acquire_many(threads).await);
+    }
+
+    fn wait_for<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        #[cfg(test)]
+        if let Some(hand) = &self.inner.by_hand {
+            return hand.wait_for(answer);
+        }
+        start::wait_for(answer)
+    }
+
+    #[cfg(test)]
+    fn of_hand(mut inner: Inner, hand: &by_hand::ByHand) -> Self {
+        for lane in &mut inner.lanes {
+            lane.bell = Some(Arc::clone(&hand.bell));
+        }
+        inner.reads.bell = Some(Arc::clone(&hand.read_bell));
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Who lets it take its steps, in a simulation: then nothing may have a thread of its own.
+    #[cfg(test)]
+    pub(crate) fn by_hand(&self) -> Option<by_hand::ByHand> {
+        self.inner.by_hand.clone()
     }
 
     fn lane(&self, turn: Turn) -> &Lane {

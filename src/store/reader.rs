@@ -14,7 +14,7 @@ use super::{
 };
 
 /// A reader's thread, as a value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) queue: Receiver<Ticket>,
@@ -32,6 +32,17 @@ impl Reader {
         while let Ok(ticket) = self.queue.try_recv() {
             self.serve_unless_panicking(ticket.work, &mut session);
         }
+    }
+
+    /// One round of [`Reader::run`], if there is work.
+    #[cfg(test)]
+    pub(super) fn step(&self, session: &mut Option<Box<dyn Session>>) -> bool {
+        let ticket = self.queue.try_recv();
+        let has_work = ticket.is_ok();
+        if let Ok(ticket) = ticket {
+            self.serve_unless_panicking(ticket.work, session);
+        }
+        has_work
     }
 
     fn wait(&self) -> Option<Ticket> {

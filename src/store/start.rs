@@ -62,39 +62,54 @@ pub(super) async fn open(
         upkeep: has_work,
         lock: None,
     };
-    start_writer(writer, &ended).await?;
-    let keeper = Keeper {
+    let reader = Reader {
         backend: Arc::clone(&backend),
-        due: upkeep_due,
+        queue: read_queue,
         stop: stopped.clone(),
     };
-    let end = End(Arc::clone(&ended));
+    let inner = Inner {
+        lanes,
+        reads,
+        backend: Arc::clone(&backend),
+        board,
+        stop,
+        ended: Arc::clone(&ended),
+        #[cfg(test)]
+        by_hand: options.by_hand.clone(),
+    };
+    #[cfg(test)]
+    if let Some(hand) = options.by_hand {
+        hand.open(writer, reader, prepare)?;
+        return Ok(Store::of_hand(inner, &hand));
+    }
+    start_writer(writer, &ended).await?;
+    let keeper = Keeper {
+        backend,
+        due: upkeep_due,
+        stop: stopped,
+    };
+    start_others(keeper, &reader, &ended)?;
+    Ok(Store {
+        inner: Arc::new(inner),
+    })
+}
+
+/// Starts upkeep and the readers.
+fn start_others(keeper: Keeper, reader: &Reader, ended: &Arc<Semaphore>) -> Result<(), StoreError> {
+    let end = End(Arc::clone(ended));
     spawn("store-upkeep", move || {
         keeper.run();
         drop(end);
     })?;
     for _ in 0..READERS {
-        let end = End(Arc::clone(&ended));
-        let reader = Reader {
-            backend: Arc::clone(&backend),
-            queue: read_queue.clone(),
-            stop: stopped.clone(),
-        };
+        let end = End(Arc::clone(ended));
+        let reader = reader.clone();
         spawn("store-reader", move || {
             reader.run();
             drop(end);
         })?;
     }
-    Ok(Store {
-        inner: Arc::new(Inner {
-            lanes,
-            reads,
-            backend,
-            board,
-            stop,
-            ended,
-        }),
-    })
+    Ok(())
 }
 
 fn lanes(stop: &Receiver<()>) -> ([Lane; 4], Queues) {

@@ -63,7 +63,7 @@ const UPKEEP_COMMITS: u32 = 100;
 /// When parsed results may have their next turn. Without it a burst goes in small groups, each
 /// peer's next message behind a turn of results; with it messages pile up and share a turn.
 #[derive(Debug, Default)]
-struct Pace {
+pub(super) struct Pace {
     rest_until: Option<Mono>,
     /// When the last group began that a peer waited for.
     peers_at: Option<Mono>,
@@ -186,6 +186,17 @@ impl Writer {
         }
         drop(session);
         drop(self.lock);
+    }
+
+    /// One round of [`Writer::run`], if there is work.
+    #[cfg(test)]
+    pub(super) fn step(&self, session: &mut Option<Box<dyn Session>>, pace: &mut Pace) -> bool {
+        let first = self.queues.take_first();
+        let has_work = first.is_some();
+        if let Some(first) = first {
+            self.serve_unless_panicking(first, session, pace);
+        }
+        has_work
     }
 
     fn next(&self, pace: &mut Pace) -> Option<(Turn, Work)> {

@@ -121,6 +121,7 @@ impl Site {
             loaded: loaded.context("a configuration without problems")?,
             library,
             store: StoreOptions::default(),
+            ports: None,
         };
         let running = start(setup, Arc::new(SystemClock::default())).await?;
         Ok(Bridge { running })

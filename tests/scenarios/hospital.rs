@@ -221,6 +221,7 @@ impl Site {
             loaded,
             library,
             store,
+            ports: None,
         };
         let running = start(setup, Arc::new(SystemClock::default()))
             .await

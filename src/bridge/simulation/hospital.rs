@@ -1,0 +1,418 @@
+//! The hospital of a simulation: who orders what, which tubes are measured, and what is known of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use labwire_sims::{
+    analyzer::{Log, Nature, Operator, Plugged, Rates, Sent, Setup, Tube as SimTube, plug},
+    chance::Chance,
+    clock::Clock,
+    his::{Control, Item, Observation, Orders, Patient, Request, Version, Writer},
+    persona::Persona,
+};
+
+use super::scribe::Scribe;
+
+/// An analyzer that may stand in the laboratory.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) line: &'static str,
+    persona: &'static str,
+    profile: &'static str,
+    /// Keys of its `[[instrument]]`.
+    more: &'static str,
+    /// What is ordered for it.
+    services: &'static [&'static str],
+}
+
+/// One that asks, in frames; one that asks and lets pass what nobody ordered, in messages; one over
+/// MLLP.
+pub(super) const BENCHES: [Bench; 3] = [
+    Bench {
+        line: "xn-1",
+        persona: "sysmex-xn",
+        profile: "sysmex/xn",
+        more: "port = \"tcp-listen://127.0.0.1:5001\"",
+        services: &["WBC", "HGB", "PLT"],
+    },
+    Bench {
+        line: "access-1",
+        persona: "access2",
+        profile: "beckman/access2",
+        more: "port = \"tcp-listen://127.0.0.1:5002\"\ndurability = \"message\"",
+        services: &["TSH"],
+    },
+    Bench {
+        line: "bc-1",
+        persona: "mindray-bc5000",
+        profile: "mindray/bc-5000",
+        more: "port = \"mllp-listen://127.0.0.1:5003\"",
+        services: &["WBC", "RBC"],
+    },
+];
+const ACCESS: usize = 1;
+
+/// `lab.toml` with these analyzers.
+pub(super) fn lab(benches: &[usize], tests: impl Fn(&str) -> String) -> String {
+    let instruments = benches.iter().filter_map(|index| BENCHES.get(*index));
+    let instruments = instruments.map(|bench| {
+        let Bench {
+            line,
+            profile,
+            more,
+            ..
+        } = bench;
+        let tests = tests(profile);
+        format!("[[instrument]]\nid = \"{line}\"\nprofile = \"{profile}\"\n{more}\n{tests}\n")
+    });
+    let host = "[[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:5000\"\n\
+                results = \"mllp://127.0.0.1:6000\"\nconnections = 2\nretry_first_s = 1\n\
+                retry_longest_s = 4\nreply_timeout_s = 10\n";
+    format!(
+        "[store]\nurl = \"sqlite:labwire.db\"\n{host}{}",
+        instruments.collect::<String>()
+    )
+}
+
+/// What is known of everything outside of the bridge.
+#[derive(Debug)]
+pub(super) struct World {
+    scribe: Arc<Scribe>,
+    state: Mutex<State>,
+    pub(super) orders: Orders,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    chance: Chance,
+    writer: Writer,
+    /// By the place of their bench.
+    operators: BTreeMap<usize, Operator>,
+    pub(super) tubes: Vec<Tube>,
+    patients: BTreeMap<String, Patient>,
+    /// Numbers that disappeared, and into which.
+    merges: BTreeMap<String, String>,
+    /// What was ordered: control id, barcode, placer numbers.
+    pub(super) placed: Vec<(String, String, Vec<String>)>,
+    /// Tubes that are measured once their order is taken, by its control id.
+    not_yet: Vec<(String, usize)>,
+}
+
+/// A tube.
+#[derive(Clone, Debug)]
+pub(super) struct Tube {
+    pub(super) barcode: String,
+    pub(super) patient: String,
+    pub(super) items: Vec<(String, &'static str)>,
+    pub(super) cancelled: BTreeSet<String>,
+    bench: usize,
+}
+
+impl World {
+    pub(super) fn new(scribe: Arc<Scribe>, seed: u64) -> Self {
+        Self {
+            scribe,
+            state: Mutex::new(State {
+                chance: Chance::fork(seed, "hospital"),
+                writer: Writer::new(Version::V251, "HIS"),
+                operators: BTreeMap::new(),
+                tubes: Vec::new(),
+                patients: BTreeMap::new(),
+                merges: BTreeMap::new(),
+                placed: Vec::new(),
+                not_yet: Vec::new(),
+            }),
+            orders: Orders::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an analyzer at its place.
+    pub(super) fn plug(&self, bench: usize, seed: u64, clock: Clock) -> Option<Plugged> {
+        let persona = Persona::named(BENCHES.get(bench)?.persona)?;
+        let plugged = plug(Setup {
+            persona,
+            seed,
+            rates: Rates {
+                rerun: 100,
+                ..Rates::usual()
+            },
+            measuring: Duration::from_secs(2),
+            stops_when_idle: false,
+            clock,
+        });
+        let operator = plugged.operator.clone();
+        self.state().operators.insert(bench, operator);
+        Some(plugged)
+    }
+
+    /// Something happens in the hospital.
+    pub(super) fn happen(&self) {
+        let mut state = self.state();
+        match state.chance.below(100) {
+            0..50 => self.new_tube(&mut state),
+            50..60 => self.again(&mut state),
+            60..72 => self.cancel(&mut state),
+            72..84 => self.update(&mut state),
+            _ => self.merge(&mut state),
+        }
+    }
+
+    fn new_tube(&self, state: &mut State) {
+        let benches: Vec<usize> = state.operators.keys().copied().collect();
+        let Some(bench) = state.chance.pick(&benches).copied() else {
+            return;
+        };
+        let barcode = format!("26{:07}", state.tubes.len() + 1);
+        let shared = state
+            .chance
+            .happens(200)
+            .then(|| state.some_tube())
+            .flatten();
+        let patient = match shared {
+            Some(index) => state.owner(&state.tubes[index].patient),
+            None => {
+                let new = patient(&barcode);
+                let id = new.id.clone();
+                self.scribe.hide(&new.id);
+                self.scribe.hide(&new.family);
+                state.patients.insert(id.clone(), new);
+                id
+            }
+        };
+        self.scribe.hide(&barcode);
+        let services = BENCHES.get(bench).map_or(&[][..], |bench| bench.services);
+        let items = services
+            .iter()
+            .map(|service| (format!("P{barcode}-{service}"), *service));
+        state.tubes.push(Tube {
+            barcode: barcode.clone(),
+            patient,
+            items: items.collect(),
+            cancelled: BTreeSet::new(),
+            bench,
+        });
+        let index = state.tubes.len() - 1;
+        let is_early = bench != ACCESS && state.chance.happens(250);
+        if is_early {
+            state.load(index);
+        }
+        let items = state.tubes[index].items.clone();
+        let written = state.write(Control::New, index, &items);
+        let control = written.control_id.clone();
+        self.scribe
+            .note("order", format_args!("{control} for tube {index}"));
+        let placers = items.into_iter().map(|(placer, _)| placer).collect();
+        state.placed.push((control.clone(), barcode, placers));
+        self.orders.push(written);
+        if bench == ACCESS {
+            state.not_yet.push((control, index));
+        } else if !is_early {
+            state.load(index);
+        }
+    }
+
+    /// A tube is measured once more.
+    fn again(&self, state: &mut State) {
+        if let Some(index) = state.some_tube() {
+            self.scribe.note("again", index);
+            state.load(index);
+        }
+    }
+
+    fn cancel(&self, state: &mut State) {
+        let Some(index) = state.some_tube() else {
+            return;
+        };
+        let items = state.tubes[index].items.clone();
+        let Some(item) = state.chance.pick(&items).cloned() else {
+            return;
+        };
+        let written = state.write(Control::Cancel, index, std::slice::from_ref(&item));
+        self.scribe.note("cancel", &written.control_id);
+        state.tubes[index].cancelled.insert(item.0);
+        self.orders.push(written);
+    }
+
+    fn update(&self, state: &mut State) {
+        let Some(index) = state.some_tube() else {
+            return;
+        };
+        let owner = state.owner(&state.tubes[index].patient);
+        let family = format!("LÊ{}X", state.placed.len());
+        self.scribe.hide(&family);
+        if let Some(known) = state.patients.get_mut(&owner) {
+            known.family = family;
+            let written = state.writer.update(known, TIME);
+            self.scribe.note("update", &written.control_id);
+            self.orders.push(written);
+        }
+    }
+
+    fn merge(&self, state: &mut State) {
+        let (Some(one), Some(other)) = (state.some_tube(), state.some_tube()) else {
+            return;
+        };
+        let gone = state.owner(&state.tubes[one].patient);
+        let survivor = state.owner(&state.tubes[other].patient);
+        if gone == survivor {
+            return;
+        }
+        if let Some(patient) = state.patients.get(&survivor) {
+            let written = state.writer.merge(patient, &gone, TIME);
+            self.scribe.note("merge", &written.control_id);
+            state.merges.insert(gone, survivor);
+            self.orders.push(written);
+        }
+    }
+
+    /// Measures what waited for its order.
+    pub(super) fn look(&self) {
+        let mut state = self.state();
+        let waiting = std::mem::take(&mut state.not_yet);
+        for (control, index) in waiting {
+            if self.orders.answer(&control).is_some() {
+                state.load(index);
+            } else {
+                state.not_yet.push((control, index));
+            }
+        }
+    }
+
+    /// Whether nobody has anything left to say to the bridge.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = self.state();
+        self.orders.waiting() == 0
+            && state.not_yet.is_empty()
+            && state.operators.values().all(Operator::is_idle)
+    }
+
+    /// Where everybody is.
+    pub(super) fn shown(&self) -> String {
+        let state = self.state();
+        let idle = state
+            .operators
+            .iter()
+            .map(|(bench, operator)| (*bench, operator.is_idle()));
+        let idle: Vec<_> = idle.collect();
+        format!(
+            "{} messages of the HIS wait, benches idle: {idle:?}",
+            self.orders.waiting()
+        )
+    }
+
+    /// Results of patients that a device has the bridge's word for, or that began to travel.
+    pub(super) fn results(&self, part: fn(&Log) -> &Vec<Sent>) -> Vec<(&'static str, Sent)> {
+        let state = self.state();
+        let mut all = Vec::new();
+        for (bench, operator) in &state.operators {
+            let line = BENCHES.get(*bench).map_or("", |bench| bench.line);
+            let sent = operator.with_log(|log| part(log).clone());
+            let of_patients = sent.into_iter().filter(|one| one.nature != Nature::Control);
+            all.extend(of_patients.map(|one| (line, one)));
+        }
+        all
+    }
+
+    /// Whether a result at the HIS was measured so, ordered so, and of this patient.
+    pub(super) fn judge(&self, one: &Observation) -> Result<(), &'static str> {
+        let sent = self.results(|log| &log.sent);
+        let is_measured = sent.iter().any(|(_, sent)| {
+            (&sent.specimen, &sent.test, &sent.text) == (&one.barcode, &one.code, &one.text)
+        });
+        if !is_measured {
+            return Err("nobody measured it");
+        }
+        let state = self.state();
+        let tube = state.tubes.iter().find(|tube| tube.barcode == one.barcode);
+        let tube = tube.ok_or("there is no such tube")?;
+        let mut items = tube.items.iter();
+        if !items.any(|(placer, service)| *placer == one.placer && *service == one.code) {
+            return Err("nobody ordered it so");
+        }
+        let mut owner = &tube.patient;
+        while *owner != one.patient {
+            owner = state.merges.get(owner).ok_or("it is another's")?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn some_tube(&mut self) -> Option<usize> {
+        let count = self.tubes.len();
+        (count > 0).then(|| self.chance.index(count))
+    }
+
+    /// The number under which the HIS knows a patient now.
+    fn owner(&self, id: &str) -> String {
+        let mut id = id;
+        while let Some(survivor) = self.merges.get(id) {
+            id = survivor;
+        }
+        id.to_owned()
+    }
+
+    fn load(&mut self, index: usize) {
+        let Some(tube) = self.tubes.get(index) else {
+            return;
+        };
+        if let Some(operator) = self.operators.get(&tube.bench) {
+            operator.load(SimTube::patient(tube.barcode.clone()));
+        }
+    }
+
+    fn write(
+        &mut self,
+        control: Control,
+        index: usize,
+        items: &[(String, &'static str)],
+    ) -> labwire_sims::his::Written {
+        let tube = &self.tubes[index];
+        let owner = self.owner(&tube.patient);
+        let patient = self.patients.get(&owner).cloned();
+        let request = Request {
+            control,
+            patient: patient.unwrap_or_else(|| self::patient(&owner)),
+            group: format!("G{}", tube.barcode),
+            barcode: tube.barcode.clone(),
+            items: items.iter().map(item).collect(),
+            is_stat: self.chance.happens(200),
+            ward: "KKB".to_owned(),
+            visit: format!("V{}", tube.barcode),
+            collected: String::new(),
+            tube_type: "SER^Serum^HL70487".to_owned(),
+        };
+        self.writer.request(&request, TIME)
+    }
+}
+
+/// When the HIS says that it wrote.
+const TIME: &str = "20260310090000+0700";
+
+fn item((placer, service): &(String, &'static str)) -> Item {
+    Item {
+        placer: placer.clone(),
+        service: (*service).to_owned(),
+        name: (*service).to_owned(),
+    }
+}
+
+fn patient(barcode: &str) -> Patient {
+    Patient {
+        id: format!("PN{barcode}"),
+        national_id: String::new(),
+        insurance: String::new(),
+        family: format!("TRẦN{barcode}"),
+        given: "BÌNH".to_owned(),
+        middle: "THỊ".to_owned(),
+        birth: "19911105".to_owned(),
+        sex: "F".to_owned(),
+    }
+}

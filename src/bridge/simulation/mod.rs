@@ -1,0 +1,104 @@
+//! The whole bridge from a seed: protocol machines, sessions, parser, journal, queue and couriers, as
+//! they are, on one thread and in a time of their own.
+//!
+//! What is around them is made here: the wires ([`network`]), the disk and the death of the process
+//! ([`fate`]), the hospital ([`hospital`], devices and HIS of `labwire-sims`), a second process that
+//! leases and is slow ([`colleague`]). Whoever checks reads along on the wires and looks into the
+//! store at every step ([`tap`], [`checks`]); at the end everything is at rest and accounted for
+//! ([`account`]). A seed says everything: the same seed is the same run, to the microsecond.
+//!
+//! The store takes its steps by hand (`store::by_hand`), the parser's workers are tasks; both are the
+//! code of every day otherwise. A process dies at a step of its disk or at an instant: from there on
+//! nothing of it reaches a wire or the disk, and another begins over what is committed.
+
+mod account;
+mod checks;
+mod clock;
+mod colleague;
+mod fate;
+mod hospital;
+mod network;
+mod run;
+mod scribe;
+mod tap;
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use self::{run::run, scribe::Told};
+
+/// Seeds of an ordinary run of the tests.
+const SEEDS: u64 = 300;
+/// Failures that are told in full.
+const TOLD_MAX: usize = 3;
+
+/// What one seed came to, for a person who has to find out why.
+fn shown(seed: u64, told: &Told) -> String {
+    let mut text = format!("seed {seed} (LABWIRE_SEED={seed} repeats it):\n");
+    for finding in &told.findings {
+        text.push_str(&format!("  {finding}\n"));
+    }
+    text.push_str("the last that happened:\n");
+    for line in &told.last {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+fn of_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn no_seed_breaks_a_promise() {
+    let (first, count) = match of_environment("LABWIRE_SEED") {
+        Some(seed) => (seed, 1),
+        None => (
+            of_environment("LABWIRE_FIRST_SEED").unwrap_or(1),
+            of_environment("LABWIRE_SEEDS").unwrap_or(SEEDS),
+        ),
+    };
+    let next = AtomicU64::new(first);
+    let failed: Mutex<Vec<String>> = Mutex::default();
+    let threads = thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(8);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let is_enough = failed.lock().expect("no panic").len() >= TOLD_MAX;
+                    if seed >= first + count || is_enough {
+                        return;
+                    }
+                    let told = run(seed);
+                    if !told.findings.is_empty() {
+                        failed.lock().expect("no panic").push(shown(seed, &told));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no panic");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn a_seed_repeats_itself_to_the_microsecond() {
+    for seed in [3, 4, 5] {
+        let (one, other) = (run(seed), run(seed));
+        let first = one
+            .last
+            .iter()
+            .zip(&other.last)
+            .find(|(one, other)| one != other);
+        assert_eq!(one.hash, other.hash, "seed {seed}: {first:?}");
+        assert_eq!(one, other, "seed {seed}");
+    }
+}
