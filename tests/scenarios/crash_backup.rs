@@ -70,7 +70,10 @@ async fn killed_at_every_step_of_a_migration_and_brought_up_to_date_by_the_next_
         assert!(is_read.await, "{}", labwire.log());
         labwire.stop();
         assert_eq!(changes(&site).await, files.len());
-        assert_eq!(account::states(&url, "260000001"), ["NA waiting unknown-specimen"]);
+        assert_eq!(
+            account::states(&url, "260000001"),
+            ["NA waiting unknown-specimen"]
+        );
         let (said, is_clean) = command(&site, &["ledger", "--findings"]);
         assert!(is_clean, "{said}");
     }
