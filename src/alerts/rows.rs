@@ -10,6 +10,7 @@ use crate::{
 use super::{
     Cause,
     judge::{Known, Reading},
+    watch,
 };
 
 const OPEN: Sql = Sql::same(
@@ -47,7 +48,8 @@ const SEND: Sql = Sql::same(
 const DUE: Sql = Sql::same(
     "SELECT d.id, d.event, d.attempts, d.created_at, a.id, a.cause, a.subject, \
      a.level, a.edge, a.raised_at, a.cleared_at FROM alert_delivery d JOIN alert a \
-     ON a.id = d.alert WHERE d.state = 'waiting' AND d.channel = $1 AND d.due_at <= $2 ORDER BY d.id LIMIT $3",
+     ON a.id = d.alert WHERE d.state = 'waiting' AND d.channel = $1 \
+     AND (d.due_at <= $2 OR d.due_at > $4) ORDER BY d.id LIMIT $3",
 );
 const SENT: Sql = Sql::same(
     "UPDATE alert_delivery SET state = $2, attempts = attempts + 1, reason = $3, closed_at = $4 \
@@ -236,7 +238,10 @@ pub(super) fn due(
     now: i64,
     count_max: i64,
 ) -> Result<Vec<Due>, StoreError> {
-    let rows = db.rows(&DUE, &[channel.into(), now.into(), count_max.into()])?;
+    // What is put off for longer than ever was put off by a clock that has been set back since.
+    let beyond = now.saturating_add(watch::RETRY_LONGEST);
+    let params: [Param; 4] = [channel.into(), now.into(), count_max.into(), beyond.into()];
+    let rows = db.rows(&DUE, &params)?;
     let due = rows.iter().map(|row| {
         Ok(Due {
             id: row.int(0)?,

@@ -149,7 +149,7 @@ impl Watch {
         let mut changes = judge(&known, &readings);
         let is_time = self
             .levels_at
-            .is_none_or(|at| now.saturating_sub(at) >= LEVELS_EVERY);
+            .is_none_or(|at| !(0..LEVELS_EVERY).contains(&now.saturating_sub(at)));
         if !is_time {
             changes.retain(|change| !matches!(change, Change::Level(..)));
         }
@@ -161,7 +161,8 @@ impl Watch {
     }
 
     async fn learn(&mut self, now: i64) -> Result<(), StoreError> {
-        let is_fresh = |at: i64| now.saturating_sub(at) < LEARN_EVERY;
+        // A time to come is one before the clock was set back.
+        let is_fresh = |at: i64| (0..LEARN_EVERY).contains(&now.saturating_sub(at));
         if self.learned_at.is_some_and(is_fresh) {
             return Ok(());
         }
@@ -252,7 +253,7 @@ const GIVEN_UP_AFTER: i64 = 24 * 3_600_000_000;
 
 /// The first wait after a failed try; it doubles up to a quarter of an hour.
 const RETRY_FIRST: i64 = 30_000_000;
-const RETRY_LONGEST: i64 = 15 * 60_000_000;
+pub(super) const RETRY_LONGEST: i64 = 15 * 60_000_000;
 
 fn wait_after(attempts: i64) -> i64 {
     let doubled = u32::try_from(attempts)

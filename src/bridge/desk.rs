@@ -75,13 +75,10 @@ impl Desk {
     pub(super) async fn until_due(&self) -> Duration {
         let name = self.name();
         let now = self.clock.utc_micros();
-        match self
-            .store
-            .read(move |db| queue::earliest_due(db, &name))
-            .await
-        {
+        match self.store.read(move |db| queue::due(db, &name)).await {
+            Ok(Some(due)) if due.is_out_of_time(now) => self.bring_forward(now).await,
             Ok(Some(due)) => {
-                let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
+                let wait = u64::try_from(due.earliest.saturating_sub(now)).unwrap_or(0);
                 Duration::from_micros(wait).min(LOOK_AGAIN)
             }
             Ok(None) => LOOK_AGAIN,
@@ -89,6 +86,27 @@ impl Desk {
                 // The writer may still see it: delivery does not hang on a reader.
                 tracing::error!(queue = self.name(), %error, "the queue cannot be read");
                 Duration::ZERO
+            }
+        }
+    }
+
+    /// After the clock of the machine was set back: what was put off for seconds does not wait for
+    /// the hour to come again.
+    async fn bring_forward(&self, now: i64) -> Duration {
+        let name = self.name();
+        let work = move |db: &mut dyn Db| queue::bring_forward(db, &name, now);
+        match self.store.transact(Turn::Canonical, work).await {
+            Ok(rows) => {
+                tracing::warn!(
+                    queue = self.name(),
+                    rows,
+                    "the clock was set back: what waited for a later time is due now"
+                );
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::error!(queue = self.name(), %error, "the queue cannot be written");
+                LOOK_AGAIN
             }
         }
     }

@@ -79,8 +79,20 @@ const ITEMS: Sql = Sql {
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                ORDER BY queue, order_item",
 };
-const EARLIEST_DUE: Sql =
-    Sql::same("SELECT min(due_at) FROM queue WHERE destination = $1 AND state = 'waiting'");
+/// Two looks into the index, where one `SELECT` of both ends would read everything between them.
+const DUE: Sql = Sql::same(
+    "SELECT (SELECT min(due_at) FROM queue WHERE destination = $1 AND state = 'waiting'), \
+     (SELECT max(due_at) FROM queue WHERE destination = $1 AND state = 'waiting')",
+);
+const BRING_FORWARD: Sql = Sql::same(
+    "UPDATE queue SET due_at = $2 WHERE destination = $1 AND state = 'waiting' AND due_at > $3",
+);
+
+/// Nothing is ever put off for longer, microseconds: tries rest for 30 s at most, and what a person
+/// released leaves when it cannot be undone any more. What is due later than this was put off by a
+/// clock that has been set back since.
+const PUT_OFF_MAX: i64 = 60_000_000;
+const _: () = assert!(crate::worklist::UNDO < PUT_OFF_MAX, "it would leave before");
 
 /// The kind of a row that tells results, and so names no ordered items.
 const RESULT: &str = "result";
@@ -95,7 +107,8 @@ pub(super) const ALL: &[&Sql] = &[
     &RENEW,
     &RESULTS,
     &ITEMS,
-    &EARLIEST_DUE,
+    &DUE,
+    &BRING_FORWARD,
 ];
 
 /// A row about to be tried for the first time: what to render.
@@ -507,13 +520,42 @@ pub fn void_all_leases(db: &mut dyn Db) -> Result<u64, StoreError> {
     db.exec(&VOID, &[])
 }
 
-/// When the next row for a destination is due, microseconds UTC; `None` when none waits.
+/// When rows for a destination are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The next one, microseconds UTC.
+    pub earliest: i64,
+    /// The last one.
+    pub latest: i64,
+}
+
+impl Due {
+    /// Whether a row waits for a time that only a clock could name that has been set back since.
+    pub const fn is_out_of_time(self, now: i64) -> bool {
+        self.latest > now.saturating_add(PUT_OFF_MAX)
+    }
+}
+
+/// When the rows for a destination are due; `None` when none waits.
 ///
 /// # Errors
 /// The store's.
-pub fn earliest_due(db: &mut dyn Db, destination: &str) -> Result<Option<i64>, StoreError> {
-    match db.row_opt(&EARLIEST_DUE, &[destination.into()])? {
-        Some(row) => row.opt_int(0),
-        None => Ok(None),
-    }
+pub fn due(db: &mut dyn Db, destination: &str) -> Result<Option<Due>, StoreError> {
+    let row = db.row(&DUE, &[destination.into()])?;
+    Ok(match (row.opt_int(0)?, row.opt_int(1)?) {
+        (Some(earliest), Some(latest)) => Some(Due { earliest, latest }),
+        _ => None,
+    })
+}
+
+/// Makes rows due that were put off by a clock that has been set back since; returns how many.
+///
+/// # Errors
+/// The store's.
+pub fn bring_forward(db: &mut dyn Db, destination: &str, now: i64) -> Result<u64, StoreError> {
+    let beyond = now.saturating_add(PUT_OFF_MAX);
+    db.exec(
+        &BRING_FORWARD,
+        &[destination.into(), now.into(), beyond.into()],
+    )
 }

@@ -18,8 +18,8 @@ pub use self::{
         withdraw_result,
     },
     lease::{
-        Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,
-        reclaim, renew, settle_attempt, settle_attempts, void_all_leases,
+        Backoff, Due, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, bring_forward, due,
+        lease, reclaim, renew, settle_attempt, settle_attempts, void_all_leases,
     },
     list::{QueueRow, discard, find, list, retry, summary},
 };

@@ -192,6 +192,7 @@ pub struct Load {
     /// Tubes whose order must be taken before they are measured, by the order's control id.
     not_yet: Vec<(String, usize)>,
     cancel: CancellationToken,
+    is_without_merges: bool,
 }
 
 impl Load {
@@ -232,6 +233,15 @@ impl Load {
             updates: Vec::new(),
             not_yet: Vec::new(),
             cancel,
+            is_without_merges: false,
+        }
+    }
+
+    /// No patients are unified: when they were is compared by one clock, and there may be two.
+    pub fn without_merges(self) -> Self {
+        Self {
+            is_without_merges: true,
+            ..self
         }
     }
 
@@ -255,6 +265,7 @@ impl Load {
                 57..69 => self.correct(),
                 69..80 => self.cancel_one(),
                 80..91 => self.update(),
+                _ if self.is_without_merges => self.new_tube(),
                 _ => self.merge(),
             }
         }

@@ -22,6 +22,7 @@ mod crash;
 mod crash_backup;
 mod crash_clock;
 mod crash_points;
+mod crash_tools;
 mod families;
 mod hands;
 mod hospital;

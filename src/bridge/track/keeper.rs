@@ -398,11 +398,12 @@ impl Keeper {
 
     /// `labwire line cleared` beside the running bridge.
     async fn see_what_people_did(&mut self, now: i64) -> Result<(), StoreError> {
-        let (id, since) = (self.parts.track.id.clone(), self.looked_at);
+        let id = self.parts.track.id.clone();
+        // No later than now, where the clock was set back.
+        let since = self.looked_at.min(now - SEEN_LATE);
         let read = move |db: &mut dyn Db| rows::cleared(db, &id, since);
         let cleared = self.parts.store.read(read).await?;
-        // A row may be committed a moment after its time.
-        self.looked_at = now - 10_000_000;
+        self.looked_at = now - SEEN_LATE;
         let mut books = lock(&self.books);
         for tube in cleared {
             books.track.settle_double(&tube);
@@ -411,6 +412,9 @@ impl Keeper {
         Ok(())
     }
 }
+
+/// A row may be committed a moment after its time, microseconds.
+const SEEN_LATE: i64 = 10_000_000;
 
 /// Whether an error is of the work itself, and would come again.
 fn is_own(error: &StoreError) -> bool {

@@ -200,7 +200,35 @@ fn a_version_that_waited_when_the_one_before_it_was_refused_is_held_back_too() {
     assert_eq!(lab.lease(), [(2, "MRN1 T1: 7.1".to_owned())]);
 }
 
+#[test]
+fn what_was_put_off_before_the_clock_was_set_back_is_due_at_once() {
+    let mut lab = two_on_their_way();
+    let now = lab.now;
+    let deferred = queue::Verdict::Deferred {
+        reason: "busy".into(),
+        answer: String::new(),
+    };
+    let defer = move |db: &mut dyn Db| {
+        let backoff = queue::Backoff::default();
+        queue::settle_attempt(db, 1, "worker", &deferred, backoff, now)
+    };
+    assert!(lab.work(defer));
+    let due = |now: i64| {
+        let due = queue::due;
+        move |db: &mut dyn Db| Ok(due(db, "host:his")?.is_some_and(|due| due.is_out_of_time(now)))
+    };
+    assert!(!lab.work(due(now)));
+    lab.now -= 60 * MINUTE;
+    let now = lab.now;
+    assert!(lab.lease().is_empty());
+    assert!(lab.work(due(now)));
+    let brought = lab.work(move |db| queue::bring_forward(db, "host:his", now));
+    assert_eq!(brought, 1);
+    assert_eq!(lab.lease(), [(1, "MRN1 T1: 6.4".to_owned())]);
+}
+
 crate::on_postgres_too! {
+    what_was_put_off_before_the_clock_was_set_back_is_due_at_once
     what_nobody_has_in_hand_is_taken_back_and_sent_again_as_it_was
     a_lease_is_prolonged_for_its_owner_alone
     an_order_that_becomes_urgent_takes_what_waits_along
