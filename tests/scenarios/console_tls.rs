@@ -136,7 +136,8 @@ async fn a_console_that_others_reach_makes_a_certificate_and_speaks_tls_alone() 
         .await
         .expect("text");
     let ends = shown.not_after_utc_micros / 1_000_000;
-    let line = format!("labwire_certificate_expires_seconds{{owner=\"console\"}} {ends}\n");
+    let line =
+        format!("labwire_certificate_expires_timestamp_seconds{{owner=\"console\"}} {ends}\n");
     assert!(metrics.contains(&line), "{metrics}");
     watched.stop().await;
 }
