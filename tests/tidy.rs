@@ -611,6 +611,7 @@ const ON_BOTH: &[&str] = &[
     "src/host/tests/results.rs",
     "src/settle/tests.rs",
     "src/settle/tests/calls.rs",
+    "src/settle/tests/depth.rs",
     "src/settle/tests/leases.rs",
     "src/settle/tests/matching.rs",
     "src/settle/tests/merges.rs",

@@ -18,6 +18,9 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::Stat, Self::Asap, Self::Routine];
+
     /// Reads HL7 TQ1-9 / ORC-7.6 / OBR-5 and ASTM O.6 codes.
     pub fn from_code(code: &str) -> Self {
         match code.trim() {

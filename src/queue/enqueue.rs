@@ -9,21 +9,22 @@ use crate::{
     store::{Db, Insert, Param, Sql, StoreError},
 };
 
-/// Waiting rows that were never tried, wait for nothing, and hold less than `$2` bytes of results. Two
-/// terms about the state: the first is the index's.
+/// Open rows of tubes, when each is due, and whether it takes further results: it was never tried, waits
+/// for nothing, and holds less than `$2` bytes of them.
 const OPEN_ROWS: Sql = Sql {
-    sqlite: "SELECT specimen, destination, id FROM queue q \
-             WHERE specimen IN (SELECT value FROM json_each($1)) \
-             AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
+    sqlite: "SELECT specimen, destination, id, due_at, CASE WHEN state = 'waiting' \
              AND attempts = 0 AND body IS NULL AND behind IS NULL \
              AND (SELECT coalesce(sum(length(r.detail)), 0) FROM result r WHERE r.queue = q.id) < $2 \
-             ORDER BY id",
-    postgres: "SELECT specimen, destination, id FROM queue q WHERE specimen IN \
-               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
-               AND state IN ('waiting', 'leased') AND state = 'waiting' AND kind = 'result' \
+             THEN 1 ELSE 0 END FROM queue q \
+             WHERE specimen IN (SELECT value FROM json_each($1)) \
+             AND state IN ('waiting', 'leased') AND kind = 'result' ORDER BY id",
+    postgres: "SELECT specimen, destination, id, due_at, CAST(CASE WHEN state = 'waiting' \
                AND attempts = 0 AND body IS NULL AND behind IS NULL \
                AND (SELECT coalesce(sum(length(r.detail)), 0) FROM result r \
-               WHERE r.queue = q.id) < $2 ORDER BY id",
+               WHERE r.queue = q.id) < $2 THEN 1 ELSE 0 END AS bigint) FROM queue q \
+               WHERE specimen IN \
+               (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
+               AND state IN ('waiting', 'leased') AND kind = 'result' ORDER BY id",
 };
 
 /// A waiting message takes no further results once it holds so much: some two thousand numbers, and
@@ -86,9 +87,9 @@ const SUPERSEDE_EMPTY: Sql = Sql::same(
      AND NOT EXISTS (SELECT 1 FROM queue_image i WHERE i.queue = queue.id)",
 );
 const TRIED: Sql = Sql::same(
-    "SELECT id, destination, priority, state FROM queue WHERE specimen = $1 AND kind = 'result' \
-     AND state IN ('waiting', 'leased') AND body IS NOT NULL \
-     UNION ALL SELECT id, destination, priority, state FROM queue WHERE state = 'set-aside' \
+    "SELECT id, destination, priority, state, due_at FROM queue WHERE specimen = $1 \
+     AND kind = 'result' AND state IN ('waiting', 'leased') AND body IS NOT NULL \
+     UNION ALL SELECT id, destination, priority, state, due_at FROM queue WHERE state = 'set-aside' \
      AND specimen = $1 AND kind = 'result' AND body IS NOT NULL ORDER BY 1",
 );
 const MOVE_OPEN: Sql = Sql::same(
@@ -157,10 +158,17 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<Vec<i
     }
     let tubes: Vec<i64> = news.iter().map(|one| one.specimen).collect();
     let mut open = BTreeMap::new();
+    // What waits behind a message of its tube is not due before that one.
+    let mut due: BTreeMap<_, i64> = BTreeMap::new();
     let params = [json(&tubes)?.into(), MERGED_BYTES_MAX.into()];
     for row in db.rows(&OPEN_ROWS, &params)? {
-        // The newest comes last, and stays.
-        open.insert((row.int(0)?, row.text(1)?.to_owned()), row.int(2)?);
+        let key = (row.int(0)?, row.text(1)?.to_owned());
+        let latest = due.entry(key.clone()).or_default();
+        *latest = row.int(3)?.max(*latest);
+        if row.int(4)? == 1 {
+            // The newest comes last, and stays.
+            open.insert(key, row.int(2)?);
+        }
     }
     let mut next_id = db.row(&NEXT_ID, &[])?.int(0)?;
     let mut rows = Vec::new();
@@ -178,6 +186,9 @@ pub fn enqueue_results(db: &mut dyn Db, news: &[News], now: i64) -> Result<Vec<i
             let mut new = row(next_id, &key.1, one.specimen, rank, &reason, now);
             if let (Some(behind), Some(column)) = (one.behind, new.last_mut()) {
                 *column = behind.into();
+            }
+            if let (Some(before), Some(column)) = (due.get(&key), new.get_mut(DUE_COLUMN)) {
+                *column = now.max(*before).into();
             }
             rows.push(new);
             next_id += 1;
@@ -346,6 +357,8 @@ pub fn follow_tried(
             && let Some(behind) = new.last_mut()
         {
             *behind = row.int(0)?.into();
+        } else if let Some(due) = new.get_mut(DUE_COLUMN) {
+            *due = now.max(row.int(4)?).into();
         }
         db.insert_rows(&INSERT, vec![new])?;
         let links = results

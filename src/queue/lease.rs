@@ -4,22 +4,26 @@ use std::collections::BTreeMap;
 
 use crate::{
     book::json,
-    model::{QueueEvent, QueueState},
+    model::{Priority, QueueEvent, QueueState},
     store::{Db, Insert, Param, Row, Sql, StoreError},
 };
 
 use super::enqueue::put_behind;
 
-/// Rows that may go now: due, more urgent than `$4`, not behind a message that is set aside, and no
-/// earlier row of the same tube to the same destination that is open and may go itself.
+/// Rows of one priority that may go now: due, not behind a message that is set aside, and no earlier
+/// row of the same tube to the same destination that is open and may go itself.
+///
+/// In the order of the index `queue_open`, so that it costs what it gives however many rows wait and
+/// however many of them are not due. Rows that another row of their tube keeps back are not due
+/// before that one ([`postpone_later`]), but for the few whose row is on its way or set aside.
 const CANDIDATES: Sql = Sql::same(
     "SELECT q.id, q.kind, q.specimen, q.attempts, q.control_id, q.body, q.priority FROM queue q \
-     WHERE q.destination = $1 AND q.state = 'waiting' AND q.due_at <= $2 AND q.priority < $4 \
+     WHERE q.destination = $1 AND q.state = 'waiting' AND q.priority = $4 AND q.due_at <= $2 \
      AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = q.behind AND a.state = 'set-aside') \
      AND NOT EXISTS (SELECT 1 FROM queue e WHERE e.specimen = q.specimen \
        AND e.destination = q.destination AND e.id < q.id AND e.state IN ('waiting', 'leased') \
        AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = e.behind AND a.state = 'set-aside')) \
-     ORDER BY q.priority, q.id LIMIT $3",
+     ORDER BY q.due_at, q.id LIMIT $3",
 );
 /// Row, owner, end of the lease, now, control id, body: the last two stay what they are where they
 /// are.
@@ -43,12 +47,17 @@ const DEFER: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', due_at = $2, reason = $3, answer = $4, \
      lease_owner = NULL, lease_until = NULL WHERE id = $1",
 );
+/// What waits behind a message of its tube is not due before that one.
+const POSTPONE_LATER: Sql = Sql::same(
+    "UPDATE queue SET due_at = $4 WHERE specimen = $1 AND destination = $2 AND id > $3 \
+     AND state IN ('waiting', 'leased') AND state = 'waiting' AND due_at < $4",
+);
 const LEASED: Sql =
     Sql::same("SELECT id FROM queue WHERE state = 'leased' AND destination = $1 ORDER BY id");
 const STATES: Sql = Sql {
-    sqlite: "SELECT id, state, attempts, lease_owner, destination FROM queue \
+    sqlite: "SELECT id, state, attempts, lease_owner, destination, specimen FROM queue \
              WHERE id IN (SELECT value FROM json_each($1))",
-    postgres: "SELECT id, state, attempts, lease_owner, destination FROM queue WHERE id IN \
+    postgres: "SELECT id, state, attempts, lease_owner, destination, specimen FROM queue WHERE id IN \
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value))",
 };
 const VOID: Sql = Sql::same(
@@ -79,10 +88,15 @@ const ITEMS: Sql = Sql {
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                ORDER BY queue, order_item",
 };
-/// Two looks into the index, where one `SELECT` of both ends would read everything between them.
-const DUE: Sql = Sql::same(
-    "SELECT (SELECT min(due_at) FROM queue WHERE destination = $1 AND state = 'waiting'), \
-     (SELECT max(due_at) FROM queue WHERE destination = $1 AND state = 'waiting')",
+/// The first entry of its priority in the index `queue_open` …
+const EARLIEST_DUE: Sql = Sql::same(
+    "SELECT due_at FROM queue WHERE destination = $1 AND state = 'waiting' AND priority = $2 \
+     ORDER BY due_at LIMIT 1",
+);
+/// … and the last.
+const LATEST_DUE: Sql = Sql::same(
+    "SELECT due_at FROM queue WHERE destination = $1 AND state = 'waiting' AND priority = $2 \
+     ORDER BY due_at DESC LIMIT 1",
 );
 const BRING_FORWARD: Sql = Sql::same(
     "UPDATE queue SET due_at = $2 WHERE destination = $1 AND state = 'waiting' AND due_at > $3",
@@ -101,13 +115,15 @@ const RESULT: &str = "result";
 pub(super) const ALL: &[&Sql] = &[
     &CANDIDATES,
     &DEFER,
+    &POSTPONE_LATER,
     &STATES,
     &LEASED,
     &VOID,
     &RENEW,
     &RESULTS,
     &ITEMS,
-    &DUE,
+    &EARLIEST_DUE,
+    &LATEST_DUE,
     &BRING_FORWARD,
 ];
 
@@ -256,7 +272,9 @@ impl LeaseTerms<'_> {
     pub const ANY_PRIORITY: i64 = i64::MAX;
 }
 
-/// Leases due rows, STAT first, then oldest; a row whose tube has an earlier open message waits.
+/// Leases due rows, STAT first, then those that have been due for longest; a row whose tube has an
+/// earlier open message waits. What was deferred so lines up behind what was due before it: a message
+/// that a host refuses again and again cannot keep a long queue from moving.
 ///
 /// # Errors
 /// The store's.
@@ -265,13 +283,7 @@ pub fn lease(
     terms: &LeaseTerms<'_>,
     render: &mut dyn Render,
 ) -> Result<Vec<Leased>, StoreError> {
-    let params: [Param; 4] = [
-        terms.destination.into(),
-        terms.now.into(),
-        terms.count_max.into(),
-        terms.more_urgent_than.into(),
-    ];
-    let rows = db.rows(&CANDIDATES, &params)?;
+    let rows = candidates(db, terms)?;
     let fresh: Vec<&Row> = rows
         .iter()
         .filter(|row| !matches!(row.opt_blob(5), Ok(Some(_))))
@@ -311,6 +323,25 @@ pub fn lease(
         changed if changed == count => Ok(leased),
         _ => Err(StoreError::value("a row to lease that does not wait")),
     }
+}
+
+/// Priority by priority, the most urgent first.
+fn candidates(db: &mut dyn Db, terms: &LeaseTerms<'_>) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Vec::new();
+    for priority in Priority::ALL.map(Priority::rank) {
+        let room = terms.count_max - i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        if room <= 0 || priority >= terms.more_urgent_than {
+            break;
+        }
+        let params: [Param; 4] = [
+            terms.destination.into(),
+            terms.now.into(),
+            room.into(),
+            priority.into(),
+        ];
+        rows.extend(db.rows(&CANDIDATES, &params)?);
+    }
+    Ok(rows)
 }
 
 /// Control ids and bodies of rows that were never tried, by row; one that has nothing to say is
@@ -462,6 +493,7 @@ pub fn settle_attempts(
                     answer.as_str().into(),
                 ];
                 db.exec(&DEFER, &params)?;
+                postpone_later(db, row.int(5)?, row.text(4)?, *id, due)?;
             }
         }
     }
@@ -474,6 +506,21 @@ pub fn settle_attempts(
         crate::audit::write(db, now, &destination, "set-aside", &subject, why)?;
     }
     Ok(count)
+}
+
+/// What waits behind a row of its tube need not be looked at before that row is due. It may go at
+/// once when that row goes earlier all the same, because somebody asked for it: its own time then
+/// comes within the longest wait between two tries.
+fn postpone_later(
+    db: &mut dyn Db,
+    specimen: i64,
+    destination: &str,
+    row: i64,
+    due: i64,
+) -> Result<(), StoreError> {
+    let params: [Param; 4] = [specimen.into(), destination.into(), row.into(), due.into()];
+    db.exec(&POSTPONE_LATER, &params)?;
+    Ok(())
 }
 
 /// Gives back leases of a destination that nobody knows of: a lease may have been written although
@@ -541,11 +588,19 @@ impl Due {
 /// # Errors
 /// The store's.
 pub fn due(db: &mut dyn Db, destination: &str) -> Result<Option<Due>, StoreError> {
-    let row = db.row(&DUE, &[destination.into()])?;
-    Ok(match (row.opt_int(0)?, row.opt_int(1)?) {
-        (Some(earliest), Some(latest)) => Some(Due { earliest, latest }),
-        _ => None,
-    })
+    let mut due: Option<Due> = None;
+    for priority in Priority::ALL.map(Priority::rank) {
+        let params: [Param; 2] = [destination.into(), priority.into()];
+        let Some(first) = db.row_opt(&EARLIEST_DUE, &params)? else {
+            continue;
+        };
+        let (earliest, latest) = (first.int(0)?, db.row(&LATEST_DUE, &params)?.int(0)?);
+        due = Some(due.map_or(Due { earliest, latest }, |found| Due {
+            earliest: found.earliest.min(earliest),
+            latest: found.latest.max(latest),
+        }));
+    }
+    Ok(due)
 }
 
 /// Makes rows due that were put off by a clock that has been set back since; returns how many.

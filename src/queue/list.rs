@@ -8,37 +8,83 @@ use crate::{
     store::{Db, Param, Row, Sql, StoreError},
 };
 
-const COLUMNS_BY_STATE: Sql = Sql::same(
+/// Open states one by one, because each has an index of its own: what was delivered stays in the table
+/// for good, and open rows may stand behind millions of it. SQLite would rather walk through those.
+const WAITING: Sql = Sql {
+    sqlite: "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
+             q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
+             FROM queue q INDEXED BY queue_waiting JOIN specimen s ON s.id = q.specimen \
+             WHERE q.state = 'waiting' AND q.id > $1 ORDER BY q.id LIMIT $2",
+    postgres: "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
+               q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
+               FROM queue q JOIN specimen s ON s.id = q.specimen \
+               WHERE q.state = 'waiting' AND q.id > $1 ORDER BY q.id LIMIT $2",
+};
+const LEASED: Sql = Sql {
+    sqlite: "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
+             q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
+             FROM queue q INDEXED BY queue_leased JOIN specimen s ON s.id = q.specimen \
+             WHERE q.state = 'leased' AND q.id > $1 ORDER BY q.id LIMIT $2",
+    postgres: "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
+               q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
+               FROM queue q JOIN specimen s ON s.id = q.specimen \
+               WHERE q.state = 'leased' AND q.id > $1 ORDER BY q.id LIMIT $2",
+};
+const SET_ASIDE: Sql = Sql {
+    sqlite: "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
+             q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
+             FROM queue q INDEXED BY queue_aside JOIN specimen s ON s.id = q.specimen \
+             WHERE q.state = 'set-aside' AND q.id > $1 ORDER BY q.id LIMIT $2",
+    postgres: "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
+               q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
+               FROM queue q JOIN specimen s ON s.id = q.specimen \
+               WHERE q.state = 'set-aside' AND q.id > $1 ORDER BY q.id LIMIT $2",
+};
+const CLOSED: Sql = Sql::same(
     "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
      q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
-     FROM queue q JOIN specimen s ON s.id = q.specimen WHERE q.state = $1 AND q.id > $2 \
-     ORDER BY q.id LIMIT $3",
+     FROM queue q JOIN specimen s ON s.id = q.specimen WHERE q.state = $3 AND q.id > $1 \
+     ORDER BY q.id LIMIT $2",
 );
 const COLUMNS_BY_ID: Sql = Sql::same(
     "SELECT q.id, q.destination, q.kind, s.barcode, q.priority, q.state, q.attempts, q.due_at, \
      q.control_id, q.reason, q.answer, q.created_at, q.closed_at, q.closed_by, q.body \
      FROM queue q JOIN specimen s ON s.id = q.specimen WHERE q.id = $1",
 );
+/// Due since it is there: before everything that came later, however much waits.
 const RETRY: Sql = Sql::same(
-    "UPDATE queue SET state = 'waiting', due_at = $2, closed_at = NULL, reason = $3 WHERE id = $1",
+    "UPDATE queue SET state = 'waiting', due_at = created_at, closed_at = NULL, reason = $2 \
+     WHERE id = $1",
 );
 const DISCARD: Sql = Sql::same(
     "UPDATE queue SET state = 'discarded', closed_at = $2, closed_by = $3, reason = $4 \
      WHERE id = $1",
 );
 /// State by state, because each of these has an index of its own: what was delivered stays in the table for
-/// good, and this is asked every few seconds.
+/// good, and this is asked every few seconds. Half a million may wait: they are counted in the index
+/// alone, and the oldest is the one with the lowest id.
 const COUNTS: Sql = Sql::same(
-    "SELECT destination, state, count(*), min(created_at) FROM queue \
-     WHERE state = 'waiting' GROUP BY destination, state UNION ALL \
-     SELECT destination, state, count(*), min(created_at) FROM queue \
-     WHERE state = 'leased' GROUP BY destination, state UNION ALL \
-     SELECT destination, state, count(*), min(created_at) FROM queue \
-     WHERE state = 'set-aside' GROUP BY destination, state ORDER BY 1, 2",
+    "SELECT c.destination, q.state, c.total, q.created_at FROM (\
+     SELECT destination, count(*) AS total, min(id) AS oldest FROM queue \
+     WHERE state = 'waiting' GROUP BY destination UNION ALL \
+     SELECT destination, count(*) AS total, min(id) AS oldest FROM queue \
+     WHERE state = 'leased' GROUP BY destination UNION ALL \
+     SELECT destination, count(*) AS total, min(id) AS oldest FROM queue \
+     WHERE state = 'set-aside' GROUP BY destination) c JOIN queue q ON q.id = c.oldest \
+     ORDER BY 1, 2",
 );
 
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&COLUMNS_BY_STATE, &COLUMNS_BY_ID, &RETRY, &DISCARD, &COUNTS];
+pub(super) const ALL: &[&Sql] = &[
+    &WAITING,
+    &LEASED,
+    &SET_ASIDE,
+    &CLOSED,
+    &COLUMNS_BY_ID,
+    &RETRY,
+    &DISCARD,
+    &COUNTS,
+];
 
 /// A queue row as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -108,11 +154,17 @@ pub fn list(
     after: i64,
     count_max: i64,
 ) -> Result<Vec<QueueRow>, StoreError> {
-    let params: [Param; 3] = [state.code().into(), after.into(), count_max.into()];
-    db.rows(&COLUMNS_BY_STATE, &params)?
-        .iter()
-        .map(read)
-        .collect()
+    let mut params: Vec<Param> = vec![after.into(), count_max.into()];
+    let sql = match state {
+        QueueState::Waiting => &WAITING,
+        QueueState::Leased => &LEASED,
+        QueueState::SetAside => &SET_ASIDE,
+        QueueState::Delivered | QueueState::Discarded | QueueState::Superseded => {
+            params.push(state.code().into());
+            &CLOSED
+        }
+    };
+    db.rows(sql, &params)?.iter().map(read).collect()
 }
 
 /// One row.
@@ -137,14 +189,7 @@ pub fn retry(db: &mut dyn Db, id: i64, actor: &str, now: i64) -> Result<bool, St
     if row.state.on(QueueEvent::Retry).is_none() {
         return Ok(false);
     }
-    db.exec(
-        &RETRY,
-        &[
-            id.into(),
-            now.into(),
-            format!("asked for by {actor}").into(),
-        ],
-    )?;
+    db.exec(&RETRY, &[id.into(), format!("asked for by {actor}").into()])?;
     audit::write(
         db,
         now,

@@ -1,6 +1,7 @@
 //! The deciding rules, one test each, on a real store.
 
 mod calls;
+mod depth;
 mod leases;
 mod matching;
 mod merges;

@@ -85,6 +85,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0009_alerts.sql"),
         postgres: include_str!("migrations/postgres/0009_alerts.sql"),
     },
+    Migration {
+        number: 10,
+        name: "queue_order",
+        sqlite: include_str!("migrations/0010_queue_order.sql"),
+        postgres: include_str!("migrations/postgres/0010_queue_order.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

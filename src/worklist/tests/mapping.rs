@@ -44,7 +44,8 @@ fn a_code_is_mapped_once_and_everything_that_waits_for_it_moves() {
     lab.now += UNDO;
     assert_eq!(
         lab.deliver(),
-        ["MRN1 T1: 5.40 v1", "MRN3 T3: 7.2 v1", "MRN4 T4: 4.4 v1"]
+        ["MRN3 T3: 7.2 v1", "MRN4 T4: 4.4 v1", "MRN1 T1: 5.40 v1"],
+        "what could be undone was due last"
     );
     assert_eq!(lab.findings(), Vec::<String>::new());
     let test = "GLU".to_owned();
