@@ -34,6 +34,7 @@ mod paper;
 mod postgres;
 mod privacy;
 mod scripted;
+mod soak;
 mod tls;
 mod transfusion;
 mod vendor_wires;
