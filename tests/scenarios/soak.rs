@@ -5,7 +5,8 @@
 //! ```text
 //! LABWIRE_SOAK=1 cargo test --release --test scenarios soak -- --nocapture     512 lines, 10 minutes
 //! LABWIRE_SOAK_STORE=postgres                                                  on a cluster of its own
-//! LABWIRE_SOAK_LINES=64 LABWIRE_SOAK_SECONDS=60                                another size
+//! LABWIRE_SOAK_LINES=64 LABWIRE_SOAK_SECONDS=60 LABWIRE_SOAK_EVERY=10          another size
+//! LABWIRE_SOAK_PROGRAM=/usr/bin/labwire                                        another program
 //! ```
 //!
 //! Among the other tests it is 48 lines for some fifteen seconds. The figures are a row of the table in
@@ -55,6 +56,7 @@ impl Plan {
         let (lines, seconds, every) = if is_soak { (512, 600, 8) } else { (48, 15, 3) };
         let seconds = number("LABWIRE_SOAK_SECONDS").unwrap_or(seconds);
         let lines = number("LABWIRE_SOAK_LINES").unwrap_or(lines);
+        let every = number("LABWIRE_SOAK_EVERY").unwrap_or(every);
         // A soak looks for what nobody thought of.
         let now = u64::try_from(SystemClock::default().utc_micros()).unwrap_or(0);
         let seed = number("LABWIRE_SEED").unwrap_or(if is_soak { now } else { 20_261_128 });

@@ -41,7 +41,9 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(&mut self, lab: &Path) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
+        let other = std::env::var_os("LABWIRE_SOAK_PROGRAM");
+        let program = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_labwire").into());
+        let mut child = Command::new(program)
             .arg("run")
             .arg("-c")
             .arg(lab)

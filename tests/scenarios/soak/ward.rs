@@ -33,16 +33,16 @@ const SPEED: u32 = 8;
 
 /// Bits that are wrong are found by the checksum of ASTM and by nothing of HL7.
 const ASTM_FAULTS: &str = "split=60,delay=10,delay-ms=800,flip=3,cut=1";
-const OTHER_FAULTS: &str = "split=120,delay=10,delay-ms=800,cut=1";
+const OTHER_FAULTS: &str = "split=120,delay=10,delay-ms=400,cut=1";
 /// One in so many messages is said twice, as by a device that did not see its acknowledgement.
 const AGAIN_PER_MILLE: u16 = 40;
 
-/// Analyzers of makers' own wires, with what is ordered for them: persona, profile, services, port.
-const VENDORS: [(&str, &str, &[&str], &str); 4] = [
-    ("beckman-au", "beckman/au", &["ALT", "AST", "GLU"], "tcp"),
-    ("sysmex-kx21", "sysmex/kx-21", &["WBC", "HCT", "PLT"], "tcp"),
-    ("i-stat", "abbott/i-stat", &["K", "NA"], "tcp"),
-    ("sysmex-xn", "sysmex/xn", &["WBC", "HGB", "PLT"], "tcp"),
+/// Analyzers of makers' own wires, with what is ordered for them: persona, profile, services.
+const VENDORS: [(&str, &str, &[&str]); 4] = [
+    ("beckman-au", "beckman/au", &["ALT", "AST", "GLU"]),
+    ("sysmex-kx21", "sysmex/kx-21", &["WBC", "HCT", "PLT"]),
+    ("i-stat", "abbott/i-stat", &["K", "NA"]),
+    ("sysmex-xn", "sysmex/xn", &["WBC", "HGB", "PLT"]),
 ];
 /// What is ordered for scripted analyzers.
 const SCRIPTED: &[&str] = &["CHOL", "TRIG", "UREA"];
@@ -174,22 +174,28 @@ impl Ward {
         tokio::spawn(async move { place_orders(port, &orders, false, &mut wire).await });
         for number in 0..self.benches.len() {
             let seed = self.seed ^ u64::try_from(number).unwrap_or(0);
-            let clock = self.clock;
             let astm = self.wire(ASTM_FAULTS, seed);
-            let other = self.wire(OTHER_FAULTS, seed);
+            let hl7 = self.wire(OTHER_FAULTS, seed);
+            // They wait for an answer so shortly that a quicker clock would leave no time for one.
+            let real = Clock::real(ZONE);
+            let other = self.wire_by(real, OTHER_FAULTS, seed);
             let bench = &mut self.benches[number];
             let port = to(bench.port);
             match &mut bench.kind {
                 Kind::Astm(device) => device.script.plug_astm(port, astm),
-                Kind::Hl7(device) => device.script.plug_mllp(port, other),
-                Kind::Vendor(vendor) => vendor.plug(port, other, clock, seed),
+                Kind::Hl7(device) => device.script.plug_mllp(port, hl7),
+                Kind::Vendor(vendor) => vendor.plug(port, other, real, seed),
             }
         }
     }
 
     fn wire(&self, faults: &str, seed: u64) -> Wire {
+        self.wire_by(self.clock, faults, seed)
+    }
+
+    fn wire_by(&self, clock: Clock, faults: &str, seed: u64) -> Wire {
         let faults: FaultPlan = faults.parse().expect("a plan");
-        let mut wire = Wire::new(self.clock).with_faults(faults, seed);
+        let mut wire = Wire::new(clock).with_faults(faults, seed);
         wire.cancel = self.cancel.clone();
         wire
     }
@@ -273,8 +279,26 @@ impl Ward {
             Kind::Astm(device) | Kind::Hl7(device) => !device.script.is_idle(),
             Kind::Vendor(vendor) => !vendor.is_idle(),
         });
-        let busy: Vec<_> = busy.map(|bench| bench.id.as_str()).collect();
-        format!("{} orders; {}", self.orders.waiting(), busy.join(" "))
+        let said = busy.map(|bench| match &bench.kind {
+            Kind::Astm(_) | Kind::Hl7(_) => bench.id.clone(),
+            Kind::Vendor(vendor) => {
+                let log = vendor.operator.as_ref().map(Operator::log);
+                let log = log.unwrap_or_default();
+                format!(
+                    "{} ({}: {:?} inside, {} before, {} queries, {} unanswered, {} skipped, {} refused)",
+                    bench.id,
+                    vendor.profile,
+                    vendor.inside,
+                    vendor.before.len(),
+                    log.queries,
+                    log.unanswered,
+                    log.skipped,
+                    log.refused
+                )
+            }
+        });
+        let said: Vec<_> = said.collect();
+        format!("{} orders; {}", self.orders.waiting(), said.join(", "))
     }
 
     /// Orders that the HIS was not told are taken.
@@ -339,7 +363,7 @@ impl Scripted {
 
 impl Vendor {
     fn new(number: usize) -> Self {
-        let (name, profile, services, _) = VENDORS[number % VENDORS.len()];
+        let (name, profile, services) = VENDORS[number % VENDORS.len()];
         Self {
             persona: Persona::named(name).expect("a persona of this name"),
             profile,
