@@ -650,6 +650,27 @@ pub fn states(url: &str, barcode: &str) -> Vec<String> {
     shown.collect()
 }
 
+/// Where the versions of values ended, each as `state reasons`: of barcode, test and text.
+pub fn ends_of(url: &str, values: &[[String; 3]]) -> Vec<Vec<String>> {
+    let read = look(url, |db| {
+        let mut ends = Vec::new();
+        for [barcode, test, text] in values {
+            let rows = settle::of_barcode(db, barcode)?;
+            let same = |row: &&StoredResult| {
+                let seen = &row.observation;
+                seen.test.as_ref() == Some(test) && seen.text.replace(',', ".") == *text
+            };
+            let shown = rows.iter().filter(same).map(|row| {
+                let holds: Vec<&str> = row.holds.iter().map(|hold| hold.reason.code()).collect();
+                format!("{} {}", row.state.code(), holds.join(" "))
+            });
+            ends.push(shown.collect());
+        }
+        Ok(ends)
+    });
+    read.expect("the store reads")
+}
+
 /// Rows of the queue, as the store says them now.
 pub fn queue(
     url: &str,

@@ -39,6 +39,7 @@ mod postgres;
 mod privacy;
 mod scripted;
 mod service;
+mod soak;
 mod stop;
 mod tls;
 mod transfusion;
