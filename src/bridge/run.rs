@@ -22,7 +22,7 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let clock = Arc::new(SystemClock::default());
     let loaded = Arc::new(setup.loaded.clone());
-    let running = start(setup, Arc::clone(&clock) as _).await?;
+    let mut running = start(setup, Arc::clone(&clock) as _).await?;
     tracing::info!("labwire is at work");
     note_audit(&running).await;
     let closing = CancellationToken::new();
@@ -39,9 +39,16 @@ pub async fn run(setup: Setup) -> Result<(), StartError> {
             }
         }
     });
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let shut_out = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        error = running.shut_out() => Some(error),
+    };
+    if let Some(error) = shut_out {
+        // Whoever manages this service starts it anew, as a new run.
+        closing.cancel();
+        running.cut().await;
+        return Err(StartError::ShutOut(error));
     }
     tracing::info!("stopping in order");
     closing.cancel();

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Files, Verdict, check::check_profiles, failure::Failure, out, site};
 use crate::{
-    bridge::{self, Setup},
+    bridge::{self, Setup, StartError},
     config::render,
     store::StoreOptions,
 };
@@ -71,8 +71,15 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         library: files.library,
         store: StoreOptions::default(),
     };
-    runtime.block_on(bridge::run(setup))?;
-    Ok(Verdict::Clean)
+    match runtime.block_on(bridge::run(setup)) {
+        Ok(()) => Ok(Verdict::Clean),
+        Err(StartError::ShutOut(error)) => {
+            // A parser that is at work is not waited for: it can write nothing.
+            runtime.shutdown_background();
+            Err(error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The log goes to standard error; a second subscriber, such as that of a test, is left alone.

@@ -153,9 +153,33 @@ fn written(moment: &Moment, health: &Health) -> String {
             family.sample(name, &[("line", &line.id)], at / 1_000_000);
         }
     }
+    of_nodes(&mut family, moment);
     of_queue(&mut family, moment);
     of_store(&mut family, health);
     text
+}
+
+/// Of all nodes that share the laboratory, told by any of them.
+fn of_nodes(family: &mut Family<'_>, moment: &Moment) {
+    if moment.nodes.is_empty() {
+        return;
+    }
+    let name = "labwire_node_units";
+    family.begin(name, "gauge", "Units that a node serves.");
+    for one in &moment.nodes {
+        let labels = [
+            ("node", one.node.name.as_str()),
+            ("version", one.node.version.as_str()),
+        ];
+        family.sample(name, &labels, one.units.len());
+    }
+    let name = "labwire_node_seen_seconds";
+    let help = "When a node was last heard of, seconds since 1970 by the database.";
+    family.begin(name, "gauge", help);
+    for one in &moment.nodes {
+        let labels = [("node", one.node.name.as_str())];
+        family.sample(name, &labels, one.node.seen_at / 1_000_000);
+    }
 }
 
 fn of_queue(family: &mut Family<'_>, moment: &Moment) {

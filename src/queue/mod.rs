@@ -19,7 +19,7 @@ pub use self::{
     },
     lease::{
         Backoff, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, earliest_due, lease,
-        reclaim, renew, settle_attempt, settle_attempts, void_all_leases,
+        reclaim, renew, settle_attempt, settle_attempts, void_all_leases, void_leases,
     },
     list::{QueueRow, discard, find, list, retry, summary},
 };

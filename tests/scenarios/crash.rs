@@ -155,7 +155,7 @@ pub async fn first_start(
 
 /// A port that was free a moment ago, below those that the system gives to whoever dials: while
 /// labwire is dead, a dialling simulator must not be given the port that it dials.
-fn free_port(chance: &mut Chance) -> u16 {
+pub fn free_port(chance: &mut Chance) -> u16 {
     loop {
         let salt = u64::from(std::process::id());
         let drawn = 15_000 + (chance.draw() ^ salt) % 15_000;
@@ -224,12 +224,38 @@ impl Labwire {
         self.child.wait().expect("it ends");
     }
 
-    /// SIGTERM: in order.
-    pub fn stop(&mut self) {
+    /// SIGSTOP: it does nothing until [`Self::resume`], and cannot know.
+    pub fn pause(&self) {
+        self.tell("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.tell("CONT");
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut code = None;
+        let has_ended = comes(PATIENCE, || {
+            let status = self.child.try_wait().expect("it can be asked");
+            code = status.and_then(|status| status.code());
+            status.is_some()
+        });
+        assert!(has_ended.await, "it does not end");
+        code
+    }
+
+    fn tell(&self, signal: &str) {
         let told = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
+            .args(["-c", &format!("kill -{signal} {}", self.child.id())])
             .status();
         assert!(told.is_ok_and(|status| status.success()), "it can be told");
+    }
+
+    /// SIGTERM: in order.
+    pub fn stop(&mut self) {
+        self.tell("TERM");
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}: {}", self.log());
     }
