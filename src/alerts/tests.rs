@@ -1,7 +1,6 @@
 //! What raises and clears an alert, and how it leaves, on a real store with a clock that is moved.
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     sync::{
         Arc,
@@ -15,6 +14,7 @@ use labwire_protocols::wire::{Commit, Mono, Received};
 
 use crate::{
     audit,
+    bridge::Open,
     certificates::Certificates,
     config::{self, Seams},
     store::{
@@ -81,7 +81,7 @@ impl Lab {
             config::render(&problems, false)
         );
         let parts = Parts {
-            lines: BTreeMap::new(),
+            open: Open::default(),
             store: store.clone(),
             loaded: Arc::new(loaded.expect("a site")),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

@@ -1,7 +1,7 @@
 //! The watch at work: looks, judges, writes down, and sends.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bridge::Running,
+    bridge::{Open, Running, SITE},
     certificates::{Certificates, Concern},
     config::Loaded,
     store::{Clock, Db, Store, StoreError, Turn},
@@ -28,8 +28,8 @@ use super::{
 /// What is watched.
 #[derive(Clone)]
 pub struct Parts {
-    /// Every line by its id.
-    pub lines: BTreeMap<String, LineHandle>,
+    /// The lines that are open here.
+    pub open: Open,
     /// The store.
     pub store: Store,
     /// The site's files.
@@ -44,9 +44,7 @@ pub struct Parts {
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts")
-            .field("lines", &self.lines.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Parts").finish_non_exhaustive()
     }
 }
 
@@ -54,7 +52,7 @@ impl Parts {
     /// What a bridge at work has to watch.
     pub fn of(running: &Running, loaded: Arc<Loaded>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            lines: running.lines.clone(),
+            open: running.open.clone(),
             store: running.store.clone(),
             loaded,
             clock,
@@ -146,6 +144,12 @@ impl Watch {
             .read(move |db| Ok((rows::known(db)?, measure::of_store(db, &asked)?)))
             .await?;
         readings.extend(of_store);
+        let duty = self.duty();
+        let known: Vec<Known> = known
+            .into_iter()
+            .filter(|one| duty.is_own(one.cause, &one.subject))
+            .collect();
+        readings.retain(|one| duty.is_own(one.cause, &one.subject));
         let mut changes = judge(&known, &readings);
         let is_time = self
             .levels_at
@@ -158,6 +162,18 @@ impl Watch {
         }
         self.levels_at = Some(now);
         self.write_down(changes, now).await
+    }
+
+    /// What this process judges. Of several nodes each judges its own lines and certificates, and the
+    /// one that serves the site whatever no node has a line for.
+    fn duty(&self) -> Duty {
+        let certificates = self.parts.certificates.list().into_iter();
+        Duty {
+            has_site: self.parts.open.serves(SITE),
+            is_node: self.parts.loaded.lab.node.is_some(),
+            lines: self.parts.open.lines().into_keys().collect(),
+            certificates: certificates.map(|one| one.owner).collect(),
+        }
     }
 
     async fn learn(&mut self, now: i64) -> Result<(), StoreError> {
@@ -177,7 +193,13 @@ impl Watch {
     /// What lines, certificates and the disk say.
     fn of_machine(&mut self, now: i64) -> Vec<Reading> {
         let lab = &self.parts.loaded.lab;
-        let lines: Vec<LineStatus> = self.parts.lines.values().map(LineHandle::status).collect();
+        let lines: Vec<LineStatus> = self
+            .parts
+            .open
+            .lines()
+            .values()
+            .map(LineHandle::status)
+            .collect();
         let zone = lab.lab.zone();
         let mut readings = measure::quiet(&lines, &self.habits, &lab.alerts, (&zone, now));
         readings.extend(self.errors.look(&lines, *lab.alerts.errors_percent, now));
@@ -208,6 +230,25 @@ impl Watch {
             Ok(())
         };
         self.parts.store.transact(Turn::Background, write).await
+    }
+}
+
+/// See [`Watch::duty`].
+struct Duty {
+    has_site: bool,
+    is_node: bool,
+    lines: BTreeSet<String>,
+    certificates: BTreeSet<String>,
+}
+
+impl Duty {
+    fn is_own(&self, cause: Cause, subject: &str) -> bool {
+        match cause {
+            _ if !self.is_node => true,
+            Cause::Quiet | Cause::Errors => self.lines.contains(subject),
+            Cause::Certificate => self.certificates.contains(subject),
+            _ => self.has_site,
+        }
     }
 }
 
@@ -345,6 +386,9 @@ async fn send_on(
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
+        }
+        if !parts.open.serves(SITE) {
+            continue;
         }
         let sent = tokio::select! {
             sent = deliver(parts, channels, channel) => sent,

@@ -186,6 +186,13 @@ impl Hand {
         })
     }
 
+    /// Whether nothing of a line was handed over or left that is not settled.
+    pub(super) fn is_idle(&self, line: &str) -> bool {
+        let backlogs = self.backlogs();
+        let backlog = backlogs.get(line);
+        backlog.is_none_or(|one| one.handed == 0 && one.left == 0)
+    }
+
     /// Where the answers to a message go that was left.
     pub(super) fn reply_to(&self, line: &str, message: i64) -> Option<Reply> {
         self.backlogs().get_mut(line)?.replies.remove(&message)

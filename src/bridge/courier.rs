@@ -12,10 +12,7 @@ use labwire_protocols::{
     hl7::{Message, ack::Answer},
     wire::{Commit, CommitId, OutId, Outgoing, OutgoingKind, SendFailure, SendOutcome},
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,6 +26,7 @@ use super::{
     desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN},
     host_line::HostLine,
     law,
+    news::News,
     site::LineSite,
 };
 
@@ -46,7 +44,7 @@ pub(super) struct Courier {
     pub(super) desk: Desk,
     pub(super) lines: Vec<LineHandle>,
     pub(super) finished: mpsc::UnboundedReceiver<Finished>,
-    pub(super) queue_changed: Arc<Notify>,
+    pub(super) queue_changed: Arc<News>,
     pub(super) refusals_shown: i64,
     /// Rows leased beyond those that the lines carry, so that no line waits for the disk. A line
     /// carries one message at a time all the same: what is urgent goes before what was leased.
@@ -279,7 +277,8 @@ impl Courier {
 
     /// Gives every line that is connected and carries nothing the most urgent row in hand.
     async fn send(&self, load: &mut Load) {
-        if load.ahead.is_empty() {
+        // Who cannot know that it still serves the destination sends nothing to it.
+        if load.ahead.is_empty() || !self.desk.tenure.holds() {
             return;
         }
         let is_idle = |index: usize| load.trips.values().all(|trip| trip.line != index);

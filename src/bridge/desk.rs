@@ -7,11 +7,11 @@ use labwire_drivers::crash;
 use crate::{
     host::{HostSite, JsonRenderer, ResultRenderer},
     queue::{self, Backoff, LeaseTerms, Leased, Render, Verdict},
-    store::{Db, Store, StoreError, Turn},
+    store::{Db, Store, StoreError, Turn, nodes},
     worklist,
 };
 
-use super::{device::Ids, orders::DownloadRenderer, site::LineSite};
+use super::{device::Ids, orders::DownloadRenderer, site::LineSite, tenure::Tenure};
 
 /// A lease outlives the longest wait for an answer; only an owner that is gone loses one.
 const LEASE: i64 = 15 * 60 * 1_000_000;
@@ -61,6 +61,8 @@ pub(super) struct Desk {
     pub(super) clock: Arc<dyn labwire_drivers::Clock>,
     pub(super) ids: Arc<Ids>,
     pub(super) backoff: Backoff,
+    /// Rows are leased and sent by whoever serves the destination.
+    pub(super) tenure: Tenure,
 }
 
 impl Desk {
@@ -123,6 +125,7 @@ impl Desk {
         let (now, backoff) = (self.clock.utc_micros(), self.backoff);
         let destination = self.destination.clone();
         let run = self.ids.run().to_owned();
+        let is_of_node = self.tenure.is_of_node();
         let count_max = i64::try_from(room.rows).unwrap_or(0);
         let work = move |db: &mut dyn Db| {
             queue::settle_attempts(db, &ended, &run, backoff, now)?;
@@ -133,7 +136,8 @@ impl Desk {
                 queue::reclaim(db, &name, under_way, now)?;
                 queue::renew(db, &run, under_way, now + LEASE)?;
             }
-            if count_max == 0 {
+            // The unit of a destination has its name.
+            if count_max == 0 || (is_of_node && !nodes::holds(db, &name, &run)?) {
                 return Ok(Vec::new());
             }
             let terms = LeaseTerms {

@@ -57,6 +57,8 @@ pub(super) struct Ids {
     run: String,
     epoch: u64,
     next: AtomicU64,
+    /// Where the connections of a line are counted from that was opened later than the run began.
+    lines: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Ids {
@@ -67,6 +69,7 @@ impl Ids {
             run: base36(epoch / 1_000),
             epoch,
             next: AtomicU64::new(1),
+            lines: Mutex::default(),
         }
     }
 
@@ -84,14 +87,28 @@ impl Ids {
         OutId(self.next())
     }
 
-    /// The journal's number of a connection: never the same in two runs.
-    pub(super) const fn connection(&self, number: u64) -> u64 {
-        self.epoch.wrapping_add(number)
+    /// From now on the connections of a line are counted from `epoch`: it was served by another run,
+    /// and may have been by this one.
+    pub(super) fn begin_line(&self, line: &str, epoch: i64) {
+        let epoch = u64::try_from(epoch).unwrap_or(0);
+        lock(&self.lines).insert(line.to_owned(), epoch);
+    }
+
+    /// The journal's number of a connection of a line: never the same in two runs.
+    pub(super) fn connection(&self, line: &str, number: u64) -> u64 {
+        let epoch = lock(&self.lines).get(line).copied();
+        epoch.unwrap_or(self.epoch).wrapping_add(number)
     }
 
     /// The same of a device's second line, which counts its connections by itself.
-    const fn orders_connection(&self, number: u64) -> u64 {
-        self.connection(number).wrapping_add(ORDERS_CONNECTIONS)
+    fn orders_connection(&self, line: &str, number: u64) -> u64 {
+        self.connection(line, number)
+            .wrapping_add(ORDERS_CONNECTIONS)
+    }
+
+    /// A number that this run gives once, and no other run gave.
+    pub(super) fn once(&self) -> u64 {
+        self.epoch.wrapping_add(self.next())
     }
 
     fn next(&self) -> u64 {
@@ -166,7 +183,7 @@ impl Answers {
             .status()
             .connections
             .iter()
-            .any(|open| ids.connection(open.connection.number) == connection);
+            .any(|open| ids.connection(&line.id, open.connection.number) == connection);
         if !is_there {
             tracing::info!(
                 line = line.id,
@@ -268,9 +285,9 @@ impl Upstream for DeviceLine {
         commit: Commit,
     ) -> BoxFuture<'static, CommitResult> {
         let connection = if self.is_of_orders {
-            self.ids.orders_connection(connection.number)
+            self.ids.orders_connection(&self.line.id, connection.number)
         } else {
-            self.ids.connection(connection.number)
+            self.ids.connection(&self.line.id, connection.number)
         };
         let entry = JournalEntry {
             line: self.line.id.clone(),

@@ -15,7 +15,6 @@ use std::{
 };
 
 use labwire_drivers::Clock;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,6 +22,8 @@ use crate::{
     model::{IMAGE_BYTES_MAX, ImageBytes, file_name},
     store::{Store, StoreError, Turn},
 };
+
+use super::news::News;
 
 /// Between two looks. A file is complete at the second look that finds it as it was.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ pub(super) struct Folder {
     pub(super) hosts: Vec<String>,
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) results_changed: Arc<Notify>,
+    pub(super) results_changed: Arc<News>,
 }
 
 impl Folder {

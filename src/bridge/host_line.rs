@@ -9,7 +9,6 @@ use labwire_protocols::{
     mllp,
     wire::{Commit, CommitId},
 };
-use tokio::sync::Notify;
 
 use crate::{
     book,
@@ -20,7 +19,7 @@ use crate::{
     tubes::receipt,
 };
 
-use super::{device::Ids, site::Site};
+use super::{device::Ids, news::News, site::Site};
 
 /// The owner of a host's order line.
 #[derive(Clone)]
@@ -31,7 +30,7 @@ pub(super) struct HostLine {
     pub(super) clock: Arc<dyn labwire_drivers::Clock>,
     pub(super) ids: Arc<Ids>,
     /// Results and downloads: orders let results go on, and devices may have to be told.
-    pub(super) changed: [Arc<Notify>; 2],
+    pub(super) changed: [Arc<News>; 2],
 }
 
 impl Upstream for HostLine {
@@ -41,10 +40,11 @@ impl Upstream for HostLine {
         _id: CommitId,
         commit: Commit,
     ) -> BoxFuture<'static, CommitResult> {
+        let line = format!("host:{}", self.host.id);
         let inbound = Inbound {
             entry: JournalEntry {
-                line: format!("host:{}", self.host.id),
-                connection: self.ids.connection(connection.number),
+                connection: self.ids.connection(&line, connection.number),
+                line,
                 at: self.clock.utc_micros(),
                 commit: commit.clone(),
             },

@@ -10,7 +10,6 @@ use labwire_drivers::{Clock, Tls};
 use labwire_protocols::wire::{Commit, Received};
 use reqwest::Client;
 use tokio::{
-    sync::Notify,
     task::{self, JoinError, JoinHandle, JoinSet},
     time::Instant,
 };
@@ -28,7 +27,9 @@ use super::{
     desk::{Desk, Destination, LOOK_AGAIN, RENEW, Room, WRITE_AGAIN},
     device::Ids,
     host_line,
+    news::News,
     site::Site,
+    tenure::Tenure,
 };
 
 /// What the tasks of one host need.
@@ -43,8 +44,9 @@ pub(super) struct Parts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<Ids>,
     /// Results and downloads: orders let results go on, and devices may have to be told.
-    pub(super) changed: [Arc<Notify>; 2],
+    pub(super) changed: [Arc<News>; 2],
     pub(super) stop: CancellationToken,
+    pub(super) tenure: Tenure,
 }
 
 /// The client, made again when the files of TLS change.
@@ -112,6 +114,7 @@ async fn post(parts: Parts, way: Arc<Way>, url: String) {
         clock: Arc::clone(&parts.clock),
         ids: Arc::clone(&parts.ids),
         backoff: super::start::backoff_of(&parts.host),
+        tenure: parts.tenure.clone(),
     };
     let room = usize::try_from(parts.host.connections).unwrap_or(1);
     let refusals_shown = i64::from(parts.host.refusals_shown);
@@ -128,7 +131,7 @@ async fn post(parts: Parts, way: Arc<Way>, url: String) {
         changed.as_mut().enable();
         posting.drain();
         let is_stopped = parts.stop.is_cancelled();
-        let free = if is_stopped {
+        let free = if is_stopped || !parts.tenure.holds() {
             0
         } else {
             room.saturating_sub(posting.trips.len())
@@ -261,6 +264,11 @@ async fn fetch(parts: Parts, way: Arc<Way>, url: String) {
             }
             continue;
         };
+        if !parts.tenure.holds() {
+            // This node cannot know that it still serves the host.
+            tokio::time::sleep(WRITE_AGAIN).await;
+            continue;
+        }
         match post_answers(&parts, &client, &url).await {
             Ok(all_taken) => {
                 if !all_taken && !is_deaf {
@@ -335,7 +343,7 @@ async fn fetch_page(parts: &Parts, client: &Client, url: &str) -> Result<bool, F
     let inbound = Inbound {
         entry: JournalEntry {
             line: format!("host:{}", parts.site.id),
-            connection: parts.ids.connection(0),
+            connection: parts.ids.connection("", 0),
             at: parts.clock.utc_micros(),
             commit: Commit::Message(Received {
                 session: parts.ids.out().0,

@@ -5,6 +5,9 @@
 //! [`host_line`] applies and answers what a host sends; a [`courier`] takes queue rows to hosts and
 //! devices. Data is handed on by row id; what a channel carries can be lost in a crash and is found
 //! again in the store.
+//!
+//! What belongs together is opened and closed as one ([`unit`]): by one owner all of it at a start, by
+//! one [`node`] of several as its leases say.
 
 mod backlog;
 mod courier;
@@ -16,6 +19,8 @@ mod host_line;
 mod http_courier;
 mod joined;
 mod law;
+mod news;
+mod node;
 mod orders;
 mod parser;
 mod reading;
@@ -24,14 +29,18 @@ mod run;
 mod simulation;
 mod site;
 mod start;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod track;
+mod unit;
 
+pub(crate) use self::unit::SITE;
 pub use self::{
     host_line::follow_up_by_hand,
     run::{Ended, STOP_WITHIN, run},
     site::Site,
     start::{Running, Setup, StartError, start},
     track::LineBooks,
+    unit::Open,
 };

@@ -186,6 +186,12 @@ impl Parser {
         }
     }
 
+    /// Whether nothing of a line waits to be read.
+    pub(super) fn is_idle(&self, line: &str) -> bool {
+        self.worker_of(line)
+            .is_none_or(|worker| worker.is_idle(line))
+    }
+
     fn worker_of(&self, line: &str) -> Option<&Hand> {
         let sum = line.bytes().fold(0_usize, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add(usize::from(byte))
@@ -641,6 +647,8 @@ fn audit_settled(
 /// was begun before is read alone, and one that was begun too often is held, so that a message that
 /// breaks the parser cannot loop the start.
 ///
+/// With `only`, what one line left is read.
+///
 /// No start takes long for it: of a large backlog only the oldest are read, and the lines whose
 /// other messages stay in the journal are returned, for [`Parser::resume`].
 ///
@@ -651,8 +659,10 @@ pub(super) async fn replay(
     site: &Arc<Site>,
     clock: &Arc<dyn labwire_drivers::Clock>,
     run: &str,
+    only: Option<&str>,
 ) -> Result<Replayed, StoreError> {
-    let lines = store.read(journal::unparsed_lines).await?;
+    let mut lines = store.read(journal::unparsed_lines).await?;
+    lines.retain(|(line, _)| only.is_none_or(|only| only == line));
     let until = store.read(journal::last).await?;
     let mut replayed = Replayed::default();
     for (line, _) in lines {

@@ -83,7 +83,7 @@ pub async fn run(setup: Setup, manager: Manager) -> Result<Ended, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let loaded = Arc::new(setup.loaded.clone());
     manager.status("opening the store and taking up what the last run left");
-    let running = tokio::select! {
+    let mut running = tokio::select! {
         running = start(setup, Arc::clone(&clock)) => running?,
         () = signals.end() => {
             tracing::info!("told to stop before it was at work: the next start takes everything up");
@@ -95,8 +95,24 @@ pub async fn run(setup: Setup, manager: Manager) -> Result<Ended, StartError> {
     let vitals = Arc::clone(&running.vitals);
     let heart = Heart::start(Arc::clone(&vitals), manager.clone(), Arc::clone(&clock))?;
     let around = Around::open(&running, loaded, clock);
-    while signals.is_hangup().await {
-        reload(&running.certificates, &manager, &vitals).await;
+    loop {
+        let shut_out = tokio::select! {
+            is_hangup = signals.is_hangup() => match is_hangup {
+                true => None,
+                false => break,
+            },
+            error = running.shut_out() => Some(error),
+        };
+        let Some(error) = shut_out else {
+            reload(&running.certificates, &manager, &vitals).await;
+            continue;
+        };
+        // Whoever manages this service starts it anew, as a new run.
+        manager.stopping();
+        heart.stop();
+        around.closing.cancel();
+        running.cut().await;
+        return Err(StartError::ShutOut(error));
     }
     tracing::info!("stopping in order");
     manager.stopping();

@@ -27,7 +27,7 @@ use crate::{
     },
     profile::{Library, Wire},
     queue::{self, Backoff},
-    store::{Store, StoreError, StoreOptions, Turn, journal},
+    store::{Db, NodeRun, Store, StoreError, StoreOptions, Turn, journal},
     tubes,
     vitals::Vitals,
 };
@@ -40,9 +40,13 @@ use super::{
     folder::Folder,
     host_line::HostLine,
     http_courier,
+    news::News,
+    node::Node,
     parser::{self, Parser, Size, Workers},
     site::{LineSite, Site},
+    tenure::Tenure,
     track::{Keeper, LineBooks, Parts, TrackLine},
+    unit::{Open, Opened, Unit},
 };
 
 /// A checked configuration.
@@ -78,6 +82,9 @@ pub enum StartError {
         /// The mistakes.
         why: String,
     },
+    /// Another node took over what this one served.
+    #[error("this node ended")]
+    ShutOut(#[source] StoreError),
     /// The system gave no thread.
     #[error("a worker thread cannot be started")]
     Thread(#[from] std::io::Error),
@@ -98,9 +105,12 @@ pub struct Running {
     pub certificates: Arc<Certificates>,
     /// Whether all of it gets on.
     pub vitals: Arc<Vitals>,
+    /// What is open now: as a node among others, this changes.
+    pub open: Open,
     stop: CancellationToken,
-    couriers: Vec<JoinHandle<()>>,
-    result_lines: Vec<LineHandle>,
+    tasks: Vec<JoinHandle<()>>,
+    units: Vec<Opened>,
+    node: Option<Node>,
     workers: Workers,
 }
 
@@ -111,7 +121,8 @@ const HOST_CONNECTIONS_MAX: usize = 16;
 /// transaction goes to disk.
 const HOST_AHEAD_MAX: usize = 128;
 
-/// Opens the store, finishes what the last run left, and opens every line.
+/// Opens the store, finishes what the last run left, and opens every line. As one node of several
+/// (`[node]`), it opens what it gets a lease of, as long as it has it.
 ///
 /// # Errors
 /// See [`StartError`].
@@ -122,8 +133,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         store: options,
         ports,
     } = setup;
-    let url = store_url(&loaded);
-    let store = Store::open(&url, options, Arc::clone(&clock)).await?;
+    let (store, ids) = open_store(&loaded, options, &clock).await?;
     let catalogue = Arc::new(loaded.catalogue.clone());
     let mut problems = Problems::default();
     let tracks = tubes::site::load(&loaded, config::endpoint::read, &mut problems);
@@ -133,40 +143,68 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     }
     let site = Site::new(&loaded.lab, catalogue, &library).with_tracks(tracks);
     let site = Arc::new(site);
-    let ids = Arc::new(Ids::new(clock.utc_micros()));
-    let freed = store
-        .transact(Turn::Background, |db| {
-            journal::orphans(db)?;
-            queue::void_all_leases(db)
-        })
-        .await?;
-    let learned = Arc::clone(&site.learned);
-    store
-        .read(move |db| crate::worklist::learn(db, &learned))
-        .await?;
-    let replayed = parser::replay(&store, &site, &clock, ids.run()).await?;
-    tracing::info!(
-        replayed = replayed.count,
-        lines_behind = replayed.left.len(),
-        freed,
-        "what the last run left is taken up"
-    );
-    let mut starter = Starter::new(store, site, clock, ids)?;
+    let (mut starter, workers) = Starter::new(store, site, loaded, clock, ids)?;
     starter.ports = ports;
-    for (line, span) in &replayed.left {
-        starter.parser.resume(line, *span);
+    let starter = Arc::new(starter);
+    let stop = CancellationToken::new();
+    let looking = Arc::clone(&starter.certificates).run(stop.clone());
+    let vitals = Vitals::new(
+        starter.store.clone(),
+        Arc::new(starter.open.clone()),
+        workers.beats(),
+        Arc::clone(&starter.clock),
+    );
+    let mut running = Running {
+        vitals: Arc::new(vitals),
+        certificates: Arc::clone(&starter.certificates),
+        open: starter.open.clone(),
+        lines: BTreeMap::new(),
+        tracks: BTreeMap::new(),
+        store: starter.store.clone(),
+        site: Arc::clone(&starter.site),
+        stop,
+        tasks: vec![tokio::spawn(looking)],
+        units: Vec::new(),
+        node: None,
+        workers,
+    };
+    if let Some(seat) = starter.store.seat() {
+        running.node = Some(Node::start(starter, seat)?);
+        return Ok(running);
     }
-    for instrument in &loaded.lab.instruments {
-        starter.instrument(instrument, &loaded)?;
-        starter.folder(instrument, &loaded);
+    starter.take_up(None).await?;
+    for unit in Unit::all(&starter.loaded.lab) {
+        running.units.push(starter.open(&unit).await?);
     }
-    for track in &loaded.lab.tracks {
-        starter.track(track, &loaded).await?;
+    running.lines = running.open.lines();
+    running.tracks = running.open.tracks();
+    Ok(running)
+}
+
+/// Another run began within the same millisecond: so often another number is tried.
+const RUNS_TRIED: i64 = 8;
+
+/// The store, and the numbers of this run.
+async fn open_store(
+    loaded: &Loaded,
+    options: StoreOptions,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Store, Arc<Ids>), StartError> {
+    let url = store_url(loaded);
+    let mut ids = Ids::new(clock.utc_micros());
+    let mut options = options;
+    if let Some(node) = &loaded.lab.node {
+        let started = clock.utc_micros();
+        // Nodes that start together draw different milliseconds.
+        let salt = i64::from(std::process::id()) % RUNS_TRIED;
+        ids = Ids::new(started + salt * 1_000);
+        options.node = Some(NodeRun {
+            name: node.id.to_string(),
+            run: ids.run().to_owned(),
+        });
     }
-    for host in &loaded.lab.hosts {
-        starter.host(host, &loaded)?;
-    }
-    Ok(starter.finish())
+    let store = Store::open(&url, options, Arc::clone(clock)).await?;
+    Ok((store, Arc::new(ids)))
 }
 
 /// A relative path of the store lies beside `lab.toml`.
@@ -179,22 +217,20 @@ fn store_url(loaded: &Loaded) -> String {
     }
 }
 
-struct Starter {
-    store: Store,
+/// What all units share, and how each is opened.
+pub(super) struct Starter {
+    pub(super) store: Store,
+    pub(super) loaded: Loaded,
+    pub(super) open: Open,
+    pub(super) tenure: Tenure,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<Ids>,
+    pub(super) parser: Parser,
+    pub(super) results_changed: Arc<News>,
+    pub(super) downloads_changed: Arc<News>,
     site: Arc<Site>,
-    clock: Arc<dyn Clock>,
-    ids: Arc<Ids>,
     certificates: Arc<Certificates>,
-    parser: Parser,
     answers: Arc<Answers>,
-    results_changed: Arc<Notify>,
-    downloads_changed: Arc<Notify>,
-    stop: CancellationToken,
-    lines: BTreeMap<String, LineHandle>,
-    tracks: BTreeMap<String, LineBooks>,
-    result_lines: Vec<LineHandle>,
-    couriers: Vec<JoinHandle<()>>,
-    workers: Workers,
     ports: Option<Arc<dyn Ports>>,
 }
 
@@ -202,7 +238,7 @@ struct Starter {
 struct Ears {
     answers: Arc<Answers>,
     ids: Arc<Ids>,
-    results_changed: Arc<Notify>,
+    results_changed: Arc<News>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -221,11 +257,12 @@ impl Starter {
     fn new(
         store: Store,
         site: Arc<Site>,
+        loaded: Loaded,
         clock: Arc<dyn Clock>,
         ids: Arc<Ids>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, Workers), StartError> {
         let answers = Arc::new(Answers::default());
-        let results_changed = Arc::new(Notify::new());
+        let results_changed = Arc::new(News::default());
         let ears = Arc::new(Ears {
             answers: Arc::clone(&answers),
             ids: Arc::clone(&ids),
@@ -246,27 +283,80 @@ impl Starter {
             Arc::clone(&clock),
             ids.run(),
         )?;
-        Ok(Self {
+        let starter = Self {
+            open: Open::default(),
+            tenure: Tenure::of(store.seat().is_some(), &clock),
             store,
             site,
+            loaded,
             certificates: Arc::new(Certificates::new(Arc::clone(&clock))),
             clock,
             ids,
             parser,
             answers,
             results_changed,
-            downloads_changed: Arc::new(Notify::new()),
-            stop: CancellationToken::new(),
-            lines: BTreeMap::new(),
-            tracks: BTreeMap::new(),
-            result_lines: Vec::new(),
-            couriers: Vec::new(),
-            workers,
+            downloads_changed: Arc::new(News::default()),
             ports: None,
-        })
+        };
+        Ok((starter, workers))
     }
 
-    fn instrument(&mut self, instrument: &Instrument, loaded: &Loaded) -> Result<(), StartError> {
+    /// Finishes what the last holder of a unit left, of all units where none is named: frames of a
+    /// message without its end, rows on their way, messages that were not read. Before it is opened.
+    pub(super) async fn take_up(&self, unit: Option<&Unit>) -> Result<(), StartError> {
+        let name = unit.map(|unit| unit.name().to_owned());
+        let line = unit.map(|unit| unit.line().to_owned());
+        let of = line.clone();
+        let work = move |db: &mut dyn Db| {
+            journal::orphans_of(db, of.as_deref())?;
+            let last = of.map_or(Ok(0), |line| journal::last_connection(db, &line))?;
+            let freed = match &name {
+                None => queue::void_all_leases(db)?,
+                Some(name) => queue::void_leases(db, name)?,
+            };
+            Ok((freed, last))
+        };
+        let (freed, last) = self.store.transact(Turn::Background, work).await?;
+        if let Some(line) = &line {
+            let epoch = self.clock.utc_micros().max(last.saturating_add(1));
+            self.ids.begin_line(line, epoch);
+        }
+        let learned = Arc::clone(&self.site.learned);
+        let learn = move |db: &mut dyn Db| crate::worklist::learn(db, &learned);
+        self.store.read(learn).await?;
+        let (store, run) = (&self.store, self.ids.run());
+        let replayed = parser::replay(store, &self.site, &self.clock, run, line.as_deref()).await?;
+        tracing::info!(
+            unit = unit.map_or("all", Unit::name),
+            replayed = replayed.count,
+            lines_behind = replayed.left.len(),
+            freed,
+            "what the last run left is taken up"
+        );
+        for (line, span) in &replayed.left {
+            self.parser.resume(line, *span);
+        }
+        Ok(())
+    }
+
+    /// Opens a unit.
+    pub(super) async fn open(&self, unit: &Unit) -> Result<Opened, StartError> {
+        let mut out = Opened::new(unit, &self.open);
+        match unit {
+            Unit::Line(_, instrument) => {
+                self.instrument(instrument, &mut out)?;
+                self.folder(instrument, &mut out);
+            }
+            Unit::Track(_, track) => self.track(track, &mut out).await?,
+            Unit::Host(_, host) => self.host(host, &mut out)?,
+            Unit::Site => {}
+        }
+        self.open.add(&out);
+        Ok(out)
+    }
+
+    fn instrument(&self, instrument: &Instrument, out: &mut Opened) -> Result<(), StartError> {
+        let loaded = &self.loaded;
         let id = instrument.id.to_string();
         let Some(line) = self.site.lines.get(&id).cloned() else {
             let why = format!("there is no profile {}", *instrument.profile);
@@ -300,17 +390,17 @@ impl Starter {
         let clock = || Arc::clone(&self.clock);
         let handle = spawn_line(config, Arc::new(upstream), clock(), machine);
         self.answers.add_line(&id, handle.clone());
-        self.lines.insert(id.clone(), handle.clone());
+        out.lines.push((id.clone(), handle.clone()));
         let mut told_by = handle;
         if let Some((config, machine)) = apart {
             told_by = spawn_line(config, Arc::new(of_orders), clock(), machine);
             self.answers.add_orders_line(&id, told_by.clone());
-            self.lines.insert(format!("{id}:orders"), told_by.clone());
+            out.lines.push((format!("{id}:orders"), told_by.clone()));
         }
         self.courier(
+            out,
             Destination::Device(line),
-            vec![told_by],
-            news,
+            (vec![told_by], news),
             Backoff::default(),
             i64::MAX,
         );
@@ -318,22 +408,21 @@ impl Starter {
     }
 
     /// Takes the pictures that a device writes into a folder.
-    fn folder(&mut self, instrument: &Instrument, loaded: &Loaded) {
+    fn folder(&self, instrument: &Instrument, out: &mut Opened) {
         let Some(written) = &instrument.images else {
             return;
         };
         let hosts = self.site.hosts.values().filter(|host| host.gets_images);
         let folder = Folder {
             line: instrument.id.to_string(),
-            path: loaded.path(written),
+            path: self.loaded.path(written),
             deletes: *instrument.images_taken == ImagesTaken::Delete,
             hosts: hosts.map(|host| host.id.clone()).collect(),
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             results_changed: Arc::clone(&self.results_changed),
         };
-        self.couriers
-            .push(tokio::spawn(folder.run(self.stop.clone())));
+        out.tasks.push(tokio::spawn(folder.run(out.stop.clone())));
     }
 
     /// The line of a device that takes orders on a connection of their own.
@@ -354,7 +443,8 @@ impl Starter {
         }
     }
 
-    fn host(&mut self, host: &Host, loaded: &Loaded) -> Result<(), StartError> {
+    fn host(&self, host: &Host, out: &mut Opened) -> Result<(), StartError> {
+        let loaded = &self.loaded;
         let id = host.id.to_string();
         let Some(site) = self.site.hosts.get(&id).cloned() else {
             return Ok(());
@@ -372,13 +462,14 @@ impl Starter {
                     Arc::clone(&self.results_changed),
                     Arc::clone(&self.downloads_changed),
                 ],
-                stop: self.stop.clone(),
+                stop: out.stop.clone(),
+                tenure: self.tenure.clone(),
             };
             let tasks = http_courier::start(&parts).map_err(|error| StartError::Port {
                 line: id,
                 why: error.to_string(),
             })?;
-            self.couriers.extend(tasks);
+            out.tasks.extend(tasks);
             return Ok(());
         }
         if let Some(orders) = &host.orders {
@@ -390,20 +481,21 @@ impl Starter {
                 Box::new(mllp::Endpoint::new(mllp::Config::default()))
             });
             let handle = spawn_line(config, upstream, Arc::clone(&self.clock), machine);
-            self.lines.insert(name, handle);
+            out.lines.push((name, handle));
         }
         match &host.results {
-            Some(results) => self.results(host, site, results, loaded),
+            Some(results) => self.results(host, site, results, out),
             None => Ok(()),
         }
     }
 
-    async fn track(&mut self, track: &Track, loaded: &Loaded) -> Result<(), StartError> {
+    async fn track(&self, track: &Track, out: &mut Opened) -> Result<(), StartError> {
         let id = track.id.to_string();
         let Some(site) = self.site.tracks.get(&id).cloned() else {
             return Ok(());
         };
-        let (framing, config) = self.line_config(&id, &track.port, (&track.guard, loaded))?;
+        let guard = (&track.guard, &self.loaded);
+        let (framing, config) = self.line_config(&id, &track.port, guard)?;
         let machine: MachineFactory = match framing {
             Framing::Mllp => Arc::new(|| Box::new(mllp::Endpoint::new(mllp::Config::default()))),
             Framing::Stream => Arc::new(|| Box::new(Link::new(Dialect::default()))),
@@ -422,7 +514,7 @@ impl Starter {
             news: sender,
         };
         let handle = spawn_line(config, Arc::new(upstream), Arc::clone(&self.clock), machine);
-        self.lines.insert(id.clone(), handle.clone());
+        out.lines.push((id.clone(), handle.clone()));
         let parts = Parts {
             track: site,
             site: Arc::clone(&self.site),
@@ -434,9 +526,9 @@ impl Starter {
             journalled,
         };
         let keeper = Keeper::open(parts, handle, news).await?;
-        self.tracks.insert(id, keeper.books());
-        let task = keeper.run(self.stop.clone());
-        self.couriers.push(tokio::spawn(task));
+        out.track = Some((id, keeper.books()));
+        let task = keeper.run(out.stop.clone());
+        out.tasks.push(tokio::spawn(task));
         Ok(())
     }
 
@@ -455,18 +547,18 @@ impl Starter {
     }
 
     fn results(
-        &mut self,
+        &self,
         host: &Host,
         site: Arc<crate::host::HostSite>,
         results: &str,
-        loaded: &Loaded,
+        out: &mut Opened,
     ) -> Result<(), StartError> {
         let (finished, news) = mpsc::unbounded_channel::<Finished>();
         let reply_timeout = std::time::Duration::from_secs(host.reply_timeout_s.into());
         let mut handles = Vec::new();
         let name = format!("host:{}:results", *host.id);
         // All connections have one certificate.
-        let (_, of_all) = self.line_config(&name, results, (&host.guard, loaded))?;
+        let (_, of_all) = self.line_config(&name, results, (&host.guard, &self.loaded))?;
         let is_listener = of_all.endpoint.listens();
         let count = if is_listener { 1 } else { host.connections };
         for number in 1..=count {
@@ -489,18 +581,24 @@ impl Starter {
                 machine,
             ));
         }
-        self.result_lines.extend(handles.iter().cloned());
+        out.result_lines.extend(handles.iter().cloned());
         let backoff = backoff_of(host);
         let shown = i64::from(host.refusals_shown);
-        self.courier(Destination::Host(site), handles, news, backoff, shown);
+        self.courier(
+            out,
+            Destination::Host(site),
+            (handles, news),
+            backoff,
+            shown,
+        );
         Ok(())
     }
 
     fn courier(
-        &mut self,
+        &self,
+        out: &mut Opened,
         destination: Destination,
-        lines: Vec<LineHandle>,
-        finished: mpsc::UnboundedReceiver<Finished>,
+        (lines, finished): (Vec<LineHandle>, mpsc::UnboundedReceiver<Finished>),
         backoff: Backoff,
         refusals_shown: i64,
     ) {
@@ -514,6 +612,7 @@ impl Starter {
             clock: Arc::clone(&self.clock),
             ids: Arc::clone(&self.ids),
             backoff,
+            tenure: self.tenure.clone(),
         };
         let ahead_max = match &desk.destination {
             Destination::Host(_) => HOST_AHEAD_MAX,
@@ -528,8 +627,7 @@ impl Starter {
             queue_changed,
             refusals_shown,
         };
-        self.couriers
-            .push(tokio::spawn(courier.run(self.stop.clone())));
+        out.tasks.push(tokio::spawn(courier.run(out.stop.clone())));
     }
 
     /// How a line is driven, and who may be at its other end.
@@ -565,30 +663,6 @@ impl Starter {
         let is_needed = urls.into_iter().flatten().any(has_tls);
         let owner = format!("host:{}", *host.id);
         is_needed.then(|| self.tls(&owner, host.guard.files(loaded), TlsSide::Client))
-    }
-
-    fn finish(mut self) -> Running {
-        let looking = Arc::clone(&self.certificates).run(self.stop.clone());
-        self.couriers.push(tokio::spawn(looking));
-        let lines = self.lines.values().chain(&self.result_lines);
-        let vitals = Vitals::new(
-            self.store.clone(),
-            lines.cloned().collect(),
-            self.workers.beats(),
-            self.clock,
-        );
-        Running {
-            vitals: Arc::new(vitals),
-            certificates: self.certificates,
-            lines: self.lines,
-            store: self.store,
-            site: self.site,
-            tracks: self.tracks,
-            stop: self.stop,
-            couriers: self.couriers,
-            result_lines: self.result_lines,
-            workers: self.workers,
-        }
     }
 }
 
@@ -666,7 +740,7 @@ impl Running {
 
     /// The connections on which results go to hosts, each by its name.
     pub fn result_lines(&self) -> impl Iterator<Item = (String, LineHandle)> + '_ {
-        let lines = self.result_lines.iter();
+        let lines = self.units.iter().flat_map(|unit| &unit.result_lines);
         lines.map(|line| (line.status().id, line.clone()))
     }
 
@@ -674,9 +748,17 @@ impl Running {
     #[cfg(test)]
     pub(super) fn bury(self) {
         self.stop.cancel();
-        self.couriers.iter().for_each(JoinHandle::abort);
-        for line in self.lines.into_values().chain(self.result_lines) {
-            drop(tokio::spawn(async move { line.stop().await }));
+        self.tasks.iter().for_each(JoinHandle::abort);
+        // A unit that is dropped ends at once.
+        drop(self.units);
+    }
+
+    /// Resolves when this node was shut out by another, or cannot go on as one: nothing that it still
+    /// has may be used then, and the process has to end. Never, where there is one owner.
+    pub async fn shut_out(&mut self) -> StoreError {
+        match &mut self.node {
+            Some(node) => node.shut_out().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -684,30 +766,34 @@ impl Running {
     /// over is settled; what is on its way to a host may still be answered.
     pub async fn stop(self) {
         let Self {
-            lines,
             store,
-            site: _,
-            tracks: _,
-            certificates: _,
-            vitals: _,
             stop,
-            couriers,
-            result_lines,
+            tasks,
+            units,
+            node,
             workers,
+            ..
         } = self;
-        futures_util::future::join_all(lines.values().map(LineHandle::stop)).await;
+        futures_util::future::join_all(units.iter().map(Opened::close)).await;
+        futures_util::future::join_all(units.into_iter().map(Opened::stop)).await;
+        if let Some(node) = node {
+            node.stop().await;
+        }
         stop.cancel();
-        for line in &result_lines {
-            line.stop().await;
+        for task in tasks {
+            // A task that panicked has been logged by the runtime.
+            drop(task.await);
         }
-        for courier in couriers {
-            // A courier that panicked has been logged by the runtime.
-            drop(courier.await);
-        }
-        drop(lines);
-        drop(result_lines);
         let joined = tokio::task::spawn_blocking(move || workers.stop());
         drop(joined.await);
         store.close().await;
+    }
+
+    /// Ends without order, after [`Self::shut_out`]: what is under way is not promised to anybody.
+    pub async fn cut(self) {
+        if let Some(node) = self.node {
+            node.cut().await;
+        }
+        self.store.close().await;
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         ports: None,
     };
     let ended = runtime.block_on(bridge::run(setup, Manager::of_process()));
-    // After an end that was cut short threads may still wait for a store or a peer that is away.
+    // After an end that was cut short, or by another node, threads may still wait for a store or a peer
+    // that is away.
     runtime.shutdown_background();
     Ok(Verdict::found_if(ended? == Ended::CutShort))
 }

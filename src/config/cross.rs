@@ -23,6 +23,7 @@ pub(super) fn check_lab(config: &LabConfig, seams: &Seams<'_>, file: &File) {
         .chain(config.tracks.iter().map(|one| &one.id))
         .collect();
     check_ids(&ids, file);
+    check_node(config, file);
     check_pass_with_auto(config, file);
     check_unordered(config, file);
     for host in &config.hosts {
@@ -39,6 +40,21 @@ pub(super) fn check_lab(config: &LabConfig, seams: &Seams<'_>, file: &File) {
     check_results(config, file);
     check_empty_mappings(config, file);
     check_addresses(config, seams, file);
+}
+
+/// Nodes share a database of a server.
+fn check_node(config: &LabConfig, file: &File) {
+    let Some(node) = &config.node else { return };
+    if config.store.url.starts_with("postgres") {
+        return;
+    }
+    file.error(
+        "CONF-0246",
+        node.id.span.clone(),
+        "a file of SQLite belongs to one labwire",
+        "several nodes need a database of PostgreSQL",
+        "write [store] url = \"postgres://user@host/database\", or leave [node] out",
+    );
 }
 
 fn check_ids(ids: &[&At<String>], file: &File) {

@@ -25,6 +25,8 @@ pub struct LabConfig {
     pub lab: Lab,
     /// `[store]`
     pub store: Store,
+    /// `[node]`
+    pub node: Option<Node>,
     /// `[console]`
     pub console: Console,
     /// `[alerts]`
@@ -65,6 +67,13 @@ pub struct Store {
     pub url: At<String>,
 }
 
+/// `[node]`: this machine is one of several that serve the laboratory from one store.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name among them.
+    pub id: At<String>,
+}
+
 /// `[console]`: the web pages of technicians.
 #[derive(Clone, Debug)]
 pub struct Console {
@@ -93,6 +102,7 @@ impl LabConfig {
             let config = Self {
                 lab: Lab::read(root.table("lab").as_ref()),
                 store: Store::read(root.table("store").as_ref()),
+                node: root.table("node").as_ref().map(Node::read),
                 console: Console::read(root.table("console").as_ref()),
                 alerts: Alerts::read(root.table("alerts").as_ref()),
                 hosts: hosts.iter().map(|table| Host::read(table, seams)).collect(),
@@ -196,6 +206,12 @@ pub(super) fn timezone(table: &Table<'_>) -> Option<At<String>> {
         help,
     );
     None
+}
+
+impl Node {
+    fn read(table: &Table<'_>) -> Self {
+        Self { id: id(table, "a") }
+    }
 }
 
 impl Store {

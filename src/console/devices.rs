@@ -94,6 +94,37 @@ pub(super) fn board(words: Words, app: &App, moment: &Moment) -> Markup {
                 li.card { (line_card(words, app, moment, line)) }
             }
         }
+        @if !moment.nodes.is_empty() { (nodes(words, app, moment)) }
+    }
+}
+
+/// Who serves what, where several nodes share the laboratory: a line that is not above is at another.
+fn nodes(words: Words, app: &App, moment: &Moment) -> Markup {
+    let zone = &app.parts.site.laboratory.zone;
+    let here = app.parts.loaded.lab.node.as_ref().map(|node| &*node.id);
+    html! {
+        h2 { (words.t("devices.nodes")) }
+        ul.board.rows {
+            @for one in &moment.nodes {
+                li.card {
+                    h3.code {
+                        (one.node.name)
+                        @if here == Some(&one.node.name) { " · " (words.t("devices.node-here")) }
+                    }
+                    dl.facts {
+                        dt { (words.t("devices.node-seen")) }
+                        dd { (age(one.node.seen_at, zone, moment.now)) }
+                        dt { (words.t("devices.node-version")) }
+                        dd { (one.node.version) }
+                        dt { (words.t("devices.node-serves")) }
+                        dd {
+                            @if one.units.is_empty() { "—" }
+                            @for (unit, _) in &one.units { span.code { (unit) } " " }
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -177,7 +208,7 @@ async fn one(
 ) -> Result<Response, Fault> {
     let words = who.words();
     let now = app.now();
-    let handle = app.parts.lines.get(&line).ok_or(Fault::NOT_FOUND)?;
+    let handle = app.parts.open.line(&line).ok_or(Fault::NOT_FOUND)?;
     let status = handle.status();
     let messages = messages(&app, &line).await?;
     note_reading(&app, &who, &format!("line:{line}")).await?;
@@ -186,7 +217,7 @@ async fn one(
         section aria-labelledby="wire-title" {
             h2 id="wire-title" { (words.t("wire.title")) }
             (wire::controls(words, &line))
-            (wire::list(words, &app, handle))
+            (wire::list(words, &app, &handle))
         }
         section aria-labelledby="messages-title" {
             h2 id="messages-title" { (words.t("devices.decoded")) }
@@ -357,7 +388,7 @@ async fn capture(
     Path(line): Path<String>,
 ) -> Result<Response, Fault> {
     who.needs(Role::Technician)?;
-    let handle = app.parts.lines.get(&line).ok_or(Fault::NOT_FOUND)?;
+    let handle = app.parts.open.line(&line).ok_or(Fault::NOT_FOUND)?;
     let bytes: Vec<u8> = handle
         .capture()
         .iter()

@@ -26,7 +26,14 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use crate::{people::check, store::StoreError, text::Language};
+use crate::{
+    people::check,
+    store::{
+        Db, StoreError,
+        nodes::{self, Listed},
+    },
+    text::Language,
+};
 
 use super::{
     App, alerts, calls, devices,
@@ -53,6 +60,8 @@ pub(super) struct Moment {
     pub(super) now: i64,
     pub(super) counts: Counts,
     pub(super) lines: Vec<LineStatus>,
+    /// The nodes that serve the laboratory, where there are several.
+    pub(super) nodes: Vec<Listed>,
     /// False while the store does not answer: the counts are older then.
     pub(super) is_readable: bool,
 }
@@ -82,18 +91,23 @@ impl Default for Live {
 /// Reads the bridge now.
 pub(super) async fn moment(app: &App) -> Result<Moment, StoreError> {
     let (now, within) = (app.now(), app.parts.loaded.lab.console.call_within());
-    let counts = app.read(move |db| look::counts(db, now, within)).await?;
+    let is_node = app.parts.loaded.lab.node.is_some();
+    let read = move |db: &mut dyn Db| {
+        let nodes = is_node.then(|| nodes::listed(db)).transpose()?;
+        Ok((look::counts(db, now, within)?, nodes.unwrap_or_default()))
+    };
+    let (counts, nodes) = app.read(read).await?;
     Ok(Moment {
         now,
         counts,
+        nodes,
         lines: lines(app),
         is_readable: true,
     })
 }
 
 pub(super) fn lines(app: &App) -> Vec<LineStatus> {
-    let handles = app.parts.lines.values();
-    handles.map(labwire_drivers::LineHandle::status).collect()
+    app.parts.open.all()
 }
 
 /// Looks at the bridge while anybody listens, until the console stops.
@@ -117,6 +131,7 @@ pub(super) async fn keep_looking(app: Arc<App>) {
                 lines: lines(&app),
                 is_readable: false,
                 counts: last.counts,
+                nodes: last.nodes,
             },
         };
         tell(&app, &last);

@@ -13,7 +13,7 @@ use axum::{
 };
 use labwire_drivers::{LineStatus, Phase, TlsStatus};
 
-use crate::store::{Health, Turn};
+use crate::store::{Health, Turn, nodes::Listed};
 
 use super::{
     App,
@@ -126,6 +126,13 @@ metrics! {
     "labwire_line_notes_total" counter ["line"] "Deviations noted, refused frames among them." =
         |view| of_lines(view, |line| line.notes.values().sum());
 
+    "labwire_node_units" gauge ["node", "version"]
+        "Units that a node serves; absent where there is one owner." =
+        |view| of_nodes(view, |one| (vec![one.node.version.clone()], one.units.len().to_string()));
+    "labwire_node_seen_timestamp_seconds" gauge ["node"]
+        "When a node was last heard of, seconds since 1970 by the database." =
+        |view| of_nodes(view, |one| (Vec::new(), (one.node.seen_at / MICROS).to_string()));
+
     "labwire_queue_open" gauge ["destination", "state"] "Messages on the queue." =
         |view| of_queue(view, |open| open.count);
     "labwire_queue_oldest_age_seconds" gauge ["destination", "state"]
@@ -223,6 +230,17 @@ fn of_queue(view: &View, read: impl Fn(&Open) -> i64) -> Vec<Sample> {
     };
     let open = view.moment.counts.queue.iter();
     if_readable(view, open.map(sample).collect())
+}
+
+/// Of all nodes that share the laboratory, told by any of them.
+fn of_nodes(view: &View, read: impl Fn(&Listed) -> Sample) -> Vec<Sample> {
+    let nodes = view.moment.nodes.iter();
+    let sample = |one: &Listed| {
+        let (more, value) = read(one);
+        let labels = [one.node.name.clone()].into_iter().chain(more);
+        (labels.collect(), value)
+    };
+    nodes.map(sample).collect()
 }
 
 const fn name_of(turn: Turn) -> &'static str {

@@ -55,7 +55,6 @@ mod work;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -63,12 +62,12 @@ use std::{
 };
 
 use axum::{Router, middleware, routing::get};
-use labwire_drivers::{LineHandle, TlsError};
+use labwire_drivers::TlsError;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bridge::{LineBooks, Running, Site},
+    bridge::{Open, Running, Site},
     certificates::Certificates,
     config::Loaded,
     people::{self, Lockout, Ticket},
@@ -122,10 +121,8 @@ pub enum ConsoleError {
 /// What a console shows.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Every line by its id.
-    pub lines: BTreeMap<String, LineHandle>,
-    /// The books of every automation line by its id.
-    pub tracks: BTreeMap<String, LineBooks>,
+    /// What is open: lines, and the books of automation lines.
+    pub open: Open,
     /// The store.
     pub store: Store,
     /// The site as it runs.
@@ -144,13 +141,7 @@ impl Parts {
     /// What a bridge at work has to show.
     pub fn of(running: &Running, loaded: Arc<Loaded>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            lines: running
-                .lines
-                .iter()
-                .map(|(id, line)| (id.clone(), line.clone()))
-                .chain(running.result_lines())
-                .collect(),
-            tracks: running.tracks.clone(),
+            open: running.open.clone(),
             store: running.store.clone(),
             site: Arc::clone(&running.site),
             loaded,

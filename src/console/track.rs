@@ -361,7 +361,7 @@ impl Pictures {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_sub(last.0) >= FRESH || now < last.0 {
             last.0 = now;
-            for (id, books) in &app.parts.tracks {
+            for (id, books) in &app.parts.open.tracks() {
                 let seen = books.look(|track| Picture::of(id, track, time(now)));
                 if let Some(picture) = seen {
                     last.1.insert(id.clone(), Arc::new(picture));
@@ -377,7 +377,7 @@ impl Pictures {
     /// Waits for the first look at every line; its keeper may be at work with the books.
     async fn ready(&self, app: &App) {
         for _ in 0..LOOKS_MAX {
-            if self.now(app).len() >= app.parts.tracks.len() {
+            if self.now(app).len() >= app.parts.open.tracks().len() {
                 return;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -413,7 +413,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Respon
     let found = findings(&app).await?;
     app.pictures.ready(&app).await;
     let content = html! {
-        @if app.parts.tracks.is_empty() {
+        @if app.parts.open.tracks().is_empty() {
             (empty(&words.t("track.none")))
         } @else {
             div sse-swap="track" { (board(words, &app)) }
@@ -427,7 +427,7 @@ pub(super) async fn show(State(app): State<Arc<App>>, who: Who) -> Result<Respon
 
 /// The newest findings of every line, newest first.
 pub(super) async fn findings(app: &App) -> Result<Vec<TrackRow>, Fault> {
-    let lines: Vec<String> = app.parts.tracks.keys().cloned().collect();
+    let lines: Vec<String> = app.parts.site.tracks.keys().cloned().collect();
     let since = app.now().saturating_sub(FINDINGS_SINCE);
     let mut found = app
         .read(move |db| {

@@ -25,7 +25,7 @@ pub(super) struct Tail {
 impl Tail {
     /// `None` where no line is asked for, or none of that name is there.
     pub(super) fn of(app: &App, line: &str) -> Option<Self> {
-        let handle = app.parts.lines.get(line)?.clone();
+        let handle = app.parts.open.line(line)?;
         let last = handle.capture().pop();
         Some(Self { handle, last })
     }

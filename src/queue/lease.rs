@@ -10,21 +10,36 @@ use crate::{
 
 use super::enqueue::put_behind;
 
+macro_rules! candidates {
+    ($lock:literal) => {
+        concat!(
+            "SELECT q.id, q.kind, q.specimen, q.attempts, q.control_id, q.body, q.priority \
+             FROM queue q WHERE q.destination = $1 AND q.state = 'waiting' AND q.priority = $4 \
+             AND q.due_at <= $2 \
+             AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = q.behind AND a.state = 'set-aside') \
+             AND NOT EXISTS (SELECT 1 FROM queue e WHERE e.specimen = q.specimen \
+               AND e.destination = q.destination AND e.id < q.id \
+               AND e.state IN ('waiting', 'leased') AND NOT EXISTS \
+               (SELECT 1 FROM queue a WHERE a.id = e.behind AND a.state = 'set-aside')) \
+             ORDER BY q.due_at, q.id LIMIT $3",
+            $lock
+        )
+    };
+}
+
 /// Rows of one priority that may go now: due, not behind a message that is set aside, and no earlier
 /// row of the same tube to the same destination that is open and may go itself.
 ///
 /// In the order of the index `queue_open`, so that it costs what it gives however many rows wait and
 /// however many of them are not due. Rows that another row of their tube keeps back are not due
 /// before that one ([`postpone_later`]), but for the few whose row is on its way or set aside.
-const CANDIDATES: Sql = Sql::same(
-    "SELECT q.id, q.kind, q.specimen, q.attempts, q.control_id, q.body, q.priority FROM queue q \
-     WHERE q.destination = $1 AND q.state = 'waiting' AND q.priority = $4 AND q.due_at <= $2 \
-     AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = q.behind AND a.state = 'set-aside') \
-     AND NOT EXISTS (SELECT 1 FROM queue e WHERE e.specimen = q.specimen \
-       AND e.destination = q.destination AND e.id < q.id AND e.state IN ('waiting', 'leased') \
-       AND NOT EXISTS (SELECT 1 FROM queue a WHERE a.id = e.behind AND a.state = 'set-aside')) \
-     ORDER BY q.due_at, q.id LIMIT $3",
-);
+///
+/// Transactions take turns, so that no two of them meet here; were they ever to, none would wait for
+/// another's rows, nor lease them too.
+const CANDIDATES: Sql = Sql {
+    sqlite: candidates!(""),
+    postgres: candidates!(" FOR UPDATE OF q SKIP LOCKED"),
+};
 /// Row, owner, end of the lease, now, control id, body: the last two stay what they are where they
 /// are.
 const TAKE: Insert = Insert {
@@ -63,6 +78,11 @@ const STATES: Sql = Sql {
 const VOID: Sql = Sql::same(
     "UPDATE queue SET state = 'waiting', lease_owner = NULL, lease_until = NULL, \
      reason = 'the program stopped while this was on its way' WHERE state = 'leased'",
+);
+const VOID_OF: Sql = Sql::same(
+    "UPDATE queue SET state = 'waiting', lease_owner = NULL, lease_until = NULL, \
+     reason = 'the program stopped while this was on its way' \
+     WHERE state = 'leased' AND destination = $1",
 );
 const RENEW: Sql = Sql {
     sqlite: "UPDATE queue SET lease_until = $3 WHERE state = 'leased' AND lease_owner = $2 \
@@ -119,6 +139,7 @@ pub(super) const ALL: &[&Sql] = &[
     &STATES,
     &LEASED,
     &VOID,
+    &VOID_OF,
     &RENEW,
     &RESULTS,
     &ITEMS,
@@ -565,6 +586,15 @@ pub fn renew(db: &mut dyn Db, owner: &str, rows: &[i64], until: i64) -> Result<u
 /// The store's.
 pub fn void_all_leases(db: &mut dyn Db) -> Result<u64, StoreError> {
     db.exec(&VOID, &[])
+}
+
+/// Gives back every lease of a destination. Only for whoever serves it from now on, once a fence or the
+/// former holder's word proves that nobody else does.
+///
+/// # Errors
+/// The store's.
+pub fn void_leases(db: &mut dyn Db, destination: &str) -> Result<u64, StoreError> {
+    db.exec(&VOID_OF, &[destination.into()])
 }
 
 /// When rows for a destination are due.

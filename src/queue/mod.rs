@@ -19,7 +19,7 @@ pub use self::{
     },
     lease::{
         Backoff, Due, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, bring_forward, due,
-        lease, reclaim, renew, settle_attempt, settle_attempts, void_all_leases,
+        lease, reclaim, renew, settle_attempt, settle_attempts, void_all_leases, void_leases,
     },
     list::{QueueRow, discard, find, list, retry, summary},
 };

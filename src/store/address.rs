@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 
 use super::{
-    clock::Clock, error::StoreError, postgres::PostgresBackend, session::Backend,
+    StoreOptions, clock::Clock, error::StoreError, postgres::PostgresBackend, session::Backend,
     sqlite::SqliteBackend,
 };
 
@@ -58,10 +58,12 @@ impl Address {
     }
 
     /// What opens it.
-    pub(super) fn backend(self, pages_max: Option<u32>, clock: Arc<dyn Clock>) -> Arc<dyn Backend> {
+    pub(super) fn backend(self, options: &StoreOptions, clock: Arc<dyn Clock>) -> Arc<dyn Backend> {
         match self {
-            Self::File(path) => Arc::new(SqliteBackend::new(path, pages_max)),
-            Self::Server(server) => Arc::new(PostgresBackend::new(*server, clock)),
+            Self::File(path) => Arc::new(SqliteBackend::new(path, options.pages_max)),
+            Self::Server(server) => {
+                Arc::new(PostgresBackend::new(*server, clock, options.node.clone()))
+            }
         }
     }
 

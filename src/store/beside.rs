@@ -10,6 +10,7 @@ use std::{path::Path, sync::Arc};
 use labwire_drivers::SystemClock;
 
 use super::{
+    StoreOptions,
     address::Address,
     db::Db,
     error::StoreError,
@@ -115,5 +116,5 @@ pub fn is_in_use(url: &str) -> Result<bool, StoreError> {
 }
 
 fn backend(url: &str) -> Result<Arc<dyn Backend>, StoreError> {
-    Ok(Address::read(url)?.backend(None, Arc::new(SystemClock::default())))
+    Ok(Address::read(url)?.backend(&StoreOptions::default(), Arc::new(SystemClock::default())))
 }

@@ -104,6 +104,14 @@ pub enum StoreError {
         /// The database.
         path: Arc<str>,
     },
+    /// Another node has taken over what this one served.
+    #[error(
+        "another node took this one for dead and serves its lines: this one writes nothing more in {path}; start it anew, and look why it was silent"
+    )]
+    Fenced {
+        /// The database.
+        path: Arc<str>,
+    },
     /// The store was closed, or its writer ended, before the work was done.
     #[error("the store is closed; nothing more can be read or written")]
     Closed,
@@ -127,6 +135,14 @@ pub enum StoreError {
         path: Arc<str>,
         /// What it lacks.
         lacks: &'static str,
+    },
+    /// Nodes share a database of a server.
+    #[error(
+        "{path} is a file, which one labwire has for itself: for [node], write [store] url = \"postgres://user@host/database\""
+    )]
+    OneOwner {
+        /// The database.
+        path: Arc<str>,
     },
     /// Copying to and from a file is done with files alone.
     #[error(
@@ -189,6 +205,16 @@ pub enum StoreError {
         found: i64,
         /// The schema this program needs.
         known: i64,
+    },
+    /// Older nodes are at work, and could not go on with the schema of this program.
+    #[error(
+        "this labwire changes {path} in a way that the nodes at work cannot go on with ({nodes}): stop them, start this one, then start them with the same labwire"
+    )]
+    NodesAtWork {
+        /// The database.
+        path: Arc<str>,
+        /// Their names.
+        nodes: String,
     },
     /// There is no such file.
     #[error("there is no {path}: name the right file, or correct [store] url in lab.toml")]
@@ -312,6 +338,7 @@ impl StoreError {
             Self::ServerLost { .. } => "STORE-0009",
             Self::ServerRefused { .. } => "STORE-0010",
             Self::OwnerLost { .. } => "STORE-0011",
+            Self::Fenced { .. } => "STORE-0012",
             Self::UrlUnknown { .. } => "STORE-0101",
             Self::FolderMissing { .. } => "STORE-0102",
             Self::NewerSchema { .. } => "STORE-0103",
@@ -325,6 +352,8 @@ impl StoreError {
             Self::ServerUnfit { .. } => "STORE-0111",
             Self::UrlWrong => "STORE-0112",
             Self::RestoreCutOff { .. } => "STORE-0113",
+            Self::OneOwner { .. } => "STORE-0114",
+            Self::NodesAtWork { .. } => "STORE-0115",
             Self::Damaged { .. } => "STORE-0201",
             Self::BackupUnsound { .. } => "STORE-0202",
             Self::Refused { code, .. } => code,
@@ -353,6 +382,7 @@ impl StoreError {
                 | Self::ServerLost { .. }
                 | Self::ServerRefused { .. }
                 | Self::OwnerLost { .. }
+                | Self::Fenced { .. }
         )
     }
 

@@ -58,6 +58,7 @@ pub struct Journalled {
 
 /// Every constant statement of this module.
 pub const ALL: &[&Sql] = &[
+    &LAST_CONNECTION,
     &DELETE_SESSIONS,
     &DELETE_UP_TO,
     &DELETE_SESSION,
@@ -148,6 +149,12 @@ const KEPT: Sql = Sql::same(
 
 const SESSIONS: Sql = Sql::same(
     "SELECT DISTINCT line, connection, session FROM frame ORDER BY line, connection, session",
+);
+
+/// Of messages that are known again by their connection. A device's second line counts from 2^55 on.
+const LAST_CONNECTION: Sql = Sql::same(
+    "SELECT coalesce(max(connection), 0) FROM message \
+     WHERE line = $1 AND frame_index IS NOT NULL AND connection < 36028797018963968",
 );
 
 const DELETE_UP_TO: Sql = Sql::same(
@@ -252,6 +259,9 @@ pub(super) fn append_alone(
     session: &mut dyn Session,
     entry: &JournalEntry,
 ) -> Result<Option<Journalled>, StoreError> {
+    if !session.writes_alone() {
+        return Ok(None);
+    }
     match &entry.commit {
         Commit::Message(message) => {
             let row = message_row(entry, message, None)?;
@@ -535,9 +545,29 @@ fn message_row(
 /// # Errors
 /// What the database says.
 pub fn orphans(db: &mut dyn Db) -> Result<Vec<i64>, StoreError> {
+    orphans_of(db, None)
+}
+
+/// The newest number of a connection of a line by which a frame of it is known again, 0 if there is
+/// none: the next holder of the line counts on behind it, whatever its clock says.
+///
+/// # Errors
+/// What the database says.
+pub fn last_connection(db: &mut dyn Db, line: &str) -> Result<i64, StoreError> {
+    db.row(&LAST_CONNECTION, &[line.into()])?.int(0)
+}
+
+/// [`orphans`] of one line alone, if one is named.
+///
+/// # Errors
+/// What the database says.
+pub fn orphans_of(db: &mut dyn Db, only: Option<&str>) -> Result<Vec<i64>, StoreError> {
     let mut ids = Vec::new();
     for row in db.rows(&SESSIONS, &[])? {
         let (line, connection, session) = (row.text(0)?, row.count(1)?, row.count(2)?);
+        if only.is_some_and(|only| only != line) {
+            continue;
+        }
         let key = session_key(line, connection, session)?;
         let mut joined = Vec::new();
         let mut at = 0;

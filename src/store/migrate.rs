@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     db::Sql,
     error::StoreError,
+    journal, nodes,
     session::{Dialect, Session},
 };
 
@@ -91,7 +92,39 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0010_queue_order.sql"),
         postgres: include_str!("migrations/postgres/0010_queue_order.sql"),
     },
+    Migration {
+        number: 11,
+        name: "node",
+        sqlite: include_str!("migrations/0011_node.sql"),
+        postgres: include_str!("migrations/postgres/0011_node.sql"),
+    },
 ];
+
+/// Those of [`MIGRATIONS`] that add what an older program need not know of (tables, columns that may be
+/// left out, indexes): it goes on beside a newer one, so that nodes are renewed one after the other.
+pub(super) const ADDITIVE: &[i64] = &[];
+
+/// What a program knows of the schema.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schema<'a> {
+    /// In order.
+    pub(super) migrations: &'a [Migration],
+    /// The numbers of those that are additive.
+    pub(super) additive: &'a [i64],
+}
+
+/// What this program knows.
+pub(super) const SCHEMA: Schema<'_> = Schema {
+    migrations: MIGRATIONS,
+    additive: ADDITIVE,
+};
+
+/// The key of `meta` that says which schema a program must know at least, and of which newest one that
+/// is said.
+const LEAST_KEY: &str = "schema_least";
+
+/// Since when the tables of nodes are there.
+const NODES_SINCE: i64 = 10;
 
 const CREATE: Migration = Migration {
     number: 0,
@@ -116,15 +149,15 @@ const RECORD: Sql = Sql::same(
     "INSERT INTO schema_change (number, name, sha256, applied_at) VALUES ($1, $2, $3, $4)",
 );
 
-/// Brings the database of `session` to the newest of `migrations`. `now` is UTC microseconds.
+/// Brings the database of `session` to the newest of `schema`. `now` is UTC microseconds.
 pub(super) fn migrate(
     session: &mut dyn Session,
-    migrations: &[Migration],
+    schema: Schema<'_>,
     path: &Arc<str>,
     now: i64,
 ) -> Result<(), StoreError> {
     session.begin()?;
-    let outcome = apply(session, migrations, path, now).and_then(|()| {
+    let outcome = apply(session, schema, path, now).and_then(|()| {
         crash::point("migrated");
         session.commit()
     });
@@ -137,22 +170,23 @@ pub(super) fn migrate(
 
 fn apply(
     session: &mut dyn Session,
-    migrations: &[Migration],
+    schema: Schema<'_>,
     path: &Arc<str>,
     now: i64,
 ) -> Result<(), StoreError> {
     let dialect = session.dialect();
     session.script(CREATE.text(dialect))?;
-    let mut applied = 0;
-    for row in session.rows(&APPLIED, &[])? {
-        let (number, hash) = (row.int(0)?, row.text(1)?.to_owned());
-        check((migrations, dialect), number, &hash, path)?;
-        applied = number;
-    }
-    for migration in migrations
-        .iter()
-        .filter(|migration| migration.number > applied)
-    {
+    let applied = check(session, schema, path)?;
+    let pending = schema.migrations.iter();
+    let pending = pending.filter(|migration| migration.number > applied);
+    let mut least = least(session, applied)?;
+    let mut newest = applied;
+    for migration in pending {
+        if !schema.additive.contains(&migration.number) {
+            check_alone(session, applied, path)?;
+            least = migration.number;
+        }
+        newest = migration.number;
         let text = migration.text(dialect);
         session.script(text)?;
         crash::point("migrating");
@@ -167,14 +201,34 @@ fn apply(
             ],
         )?;
     }
-    Ok(())
+    if newest == applied {
+        return Ok(());
+    }
+    journal::set_meta(session, LEAST_KEY, &format!("{least} {newest}"))
 }
 
-/// Whether the database of `session` has exactly the schema of this program.
+/// Nodes of older programs that are at work could not go on.
+fn check_alone(session: &mut dyn Session, applied: i64, path: &Arc<str>) -> Result<(), StoreError> {
+    if applied < NODES_SINCE {
+        return Ok(());
+    }
+    let now = nodes::server_now(session)?;
+    let alive = nodes::alive(session, now)?;
+    if alive.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::NodesAtWork {
+        path: Arc::clone(path),
+        nodes: alive.join(", "),
+    })
+}
+
+/// Whether this program can work with the database of `session` as it is: it has all that the program
+/// needs, and nothing that the program would break.
 pub(super) fn is_current(session: &mut dyn Session, path: &Arc<str>) -> Result<(), StoreError> {
     let found = is_known(session, path)?;
-    let known = MIGRATIONS.last().map_or(0, |migration| migration.number);
-    if found == known {
+    let known = SCHEMA.known();
+    if found >= known {
         return Ok(());
     }
     Err(StoreError::OlderSchema {
@@ -184,37 +238,59 @@ pub(super) fn is_current(session: &mut dyn Session, path: &Arc<str>) -> Result<(
     })
 }
 
-/// Whether this program knows every change that the database of `session` has; the last of them.
+/// Whether this program can work with every change that the database of `session` has; the last of
+/// them.
 pub(super) fn is_known(session: &mut dyn Session, path: &Arc<str>) -> Result<i64, StoreError> {
+    check(session, SCHEMA, path)
+}
+
+/// The number of the last change that was applied, if all of them are as `schema` has them, or can be
+/// worked with.
+fn check(
+    session: &mut dyn Session,
+    schema: Schema<'_>,
+    path: &Arc<str>,
+) -> Result<i64, StoreError> {
+    let (known, dialect) = (schema.known(), session.dialect());
     let mut last = 0;
     for row in session.rows(&APPLIED, &[])? {
-        last = row.int(0)?;
-        check((MIGRATIONS, session.dialect()), last, row.text(1)?, path)?;
+        let (number, found) = (row.int(0)?, row.text(1)?);
+        let own = schema.migrations.iter().find(|one| one.number == number);
+        if own.is_some_and(|one| hash(one.text(dialect)) != found) {
+            return Err(StoreError::OtherSchema {
+                path: Arc::clone(path),
+                number,
+            });
+        }
+        last = number;
+    }
+    if last > known && least(session, last)? > known {
+        return Err(StoreError::NewerSchema {
+            path: Arc::clone(path),
+            found: last,
+            known,
+        });
     }
     Ok(last)
 }
 
-fn check(
-    (migrations, dialect): (&[Migration], Dialect),
-    number: i64,
-    found: &str,
-    path: &Arc<str>,
-) -> Result<(), StoreError> {
-    let known = migrations.last().map_or(0, |migration| migration.number);
-    match migrations
-        .iter()
-        .find(|migration| migration.number == number)
-    {
-        None => Err(StoreError::NewerSchema {
-            path: Arc::clone(path),
-            found: number,
-            known,
-        }),
-        Some(migration) if hash(migration.text(dialect)) != found => Err(StoreError::OtherSchema {
-            path: Arc::clone(path),
-            number,
-        }),
-        Some(_) => Ok(()),
+/// The schema that a program must know at least. Where nothing is said of this newest one, that one.
+fn least(session: &mut dyn Session, newest: i64) -> Result<i64, StoreError> {
+    if newest == 0 {
+        return Ok(0);
+    }
+    let said = journal::meta(session, LEAST_KEY)?.unwrap_or_default();
+    let (least, of) = said.split_once(' ').unwrap_or_default();
+    match (least.parse(), of.parse::<i64>()) {
+        (Ok(least), Ok(of)) if of == newest => Ok(least),
+        _ => Ok(newest),
+    }
+}
+
+impl Schema<'_> {
+    /// The newest change.
+    fn known(self) -> i64 {
+        self.migrations.last().map_or(0, |one| one.number)
     }
 }
 
@@ -223,4 +299,15 @@ fn hash(text: &str) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// A change of the future, for tests of programs that do not know it.
+#[cfg(test)]
+pub(super) const fn of_the_future(number: i64, text: &'static str) -> Migration {
+    Migration {
+        number,
+        name: "future",
+        sqlite: text,
+        postgres: text,
+    }
 }

@@ -28,6 +28,7 @@ mod keeper;
 mod lane;
 mod lock;
 mod migrate;
+pub mod nodes;
 mod postgres;
 mod reader;
 mod restore;
@@ -56,6 +57,8 @@ pub use self::{
     health::Health,
     journal::{JournalEntry, Journalled},
     lane::Turn,
+    nodes::NodeRun,
+    postgres::{Ears, Seat},
     restore::{RESTORED_AT, Restore, restore},
 };
 use self::{
@@ -71,6 +74,9 @@ pub struct StoreOptions {
     /// The database may grow to this many pages of 8 kB, then it is full; `None`: as the disk
     /// allows.
     pub pages_max: Option<u32>,
+    /// One of several nodes that share a database of PostgreSQL; `None`: this process has the store
+    /// for itself.
+    pub node: Option<NodeRun>,
     /// Faults that a test asks for.
     pub faults: Option<Arc<dyn Faults>>,
     /// Who lets the store take its steps, in a simulation; it has no threads then.
@@ -210,6 +216,16 @@ impl Store {
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
+    /// The seat of this node among others; `None` where this process has the store for itself.
+    pub fn seat(&self) -> Option<Seat> {
+        Arc::clone(&self.inner.backend).seat()
+    }
+
+    /// What hears the other nodes; `None` where this process has the store for itself.
+    pub fn ears(&self) -> Option<Ears> {
+        Arc::clone(&self.inner.backend).ears()
+    }
+
     /// How the store is doing.
     pub fn health(&self) -> Health {
         let mut health = self.inner.board.read();
@@ -283,5 +299,5 @@ impl fmt::Debug for Store {
 
 /// Every constant statement of the store, for the test that prepares them all.
 pub fn statements() -> impl Iterator<Item = &'static Sql> {
-    [journal::ALL].into_iter().flatten().copied()
+    [journal::ALL, nodes::ALL].into_iter().flatten().copied()
 }

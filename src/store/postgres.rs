@@ -7,8 +7,12 @@
 //! turns with the writer by a second lock, held for one transaction, as one file lets one write.
 
 mod blame;
+mod ears;
+#[cfg(test)]
+mod node_tests;
 mod owner;
 mod pause;
+mod seat;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -34,12 +38,15 @@ use self::{
     pause::Pause,
     value::{Untyped, outgoing, outgoing_one, read_row},
 };
+pub use self::{ears::Ears, seat::Seat};
 use super::{
     address::Server,
     clock::Clock,
     db::{self, Db, Insert, Param, Row, Sql},
     error::StoreError,
     lock::Lock,
+    migrate,
+    nodes::NodeRun,
     session::{Access, Backend, Dialect, Session, Upkeep},
 };
 
@@ -71,6 +78,11 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET lock_timeout = '5s'; \
     SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
     SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0";
 
+/// What a node's writer sets besides: a node that is paused or cut off in the middle of a transaction
+/// must not keep the others from writing.
+const SETTINGS_OF_NODE: &str = "SET idle_in_transaction_session_timeout = '4s'; \
+    SET tcp_user_timeout = 5000";
+
 /// What the server must be: durable, and of a character set that holds every other.
 const SERVER: Sql =
     Sql::same("SELECT current_setting('fsync') = 'on', current_setting('server_encoding')");
@@ -87,8 +99,10 @@ const TABLES: Sql = Sql::same(
 pub(super) struct PostgresBackend {
     server: Server,
     patience: Patience,
+    /// One of several that share the store; `None` has it alone.
+    node: Option<NodeRun>,
     /// Set once this process owns the store: what the store says as long as nobody else has owned it
-    /// since.
+    /// since. Of a node, its run.
     token: OnceLock<String>,
     /// Of the writer, who may lack the lock while readers still see what there is …
     writing: Pause,
@@ -98,18 +112,32 @@ pub(super) struct PostgresBackend {
 
 impl PostgresBackend {
     /// The database that `server` names. The clock tells how long ago connecting failed.
-    pub(super) fn new(server: Server, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(server: Server, clock: Arc<dyn Clock>, node: Option<NodeRun>) -> Self {
         Self {
             server,
             patience: PATIENCE,
+            node,
             token: OnceLock::new(),
             writing: Pause::new(Arc::clone(&clock)),
             reading: Pause::new(clock),
         }
     }
 
+    /// The server, told who connects.
+    fn server_as(&self, node: Option<&NodeRun>) -> Server {
+        let mut name = format!("labwire/{}", std::process::id());
+        if let Some(node) = node {
+            name.push_str(&format!(" {}", node.run));
+        }
+        Server {
+            options: self.server.options.clone().application_name(&name),
+            shown: Arc::clone(&self.server.shown),
+        }
+    }
+
     fn open(&self, access: Access) -> Result<PostgresSession, StoreError> {
-        let mut session = PostgresSession::open(&self.server, access, self.patience)?;
+        let server = self.server_as(self.node.as_ref());
+        let mut session = PostgresSession::open(&server, access, self.patience)?;
         session.check_server()?;
         Ok(session)
     }
@@ -117,12 +145,25 @@ impl PostgresBackend {
     fn open_owner(&self) -> Result<PostgresSession, StoreError> {
         let mut session = self.open(Access::Write)?;
         let token = self.token.get().map(String::as_str);
-        owner::take(&mut session, token)?;
+        if let Some(node) = &self.node {
+            session.control(SETTINGS_OF_NODE)?;
+            owner::share(&mut session)?;
+            if token.is_some() {
+                session.guard(&node.run);
+            }
+        } else {
+            owner::take(&mut session, token)?;
+        }
         match self.probe(&mut session) {
             // The schema is made in an empty one.
-            Err(StoreError::Missing { .. }) if token.is_none() => Ok(session),
-            outcome => outcome.map(|()| session),
+            Err(StoreError::Missing { .. }) if token.is_none() => return Ok(session),
+            outcome => outcome?,
         }
+        if token.is_some() {
+            // A newer program may have changed the schema meanwhile.
+            migrate::is_known(&mut session, &self.server.shown)?;
+        }
+        Ok(session)
     }
 }
 
@@ -147,7 +188,14 @@ impl Backend for PostgresBackend {
     }
 
     fn claim(&self, session: &mut dyn Session) -> Result<(), StoreError> {
-        let token = owner::claim(session)?;
+        let token = match &self.node {
+            None => owner::claim(session)?,
+            Some(node) => {
+                owner::join(session, node, &self.server.shown)?;
+                session.guard(&node.run);
+                node.run.clone()
+            }
+        };
         self.token.get_or_init(|| token);
         Ok(())
     }
@@ -176,6 +224,15 @@ impl Backend for PostgresBackend {
         Ok(None)
     }
 
+    fn seat(self: Arc<Self>) -> Option<Seat> {
+        let node = self.node.clone()?;
+        Some(Seat::new(self, node))
+    }
+
+    fn ears(self: Arc<Self>) -> Option<Ears> {
+        self.node.is_some().then(|| Ears::new(self))
+    }
+
     fn backup(&self, _: &Path) -> Result<(), StoreError> {
         Err(StoreError::NotAFile {
             path: Arc::clone(&self.server.shown),
@@ -197,6 +254,8 @@ pub(super) struct PostgresSession {
     has_savepoint: bool,
     /// What begins a transaction.
     begin: String,
+    /// Every transaction begins by looking whether its run is fenced.
+    is_guarded: bool,
     keys: Keys,
 }
 
@@ -208,11 +267,9 @@ impl PostgresSession {
             .map_err(|source| StoreError::Thread {
                 source: Arc::new(source),
             })?;
-        let name = format!("labwire/{}", std::process::id());
         let options = server
             .options
             .clone()
-            .application_name(&name)
             .statement_cache_capacity(STATEMENTS_MAX);
         let path = Arc::clone(&server.shown);
         let opened = runtime.block_on(async {
@@ -230,6 +287,7 @@ impl PostgresSession {
             failure: None,
             has_savepoint: false,
             begin: String::new(),
+            is_guarded: false,
             keys: Keys::default(),
         };
         session.control(SETTINGS)?;
@@ -463,6 +521,16 @@ impl Session for PostgresSession {
         self.control("ROLLBACK")
     }
 
+    fn guard(&mut self, run: &str) {
+        self.begin = format!("BEGIN; {}; {}", self.keys.turn(), owner::fence(run));
+        self.is_guarded = true;
+    }
+
+    fn writes_alone(&self) -> bool {
+        // A statement by itself would pass the fence.
+        !self.is_guarded
+    }
+
     fn alone(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError> {
         self.failure = None;
         self.has_savepoint = false;
@@ -479,6 +547,23 @@ impl Session for PostgresSession {
             connection.execute(sqlx::raw_sql(text)).await.map(|_| ())
         })
     }
+}
+
+/// A connection of a program that is none of the nodes, for tests.
+#[cfg(test)]
+fn beside<T>(
+    url: &str,
+    work: impl FnOnce(&mut dyn Session) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let crate::store::address::Address::Server(server) = crate::store::address::Address::read(url)?
+    else {
+        return Err(StoreError::UrlWrong);
+    };
+    work(&mut PostgresSession::open(
+        &server,
+        Access::Write,
+        PATIENCE,
+    )?)
 }
 
 type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;

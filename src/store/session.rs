@@ -1,11 +1,12 @@
 //! The seam between the store's threads and a database: what a backend has to bring.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{
     db::{Db, Param, Row, Sql},
     error::StoreError,
     lock::Lock,
+    postgres::{Ears, Seat},
 };
 
 /// What a connection is for.
@@ -51,6 +52,12 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// What keeps it in shape, if anything has to. Called on the thread that will use it.
     fn upkeep(&self) -> Result<Option<Box<dyn Upkeep>>, StoreError>;
 
+    /// The seat of a node among others, where the store is one that nodes share.
+    fn seat(self: Arc<Self>) -> Option<Seat>;
+
+    /// What hears other nodes, where there may be others.
+    fn ears(self: Arc<Self>) -> Option<Ears>;
+
     /// Writes a checked copy of the database to `path` while it is in use.
     fn backup(&self, path: &std::path::Path) -> Result<(), StoreError>;
 }
@@ -80,6 +87,12 @@ pub(super) trait Session: Db {
 
     /// Gives the transaction up, if there is one.
     fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// From now on every transaction fails at its beginning if this run is fenced.
+    fn guard(&mut self, run: &str);
+
+    /// Whether [`Session::alone`] may be used.
+    fn writes_alone(&self) -> bool;
 
     /// Runs one statement as a transaction of its own; when this returns, it is on disk.
     fn alone(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError>;

@@ -23,6 +23,7 @@ use super::{
     error::{Cause, StoreError},
     file::{self, create_private, identity},
     lock::Lock,
+    postgres::{Ears, Seat},
     session::{Access, Backend, Dialect, Session, Upkeep},
 };
 
@@ -205,6 +206,14 @@ impl Backend for SqliteBackend {
         let options = self.options(Access::Write);
         let session = SqliteSession::open(&options, Access::Write, Arc::clone(&self.shown))?;
         Ok(Some(Box::new(Checkpoints(session))))
+    }
+
+    fn seat(self: Arc<Self>) -> Option<Seat> {
+        None
+    }
+
+    fn ears(self: Arc<Self>) -> Option<Ears> {
+        None
     }
 
     fn backup(&self, path: &Path) -> Result<(), StoreError> {
@@ -434,6 +443,12 @@ impl Session for SqliteSession {
 
     fn rollback(&mut self) -> Result<(), StoreError> {
         self.control("ROLLBACK")
+    }
+
+    fn guard(&mut self, _: &str) {}
+
+    fn writes_alone(&self) -> bool {
+        true
     }
 
     fn alone(&mut self, sql: &Sql, params: &[Param]) -> Result<Vec<Row>, StoreError> {

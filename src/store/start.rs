@@ -32,6 +32,9 @@ use super::{
 /// Reader threads: a page of the console, a host query and a report at the same time.
 const READERS: usize = 3;
 
+/// How often a start asks for its turn to look at the schema; each waits five seconds.
+const SCHEMA_TRIES: u32 = 24;
+
 /// All threads of a store.
 pub(super) const THREADS: usize = READERS + 2;
 
@@ -44,8 +47,13 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
 ) -> Result<Store, StoreError> {
     let address = Address::read(url)?;
+    if let (Address::File(path), Some(_)) = (&address, &options.node) {
+        return Err(StoreError::OneOwner {
+            path: path.display().to_string().into(),
+        });
+    }
     let shown = address.shown();
-    let backend = address.backend(options.pages_max, Arc::clone(&clock));
+    let backend = address.backend(&options, Arc::clone(&clock));
     let board = Arc::new(Board::default());
     let (stop, stopped) = crossbeam_channel::bounded(THREADS);
     let ended = Arc::new(Semaphore::new(0));
@@ -148,7 +156,16 @@ fn prepare(writer: &mut Writer) -> Result<Box<dyn Session>, StoreError> {
     writer.lock = writer.backend.own()?;
     let mut session = writer.backend.connect(Access::Write)?;
     let now = writer.clock.utc_micros();
-    migrate::migrate(session.as_mut(), migrate::MIGRATIONS, &writer.path, now)?;
+    // Another node may be changing the schema; this one waits, and finds it done.
+    for left in (0..SCHEMA_TRIES).rev() {
+        match migrate::migrate(session.as_mut(), migrate::SCHEMA, &writer.path, now) {
+            Err(StoreError::Busy { .. }) if left > 0 => {}
+            outcome => {
+                outcome?;
+                break;
+            }
+        }
+    }
     writer.backend.claim(session.as_mut())?;
     Ok(session)
 }

@@ -390,6 +390,12 @@ fn errors_of_a_server() -> Vec<StoreError> {
             source: source(),
         },
         StoreError::OwnerLost { path: path() },
+        StoreError::Fenced { path: path() },
+        StoreError::OneOwner { path: path() },
+        StoreError::NodesAtWork {
+            path: path(),
+            nodes: "a, b".into(),
+        },
         StoreError::UrlWrong,
         StoreError::RestoreCutOff {
             path: "labwire.db".into(),

@@ -98,11 +98,23 @@ struct State {
     probed: Option<Mono>,
 }
 
+/// The lines that are open in this process.
+pub trait Lines: fmt::Debug + Send + Sync {
+    /// How each of them stands.
+    fn statuses(&self) -> Vec<LineStatus>;
+}
+
+impl Lines for Vec<LineHandle> {
+    fn statuses(&self) -> Vec<LineStatus> {
+        self.iter().map(LineHandle::status).collect()
+    }
+}
+
 /// The vital signs of a bridge at work.
 #[derive(Debug)]
 pub struct Vitals {
     store: Store,
-    lines: Vec<LineHandle>,
+    lines: Arc<dyn Lines>,
     workers: Vec<Arc<Beat>>,
     runtime: Arc<Beat>,
     clock: Arc<dyn Clock>,
@@ -113,7 +125,7 @@ impl Vitals {
     /// Those of a bridge with these lines, whose parser beats so.
     pub fn new(
         store: Store,
-        lines: Vec<LineHandle>,
+        lines: Arc<dyn Lines>,
         workers: Vec<Arc<Beat>>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -181,7 +193,7 @@ impl Vitals {
 
     /// What is lacking for taking results; nothing when all is as it should be.
     pub fn lacks(&self) -> Vec<Lack> {
-        let lines = self.lines.iter().map(LineHandle::status);
+        let lines = self.lines.statuses().into_iter();
         let closed = lines.filter(|line| !is_open(line));
         let of_lines = closed.map(|line| Lack::Line(line.id));
         self.lack_of_store().into_iter().chain(of_lines).collect()
@@ -209,7 +221,7 @@ impl Vitals {
 
     /// One line for whoever asks systemd how the service is.
     pub fn told(&self) -> String {
-        let lines: Vec<LineStatus> = self.lines.iter().map(LineHandle::status).collect();
+        let lines = self.lines.statuses();
         let is_connected = |line: &&LineStatus| line.phase == Phase::Connected;
         let connected = lines.iter().filter(is_connected).count();
         let mut text = format!("{} lines, {connected} connected", lines.len());

@@ -48,7 +48,7 @@ async fn a_worker_is_stuck_when_it_has_one_piece_of_work_in_hand_for_too_long_or
     let beats = vec![Arc::clone(&beat)];
     let vitals = Vitals::new(
         store,
-        Vec::new(),
+        Arc::new(Vec::new()),
         beats,
         Arc::clone(&clock) as Arc<dyn Clock>,
     );
@@ -82,7 +82,7 @@ async fn a_probe_that_was_written_long_ago_is_no_proof() {
     let clock = Arc::new(Hand::default());
     let vitals = Vitals::new(
         store,
-        Vec::new(),
+        Arc::new(Vec::new()),
         Vec::new(),
         Arc::clone(&clock) as Arc<dyn Clock>,
     );

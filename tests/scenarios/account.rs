@@ -11,7 +11,7 @@ use labwire::{
     model::{OrderStatus, ResultState},
     queue::QueueRow,
     settle::{self, StoredResult},
-    store::{Beside, Db, Sql, StoreError},
+    store::{Beside, Db, Sql, StoreError, nodes},
 };
 use labwire_drivers::{Clock as _, SystemClock};
 use labwire_sims::his::{Book, Discrepancy, Observation};
@@ -99,6 +99,19 @@ pub fn open_work(url: &str) -> Vec<String> {
         Ok(open)
     });
     read.unwrap_or_else(|error| vec![error.to_string()])
+}
+
+/// The units of each node that is there, by the node's name.
+pub fn units(url: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let read = look(url, |db| {
+        let mut nodes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for node in nodes::listed(db)? {
+            let units = node.units.into_iter().map(|(unit, _)| unit);
+            nodes.entry(node.node.name).or_default().extend(units);
+        }
+        Ok(nodes)
+    });
+    read.unwrap_or_default()
 }
 
 /// What became of everything, a line each, newest first: for the words of a test that failed.

@@ -282,6 +282,28 @@ impl Labwire {
         self.child.wait().expect("it ends");
     }
 
+    /// SIGSTOP: it does nothing until [`Self::resume`], and cannot know.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Waits until it ends by itself; its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let mut code = None;
+        let has_ended = comes(PATIENCE, || {
+            let status = self.ended();
+            code = status.and_then(|status| status.code());
+            status.is_some()
+        });
+        assert!(has_ended.await, "it does not end");
+        code
+    }
+
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
         let told = Command::new("sh")

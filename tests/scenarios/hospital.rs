@@ -6,7 +6,7 @@ use labwire::{
     bridge::{Running, Setup, start},
     config::{self, Seams},
     profile::Library,
-    store::StoreOptions,
+    store::{StoreError, StoreOptions},
 };
 use labwire_drivers::{LineHandle, SystemClock};
 use labwire_sims::{
@@ -259,6 +259,13 @@ impl Bridge {
 
     pub async fn stop(self) {
         self.running.stop().await;
+    }
+
+    /// Waits until another node has taken over, and ends as the program does then.
+    pub async fn ends_shut_out(mut self) -> StoreError {
+        let error = self.running.shut_out().await;
+        self.running.cut().await;
+        error
     }
 
     /// Waits until `is_so`; panics, when patience ends, with `what` and all that the store says.

@@ -271,8 +271,17 @@ impl Load {
         }
     }
 
+    /// Adds a new tube for every analyzer.
+    pub fn add_everywhere(&mut self) {
+        (0..BENCHES.len()).for_each(|bench| self.tube_on(bench));
+    }
+
     fn new_tube(&mut self) {
         let bench = self.chance.index(BENCHES.len());
+        self.tube_on(bench);
+    }
+
+    fn tube_on(&mut self, bench: usize) {
         let barcode = format!("26{:07}", self.tubes.len() + 1);
         let shared = self.chance.happens(150).then(|| self.some_tube()).flatten();
         let owner = match shared {
@@ -520,6 +529,22 @@ impl Load {
         }
         count += self.book.with_ledger(|ledger| ledger.messages().len());
         u64::try_from(count).unwrap_or(0)
+    }
+
+    /// The same for each unit of labwire: `line:<id>` and `host:his`.
+    pub fn progress_of_units(&self) -> BTreeMap<String, usize> {
+        let operators = self
+            .operators
+            .iter()
+            .map(|operator| operator.with_log(|log| log.acknowledged.len() + log.orders.len()));
+        let scripts = self.scripts.iter();
+        let scripts = scripts.map(|script| script.acknowledged() + script.heard().len());
+        let names = BENCHES.iter().map(|bench| format!("line:{}", bench.line));
+        let mut units: BTreeMap<String, usize> = names.zip(operators.chain(scripts)).collect();
+        let of_his = self.orders.accepted() + self.orders.refused().len();
+        let messages = self.book.with_ledger(|ledger| ledger.messages().len());
+        units.insert("host:his".to_owned(), of_his + messages);
+        units
     }
 
     /// Whether nobody has anything left to say to labwire.

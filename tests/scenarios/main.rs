@@ -32,6 +32,7 @@ mod images;
 mod law;
 mod lines;
 mod load;
+mod nodes;
 mod orders;
 #[path = "../../drivers/src/tests/paper.rs"]
 mod paper;

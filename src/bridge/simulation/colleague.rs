@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use labwire_drivers::Clock as _;
+use labwire_drivers::Clock;
 use labwire_sims::chance::Chance;
 
 use crate::{
@@ -16,6 +16,7 @@ use super::{
     super::{
         desk::{Desk, Destination, Room},
         device::Ids,
+        tenure::Tenure,
     },
     clock::SimClock,
     scribe::Scribe,
@@ -49,6 +50,7 @@ impl Colleague {
             clock: Arc::clone(&self.clock) as _,
             ids: Arc::clone(&ids),
             backoff: Backoff::default(),
+            tenure: Tenure::of(false, &(Arc::clone(&self.clock) as Arc<dyn Clock>)),
         };
         for _ in 0..8 {
             self.rest(9_000).await;

@@ -28,6 +28,7 @@ use crate::{
 use super::{
     super::{
         device::{Answers, Ids},
+        news::News as QueueNews,
         site::Site,
     },
     News,
@@ -61,7 +62,7 @@ pub(in crate::bridge) struct Parts {
     /// The lines of instruments.
     pub(in crate::bridge) answers: Arc<Answers>,
     /// Results may go on.
-    pub(in crate::bridge) results_changed: Arc<Notify>,
+    pub(in crate::bridge) results_changed: Arc<QueueNews>,
     pub(in crate::bridge) journalled: Arc<Notify>,
 }
 
@@ -266,7 +267,7 @@ impl Keeper {
                 track: &track,
                 now,
                 offline: &offline,
-                number: &|| ids.connection(ids.out().0).to_string(),
+                number: &|| ids.once().to_string(),
             };
             work(&mut lock(&books), db, &context)
         };

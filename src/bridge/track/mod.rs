@@ -67,7 +67,7 @@ impl Upstream for TrackLine {
         let at = self.clock.utc_micros();
         let entry = JournalEntry {
             line: self.track.id.clone(),
-            connection: self.ids.connection(connection.number),
+            connection: self.ids.connection(&self.track.id, connection.number),
             at,
             commit: commit.clone(),
         };

@@ -76,6 +76,9 @@ pub(super) fn blame(error: sqlx::Error, access: Access, path: &Arc<str>) -> Stor
             path,
             source: Some(source),
         },
+        (_, super::owner::FENCED) => StoreError::Fenced { path },
+        // The server ended a transaction in which it was asked nothing for too long.
+        (_, "25P03") => StoreError::ServerLost { path, source },
         // A reader that writes is our mistake; a writer that may not, the server's setting.
         (_, "25006") if access == Access::Write => StoreError::ReadOnly { path, source },
         (_, "55P03" | "57014") | ("40", _) => StoreError::Busy { path, source },

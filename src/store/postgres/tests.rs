@@ -174,7 +174,7 @@ fn a_server_that_answers_too_late_is_not_waited_for() {
     let Ok(Address::Server(address)) = Address::read(server.url()) else {
         panic!("the address of a server");
     };
-    let mut backend = PostgresBackend::new(*address, Arc::new(SystemClock::default()));
+    let mut backend = PostgresBackend::new(*address, Arc::new(SystemClock::default()), None);
     backend.patience.answer = Duration::from_millis(300);
     let mut session = backend.connect(Access::Write).unwrap();
     session.begin().unwrap();

@@ -221,7 +221,10 @@ impl Bench<'_> {
         match output {
             Output::Transmit(bytes) => self.promised(&bytes),
             Output::Commit(id, commit) => {
-                assert!(self.asked.last().is_none_or(|last| *last < id.0), "commits count up");
+                assert!(
+                    self.asked.last().is_none_or(|last| *last < id.0),
+                    "commits count up"
+                );
                 self.asked.insert(id.0);
                 if let Some(Promise::Bytes(_, answers)) = &self.wire.promise
                     && answers(&commit)
@@ -230,7 +233,10 @@ impl Bench<'_> {
                 }
             }
             Output::Finished(id, _) => {
-                assert!(id.0 >= 1 && id.0 <= self.sent, "a word about a message that was sent");
+                assert!(
+                    id.0 >= 1 && id.0 <= self.sent,
+                    "a word about a message that was sent"
+                );
                 *self.finished.entry(id.0).or_default() += 1;
                 assert_eq!(self.finished.get(&id.0), Some(&1), "one last word");
             }
@@ -272,7 +278,10 @@ impl Bench<'_> {
     }
 
     fn check(&self) {
-        assert!(self.machine.accepts() <= self.wire.inbox, "the inbox is bounded");
+        assert!(
+            self.machine.accepts() <= self.wire.inbox,
+            "the inbox is bounded"
+        );
         assert!(!self.machine.state().is_empty());
         let waiting = self.sent - u64::try_from(self.finished.len()).unwrap_or(u64::MAX);
         if self.is_open && self.wire.waits_with_deadline && waiting > 0 {
