@@ -72,15 +72,35 @@ impl Checks {
         self.state().arrived.clone()
     }
 
-    /// The bridge acknowledged a frame of a device: number and text.
-    pub(super) fn on_frame_ack(&self, line: &str, frame: Vec<u8>, promises_frames: bool) {
-        let text = frame.get(1..).unwrap_or_default().to_vec();
-        // Where whole messages are promised, the frame that ends one promises it.
-        let ends = text.starts_with(b"L|") || text.windows(3).any(|part| part == b"\rL|");
+    /// The bridge gave an ACK while these frames (number and text) were not answered: it is for one of
+    /// them, as a sender that was answered twice is a frame ahead. Without any it answers ENQ.
+    pub(super) fn on_frame_ack(
+        &self,
+        line: &str,
+        frames: &mut Vec<Vec<u8>>,
+        promises_frames: bool,
+    ) {
+        if frames.is_empty() {
+            return;
+        }
         self.scribe
-            .note("ACK", format_args!("{line}, {} bytes", text.len()));
-        if promises_frames || ends {
-            self.kept("every ACKed frame is in the journal", line, text);
+            .note("ACK", format_args!("{line}, {} frames", frames.len()));
+        let is_right = |frame: &Vec<u8>| {
+            let text = frame.get(1..).unwrap_or_default();
+            // Where whole messages are promised, the frame that ends one promises it.
+            let ends = text.starts_with(b"L|") || text.windows(3).any(|part| part == b"\rL|");
+            !(promises_frames || ends) || self.is_kept(line, text)
+        };
+        match frames.iter().position(is_right) {
+            Some(at) => drop(frames.drain(..=at)),
+            None => {
+                let shown: Vec<_> = frames
+                    .iter()
+                    .map(|one| one.escape_ascii().to_string())
+                    .collect();
+                let rule = "every ACKed frame is in the journal";
+                self.scribe.found(rule, format_args!("{line}: {shown:?}"));
+            }
         }
     }
 
@@ -95,26 +115,29 @@ impl Checks {
             .note("reply", format_args!("{line}: {code} to {control}"));
         if matches!(code.as_str(), "AA" | "CA") {
             let named = format!("|{control}|").into_bytes();
-            self.kept("every acknowledged message is in the journal", line, named);
+            if !self.is_kept(line, &named) {
+                let rule = "every acknowledged message is in the journal";
+                self.scribe.found(rule, format_args!("{line}: {control}"));
+            }
         }
     }
 
-    fn kept(&self, rule: &'static str, line: &str, bytes: Vec<u8>) {
+    /// Whether these bytes of a line are on disk.
+    fn is_kept(&self, line: &str, bytes: &[u8]) -> bool {
         let Some(hand) = self.state().hand.clone() else {
-            return;
+            return false;
         };
-        let line_id = line.to_owned();
-        let size = bytes.len();
+        let (line, bytes) = (line.to_owned(), bytes.to_vec());
         let found = hand.look(move |db| {
-            let row = db.row(&KEPT, &[line_id.as_str().into(), bytes.as_slice().into()])?;
+            let row = db.row(&KEPT, &[line.as_str().into(), bytes.as_slice().into()])?;
             row.int(0)
         });
         match found {
-            Ok(0) => self
-                .scribe
-                .found(rule, format_args!("{line}: {size} bytes are not")),
-            Ok(_) => {}
-            Err(error) => self.scribe.found("the store can be looked into", error),
+            Ok(count) => count > 0,
+            Err(error) => {
+                self.scribe.found("the store can be looked into", error);
+                true
+            }
         }
     }
 

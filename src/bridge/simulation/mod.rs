@@ -23,6 +23,7 @@ mod scribe;
 mod tap;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +35,20 @@ use self::{run::run, scribe::Told};
 
 /// Seeds of an ordinary run of the tests.
 const SEEDS: u64 = 300;
+/// What has to have happened often in as many seeds: a simulation of nothing breaks no promise.
+const TRIED: [&str; 11] = [
+    "ACK",
+    "reply",
+    "HIS",
+    "HIS says",
+    "disk",
+    "process",
+    "wire",
+    "merge",
+    "cancel",
+    "again",
+    "colleague",
+];
 /// Failures that are told in full.
 const TOLD_MAX: usize = 3;
 
@@ -43,11 +58,20 @@ fn shown(seed: u64, told: &Told) -> String {
     for finding in &told.findings {
         text.push_str(&format!("  {finding}\n"));
     }
-    text.push_str("the last that happened:\n");
-    for line in &told.last {
+    text.push_str("what had happened when the first was found:\n");
+    for line in &told.before {
         text.push_str(&format!("  {line}\n"));
     }
     text
+}
+
+/// Counts of everything that happened, for a person who wonders what was tried.
+fn summed(all: &[Told]) -> BTreeMap<&'static str, u64> {
+    let mut sums = BTreeMap::new();
+    for (kind, count) in all.iter().flat_map(|told| &told.counts) {
+        *sums.entry(*kind).or_default() += count;
+    }
+    sums
 }
 
 fn of_environment(name: &str) -> Option<u64> {
@@ -55,6 +79,10 @@ fn of_environment(name: &str) -> Option<u64> {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "the figures of a long run are what it is made for"
+)]
 fn no_seed_breaks_a_promise() {
     let (first, count) = match of_environment("LABWIRE_SEED") {
         Some(seed) => (seed, 1),
@@ -65,6 +93,7 @@ fn no_seed_breaks_a_promise() {
     };
     let next = AtomicU64::new(first);
     let failed: Mutex<Vec<String>> = Mutex::default();
+    let all: Mutex<Vec<Told>> = Mutex::default();
     let threads = thread::available_parallelism()
         .map_or(2, usize::from)
         .min(8);
@@ -81,12 +110,25 @@ fn no_seed_breaks_a_promise() {
                     if !told.findings.is_empty() {
                         failed.lock().expect("no panic").push(shown(seed, &told));
                     }
+                    all.lock().expect("no panic").push(told);
                 }
             });
         }
     });
     let failed = failed.into_inner().expect("no panic");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+    let sums = summed(&all.into_inner().expect("no panic"));
+    // Shown by the test runner where it is asked to show what passes.
+    eprintln!("{count} seeds: {sums:?}");
+    if count >= SEEDS {
+        for kind in TRIED {
+            let count = sums.get(kind).copied().unwrap_or(0);
+            assert!(
+                count > 100,
+                "hardly tried: {kind}, {count} times in {sums:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -63,6 +63,19 @@ struct Socket {
     port: Option<FaultPort<DuplexStream>>,
     /// Whoever waits for bytes, who has to hear of the cut.
     reader: Option<Waker>,
+    /// After so many bytes nothing passes any more, and neither side hears of it.
+    mute_after: Option<u64>,
+}
+
+impl Socket {
+    fn is_mute(&self) -> bool {
+        self.mute_after == Some(0)
+    }
+
+    fn passed(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.mute_after = self.mute_after.map(|left| left.saturating_sub(bytes));
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -151,12 +164,17 @@ impl Network {
             true => (FaultPlan::new(0), FaultPlan::new(0)),
             false => plans(&mut state.chance, is_astm),
         };
+        let mute_after = match state.is_calm || !state.chance.happens(120) {
+            true => None,
+            false => Some(state.chance.below(4_000)),
+        };
         let room = *state.chance.pick(&[128, 2_048, 65_536]).unwrap_or(&65_536);
         drop(state);
         let (near, far) = duplex(room);
         let plug: Plug = Arc::new(Mutex::new(Socket {
             port: Some(FaultPort::new(near, near_plan)),
             reader: None,
+            mute_after,
         }));
         lock(&life.plugs).push(Arc::clone(&plug));
         let speech = match is_astm {
@@ -287,8 +305,17 @@ impl AsyncRead for Gate {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        lock(&self.plug).reader = Some(cx.waker().clone());
-        self.with(Poll::Ready(Ok(())), |port| port.poll_read(cx, buf))
+        let mut socket = lock(&self.plug);
+        socket.reader = Some(cx.waker().clone());
+        let is_mute = socket.is_mute();
+        drop(socket);
+        let before = buf.filled().len();
+        let read = self.with(Poll::Ready(Ok(())), |port| match is_mute {
+            true => Poll::Pending,
+            false => port.poll_read(cx, buf),
+        });
+        lock(&self.plug).passed(buf.filled().len() - before);
+        read
     }
 }
 
@@ -299,7 +326,15 @@ impl AsyncWrite for Gate {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let broken = Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        self.with(broken, |port| port.poll_write(cx, buf))
+        let is_mute = lock(&self.plug).is_mute();
+        let written = self.with(broken, |port| match is_mute {
+            true => Poll::Ready(Ok(buf.len())),
+            false => port.poll_write(cx, buf),
+        });
+        if let Poll::Ready(Ok(count)) = &written {
+            lock(&self.plug).passed(*count);
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

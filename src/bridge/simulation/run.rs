@@ -95,6 +95,7 @@ impl Simulation {
         let benches = (0..BENCHES.len()).filter(|bench| which >> bench & 1 == 1);
         let benches: Vec<usize> = benches.collect();
         let folder = folder();
+        scribe.is_in(folder.path());
         let loaded = load(&benches, folder.path());
         std::fs::write(folder.path().join("labwire.db"), template()).expect("the folder takes it");
         let world = Arc::new(World::new(Arc::clone(scribe), seed));
@@ -233,7 +234,7 @@ impl Simulation {
                     process.running = Some(running);
                     break;
                 }
-                Err(error) => self.scribe.note("start", format_args!("{error:?}")),
+                Err(error) => self.scribe.note("start", error),
             }
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
@@ -274,7 +275,10 @@ impl Simulation {
                     Some((known, byte, since)) if (*known, *byte) == state => *since,
                     _ => now,
                 };
-                let is_idle = matches!(state.0, "Neutral" | "Idle" | "idle" | "Open" | "open");
+                let is_idle = matches!(
+                    state.0,
+                    "Neutral" | "Between blocks" | "Closed" | "Disconnected"
+                );
                 if !is_idle && now - since > u64::try_from(STUCK.as_micros()).unwrap_or(0) {
                     let (line, number) = &key;
                     let what = format!("{line} connection {number}: {} since {since}", state.0);

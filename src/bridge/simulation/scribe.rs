@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::{self, Write as _},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -47,6 +48,10 @@ struct Book {
     last: VecDeque<String>,
     counts: BTreeMap<&'static str, u64>,
     findings: Vec<Finding>,
+    /// What had happened when the first of them was found.
+    before: Vec<String>,
+    /// Its name differs from run to run.
+    folder: String,
     /// What may stand in no log.
     secrets: Vec<String>,
 }
@@ -89,10 +94,18 @@ impl Scribe {
     pub(super) fn found(&self, rule: &'static str, what: impl fmt::Display) {
         self.note("FOUND", format_args!("[{rule}] {what}"));
         let mut book = self.book();
+        if book.findings.is_empty() {
+            book.before = book.last.iter().cloned().collect();
+        }
         if book.findings.len() < FINDINGS_MAX {
             let what = what.to_string();
             book.findings.push(Finding { rule, what });
         }
+    }
+
+    /// Where the store is, which no line of the run says.
+    pub(super) fn is_in(&self, folder: &Path) {
+        self.book().folder = folder.display().to_string();
     }
 
     /// From now on this may stand in no log.
@@ -110,6 +123,7 @@ impl Scribe {
         Told {
             hash: book.hash,
             counts: book.counts.clone(),
+            before: book.before.clone(),
             last: book.last.iter().cloned().collect(),
             findings: book.findings.clone(),
         }
@@ -127,7 +141,11 @@ impl Scribe {
                 format_args!("{secret} in: {line}"),
             );
         }
-        self.note("log", line);
+        let folder = self.book().folder.clone();
+        if folder.is_empty() || !line.contains(&folder) {
+            return self.note("log", line);
+        }
+        self.note("log", line.replace(&folder, "…"));
     }
 }
 
@@ -136,6 +154,7 @@ impl Scribe {
 pub(super) struct Told {
     pub(super) hash: u64,
     pub(super) counts: BTreeMap<&'static str, u64>,
+    pub(super) before: Vec<String>,
     pub(super) last: Vec<String>,
     pub(super) findings: Vec<Finding>,
 }

@@ -48,8 +48,8 @@ pub(super) struct Tap {
     speech: Speech,
     read: Frames,
     written: Frames,
-    /// The last frame read, until it is answered.
-    frame: Option<Vec<u8>>,
+    /// Frames that were read and not answered yet.
+    frames: Vec<Vec<u8>>,
     checks: Arc<Checks>,
 }
 
@@ -60,7 +60,7 @@ impl Tap {
             speech,
             read: Frames::default(),
             written: Frames::default(),
-            frame: None,
+            frames: Vec::new(),
             checks,
         }
     }
@@ -68,8 +68,8 @@ impl Tap {
     pub(super) fn on_read(&mut self, bytes: &[u8]) {
         for byte in bytes {
             match (self.speech, self.read.take(*byte)) {
-                (Speech::Astm { .. }, Part::Frame(text)) => self.frame = Some(text),
-                (Speech::Astm { .. }, Part::Control(ENQ | EOT)) => self.frame = None,
+                (Speech::Astm { .. }, Part::Frame(text)) => self.frames.push(text),
+                (Speech::Astm { .. }, Part::Control(ENQ | EOT)) => self.frames.clear(),
                 (Speech::His, Part::Block(text)) => self.checks.on_his_message(&text),
                 _ => {}
             }
@@ -80,11 +80,13 @@ impl Tap {
         for byte in bytes {
             match (self.speech, self.written.take(*byte)) {
                 (Speech::Astm { promises_frames }, Part::Control(ACK)) => {
-                    if let Some(frame) = self.frame.take() {
-                        self.checks.on_frame_ack(&self.line, frame, promises_frames);
-                    }
+                    let frames = &mut self.frames;
+                    self.checks
+                        .on_frame_ack(&self.line, frames, promises_frames);
                 }
-                (Speech::Astm { .. }, Part::Control(NAK)) => self.frame = None,
+                (Speech::Astm { .. }, Part::Control(NAK)) if !self.frames.is_empty() => {
+                    self.frames.remove(0);
+                }
                 (Speech::Mllp, Part::Block(text)) => self.checks.on_reply(&self.line, &text),
                 (Speech::His, Part::Block(text)) => self.checks.on_his_answer(&text),
                 _ => {}
