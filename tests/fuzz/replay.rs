@@ -41,7 +41,9 @@ fn target(name: &str) -> fn(&[u8]) {
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let path = folder().join(format!("corpus/{name}.hex"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| bytes_of(name, line)).collect()
 }
 
@@ -70,8 +72,14 @@ fn every_target_holds_over_its_corpus() {
 fn every_corpus_has_its_target() {
     for entry in fs::read_dir(folder().join("corpus")).expect("the corpus is there") {
         let path = entry.expect("a folder of this project is readable").path();
-        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-        assert!(all().any(|(known, ..)| *known == name), "{name} is no target");
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        assert!(
+            all().any(|(known, ..)| *known == name),
+            "{name} is no target"
+        );
     }
 }
 
@@ -110,7 +118,12 @@ fn operations(configuration: &[u8], stream: &[u8]) -> Vec<u8> {
 }
 
 const MACHINES: [&str; 7] = [
-    "astm_link", "mllp_endpoint", "beckman_link", "dimension_link", "poct1a_link", "bci_link",
+    "astm_link",
+    "mllp_endpoint",
+    "beckman_link",
+    "dimension_link",
+    "poct1a_link",
+    "bci_link",
     "sysmex_link",
 ];
 
@@ -141,11 +154,16 @@ fn operation() -> impl Strategy<Value = Vec<u8>> {
 
 /// An operation on the queue, as `bridge/queues.rs` reads it.
 fn step() -> impl Strategy<Value = Vec<u8>> {
-    (0..12_u8, prop::collection::vec(any::<u8>(), 5..7)).prop_map(|(tag, rest)| [vec![tag], rest].concat())
+    (0..12_u8, prop::collection::vec(any::<u8>(), 5..7))
+        .prop_map(|(tag, rest)| [vec![tag], rest].concat())
 }
 
 fn quiet(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

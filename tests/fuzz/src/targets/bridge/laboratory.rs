@@ -4,7 +4,10 @@ use std::sync::{Arc, OnceLock, mpsc};
 
 use jiff::tz::TimeZone;
 use labwire::{
-    config::{Catalogue, Problems, choice::{AckMode, Reply, Version}},
+    config::{
+        Catalogue, Problems,
+        choice::{AckMode, Reply, Version},
+    },
     host::{self, HostSite, Inbound, Laboratory, Permanence},
     store::{Clock, Db, JournalEntry, Store, StoreError, StoreOptions, Turn},
 };
@@ -88,7 +91,11 @@ pub fn site() -> HostSite {
 
 /// A message of the host, as its line gives it.
 pub fn inbound(number: u64, raw: &[u8], is_complete: bool) -> Inbound {
-    let received = Received { session: number, bytes: raw.to_vec().into(), is_complete };
+    let received = Received {
+        session: number,
+        bytes: raw.to_vec().into(),
+        is_complete,
+    };
     Inbound {
         entry: JournalEntry {
             line: "host:his".to_owned(),
@@ -111,7 +118,9 @@ fn store() -> &'static Store {
             let url = format!("sqlite:{}", folder.path().join("fuzz.db").display());
             let opening = Store::open(&url, StoreOptions::default(), Arc::new(StoppedClock));
             let store = wait_for(opening).expect("a new store");
-            store.transact_blocking(Turn::Canonical, furnish).expect("a new store takes orders");
+            store
+                .transact_blocking(Turn::Canonical, furnish)
+                .expect("a new store takes orders");
             (store, folder)
         })
         .0

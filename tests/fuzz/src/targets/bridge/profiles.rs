@@ -1,25 +1,32 @@
 //! Profiles, and messages read by every one of them.
 
-use std::{ops::Range, sync::{Arc, OnceLock}};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use labwire::{
     config::render,
     model::Item,
     profile::{
-        BUILT_IN, Decoded, LineProfile, LineSettings, OrderForDevice, Profile, Protocol, Stamp, answer,
-        decode, decode_capture, digest_input, download, json_lines, load, run_examples,
+        BUILT_IN, Decoded, LineProfile, LineSettings, OrderForDevice, Profile, Protocol, Stamp,
+        answer, decode, decode_capture, digest_input, download, json_lines, load, run_examples,
     },
 };
 
 use super::laboratory::catalogue;
 use crate::targets::feed::Feed;
 
-const ASTM: &str = "H|\\^&|||D\rP|1||7\rO|1|25||^^^A\rR|1|^^^A|5.4|u||N||F\rQ|1|^25||ALL\rR|2|^^^B|<3|u\rL|1|N\r";
+const ASTM: &str =
+    "H|\\^&|||D\rP|1||7\rO|1|25||^^^A\rR|1|^^^A|5.4|u||N||F\rQ|1|^25||ALL\rR|2|^^^B|<3|u\rL|1|N\r";
 const HL7: &str = "MSH|^~\\&|D||||20250115||ORU^R01|1|P|2.3.1\rPID|1||7\rOBR|1||25\r\
                    OBX|1|NM|A||5.4|u||N|||F\rOBX|2|SN|B||<^3\r";
 
 fn line_of(profile: Profile) -> LineProfile {
-    Arc::new(profile).for_line(LineSettings { line: "line-1".to_owned(), ..LineSettings::default() })
+    Arc::new(profile).for_line(LineSettings {
+        line: "line-1".to_owned(),
+        ..LineSettings::default()
+    })
 }
 
 fn lines() -> &'static [LineProfile] {
@@ -46,7 +53,11 @@ fn span(item: &Item) -> Option<Range<usize>> {
 fn in_bounds(decoded: &Decoded, raw: &[u8]) {
     assert!(json_lines(decoded).len() >= decoded.items.len());
     for span in decoded.items.iter().filter_map(span) {
-        assert!(span.start <= span.end && span.end <= raw.len(), "{span:?} of {}", raw.len());
+        assert!(
+            span.start <= span.end && span.end <= raw.len(),
+            "{span:?} of {}",
+            raw.len()
+        );
     }
 }
 
@@ -61,7 +72,9 @@ fn nothing_vanishes(decoded: &Decoded, raw: &[u8], start: &[u8]) {
             continue;
         }
         let holders = decoded.items.iter().filter_map(span);
-        let count = holders.filter(|span| span.start <= own.start && own.end <= span.end).count();
+        let count = holders
+            .filter(|span| span.start <= own.start && own.end <= span.end)
+            .count();
         assert_eq!(count, 1, "{own:?} in {decoded:?}");
     }
 }
@@ -102,7 +115,9 @@ fn answered(line: &LineProfile, decoded: &Decoded) {
     };
     for item in &decoded.items {
         let Item::Query(query) = item else { continue };
-        let Ok(messages) = answer(line, query, std::slice::from_ref(&order), &stamp) else { continue };
+        let Ok(messages) = answer(line, query, std::slice::from_ref(&order), &stamp) else {
+            continue;
+        };
         for message in messages {
             assert!(!message.is_empty());
             // An answer of ours is no query and no result.

@@ -26,11 +26,7 @@ struct Renderer {
 }
 
 impl Render for Renderer {
-    fn render(
-        &mut self,
-        _: &mut dyn Db,
-        pending: &[Pending],
-    ) -> Result<Vec<Rendered>, StoreError> {
+    fn render(&mut self, _: &mut dyn Db, pending: &[Pending]) -> Result<Vec<Rendered>, StoreError> {
         let rendered = pending.iter().map(|_| {
             self.count += 1;
             match self.how {
@@ -59,7 +55,10 @@ pub fn operations(data: &[u8]) {
     let data = data.to_vec();
     undone(move |db| {
         let mut feed = Feed(&data);
-        let mut bench = Bench { now: MORNING, ..Bench::default() };
+        let mut bench = Bench {
+            now: MORNING,
+            ..Bench::default()
+        };
         for _ in 0..OPERATIONS_MAX {
             if feed.is_empty() {
                 break;
@@ -106,7 +105,10 @@ impl Bench {
                 let destination = *feed.pick(&DESTINATIONS);
                 let kept: Vec<i64> = self.held(destination).skip(feed.below(3)).collect();
                 queue::reclaim(db, destination, &kept, now)?;
-                let gone: Vec<i64> = self.held(destination).filter(|id| !kept.contains(id)).collect();
+                let gone: Vec<i64> = self
+                    .held(destination)
+                    .filter(|id| !kept.contains(id))
+                    .collect();
                 for id in gone {
                     self.holders.remove(&id);
                 }
@@ -130,8 +132,16 @@ impl Bench {
                     let owner = *feed.pick(&OWNERS);
                     let all: Vec<i64> = self.rows.keys().copied().collect();
                     let renewed = queue::renew(db, owner, &all, now + MINUTE)?;
-                    let held = self.holders.values().filter(|holder| **holder == owner).count();
-                    assert_eq!(usize::try_from(renewed), Ok(held), "a lease is prolonged for its owner alone");
+                    let held = self
+                        .holders
+                        .values()
+                        .filter(|holder| **holder == owner)
+                        .count();
+                    assert_eq!(
+                        usize::try_from(renewed),
+                        Ok(held),
+                        "a lease is prolonged for its owner alone"
+                    );
                 }
                 _ => {
                     queue::earliest_due(db, feed.pick(&DESTINATIONS))?;
@@ -150,22 +160,38 @@ impl Bench {
             now: self.now,
             until: self.now + MINUTE,
             count_max: i64::from(feed.byte() % 4),
-            more_urgent_than: if feed.byte() % 4 == 0 { 1 } else { LeaseTerms::ANY_PRIORITY },
+            more_urgent_than: if feed.byte() % 4 == 0 {
+                1
+            } else {
+                LeaseTerms::ANY_PRIORITY
+            },
         };
         self.renderer.how = feed.byte() % 8;
         let leased = queue::lease(db, &terms, &mut self.renderer)?;
         let mut tubes = BTreeSet::new();
         for row in leased {
             let before = self.rows.get(&row.id).expect("a row that was queued");
-            assert_eq!(before.state, QueueState::Waiting, "row {} is on its way already", row.id);
+            assert_eq!(
+                before.state,
+                QueueState::Waiting,
+                "row {} is on its way already",
+                row.id
+            );
             assert_eq!(before.destination, terms.destination);
             assert!(before.due_at <= self.now, "row {} is not due", row.id);
             assert_eq!(row.attempt, before.attempts + 1);
-            assert!(tubes.insert(row.specimen), "one message of a tube at a time");
+            assert!(
+                tubes.insert(row.specimen),
+                "one message of a tube at a time"
+            );
             if let Some(body) = &before.body {
                 assert_eq!(&row.body, body, "the bytes of every try are the same");
             }
-            assert!(self.holders.insert(row.id, owner).is_none(), "one worker holds row {}", row.id);
+            assert!(
+                self.holders.insert(row.id, owner).is_none(),
+                "one worker holds row {}",
+                row.id
+            );
         }
         Ok(())
     }
@@ -179,7 +205,11 @@ impl Bench {
             _ => Verdict::Refused { reason, answer },
         };
         let held: Vec<i64> = self.holders.keys().copied().collect();
-        let id = if held.is_empty() || feed.byte() % 8 == 0 { self.any(feed) } else { *feed.pick(&held) };
+        let id = if held.is_empty() || feed.byte() % 8 == 0 {
+            self.any(feed)
+        } else {
+            *feed.pick(&held)
+        };
         let is_held = self.holders.get(&id) == Some(&owner);
         let twice = [(id, verdict.clone()), (id, verdict)];
         let done = queue::settle_attempts(db, &twice, owner, Backoff::default(), self.now)?;
@@ -192,7 +222,9 @@ impl Bench {
 
     fn held(&self, destination: &'static str) -> impl Iterator<Item = i64> {
         self.holders.keys().copied().filter(move |id| {
-            self.rows.get(id).is_some_and(|row| row.destination == destination)
+            self.rows
+                .get(id)
+                .is_some_and(|row| row.destination == destination)
         })
     }
 
@@ -203,7 +235,10 @@ impl Bench {
 
     /// A row that is set aside, for news that has to wait for it.
     fn aside(&self, feed: &mut Feed<'_>) -> Option<i64> {
-        let aside = self.rows.values().filter(|row| row.state == QueueState::SetAside);
+        let aside = self
+            .rows
+            .values()
+            .filter(|row| row.state == QueueState::SetAside);
         let ids: Vec<i64> = aside.map(|row| row.id).collect();
         (!ids.is_empty() && feed.byte() % 2 == 0).then(|| *feed.pick(&ids))
     }
@@ -224,20 +259,38 @@ impl Bench {
             let row = queue::find(db, id)?.expect("nothing that was queued vanishes");
             let before = self.rows.insert(id, row.clone()).expect("it is known");
             let is_closed = |state| {
-                matches!(state, QueueState::Delivered | QueueState::Discarded | QueueState::Superseded)
+                matches!(
+                    state,
+                    QueueState::Delivered | QueueState::Discarded | QueueState::Superseded
+                )
             };
             if is_closed(before.state) {
                 assert_eq!(row.state, before.state, "what is closed stays closed");
             }
-            assert_eq!(is_closed(row.state), row.closed_at.is_some() && row.state != QueueState::SetAside);
-            assert!(before.body.is_none() || row.body == before.body, "bytes never change");
+            assert_eq!(
+                is_closed(row.state),
+                row.closed_at.is_some() && row.state != QueueState::SetAside
+            );
+            assert!(
+                before.body.is_none() || row.body == before.body,
+                "bytes never change"
+            );
             assert!(before.control_id.is_none() || row.control_id == before.control_id);
-            assert_eq!(row.body.is_some(), row.control_id.is_some(), "one control id, one body");
+            assert_eq!(
+                row.body.is_some(),
+                row.control_id.is_some(),
+                "one control id, one body"
+            );
             if let Some(own) = &row.control_id {
                 assert!(control_ids.insert(own.clone()), "a control id is one row's");
             }
             let is_leased = row.state == QueueState::Leased;
-            assert_eq!(is_leased, self.holders.contains_key(&id), "row {id} is {:?}", row.state);
+            assert_eq!(
+                is_leased,
+                self.holders.contains_key(&id),
+                "row {id} is {:?}",
+                row.state
+            );
             assert!(row.attempts >= before.attempts);
         }
         Ok(())

@@ -3,7 +3,10 @@
 use std::{io, path::Path, sync::Arc};
 
 use labwire::{
-    config::{Catalogue, LabConfig, Problems, Seams, render, ucum::{Relation, Unit}},
+    config::{
+        Catalogue, LabConfig, Problems, Seams, render,
+        ucum::{Relation, Unit},
+    },
     learn::Learner,
     profile,
 };
@@ -28,7 +31,11 @@ pub fn lab_file(data: &[u8]) {
     let length = text.len();
     let source = Arc::new(NamedSource::new("lab.toml", text));
     let nothing = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
-    let seams = Seams { read: &nothing, profiles: Some(vec!["sysmex/xn".to_owned()]), ..Seams::default() };
+    let seams = Seams {
+        read: &nothing,
+        profiles: Some(vec!["sysmex/xn".to_owned()]),
+        ..Seams::default()
+    };
     let mut problems = Problems::default();
     let lab = LabConfig::read(&source, &seams, &mut problems);
     shown(&problems, length);
@@ -61,10 +68,16 @@ pub fn ucum(data: &[u8]) {
     let Some(one) = Unit::parse(one) else { return };
     assert_eq!(one.relation(&one), Relation::Equal);
     let _ = one.equivalents_as_moles();
-    let Some(other) = Unit::parse(other) else { return };
+    let Some(other) = Unit::parse(other) else {
+        return;
+    };
     match (one.relation(&other), other.relation(&one)) {
         (Relation::FactorDiffers(there), Relation::FactorDiffers(back)) => {
-            assert!(there.times(&back).is_none_or(|both| both == labwire::config::ucum::Factor::ONE));
+            assert!(
+                there
+                    .times(&back)
+                    .is_none_or(|both| both == labwire::config::ucum::Factor::ONE)
+            );
         }
         (there, back) => assert_eq!(there, back),
     }
@@ -82,6 +95,10 @@ pub fn learn(data: &[u8]) {
     let name = learner.name();
     if let Some(draft) = learner.draft(&name, &laboratory::catalogue(), "") {
         let (profile, problems) = profile::load(&draft.name, &draft.text);
-        assert!(profile.is_some() && !problems.has_errors(), "{}", draft.text);
+        assert!(
+            profile.is_some() && !problems.has_errors(),
+            "{}",
+            draft.text
+        );
     }
 }

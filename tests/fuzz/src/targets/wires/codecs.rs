@@ -21,22 +21,38 @@ pub fn astm_records(data: &[u8]) {
     let mut end = 0;
     for (index, record) in message.walk() {
         let span = record.span();
-        assert!(end <= span.start && span.start <= span.end, "records lie apart");
+        assert!(
+            end <= span.start && span.start <= span.end,
+            "records lie apart"
+        );
         let between = &data[end..span.start];
         assert!(is_noise(between), "{between:?} is in no record");
         assert_eq!(record.bytes(), &data[span.clone()]);
         end = span.end;
         fields_are_the_record(record);
-        assert!(message.children(index).all(|(_, child)| child.place().parent == Some(index)));
+        assert!(
+            message
+                .children(index)
+                .all(|(_, child)| child.place().parent == Some(index))
+        );
         assert!(!format!("{:?}", record.view()).is_empty());
     }
-    assert!(is_noise(&data[end..data.len() - message.unparsed().len()]), "the end is in no record");
+    assert!(
+        is_noise(&data[end..data.len() - message.unparsed().len()]),
+        "the end is in no record"
+    );
     if message.refused().is_some() {
         assert!(!message.is_complete(), "what is refused is not complete");
     }
     // Cut anywhere and gone on with itself.
-    let at = data.first().map_or(0, |byte| usize::from(*byte).min(data.len()));
-    for (cut, next) in [(&data[..at], data), (data, &data[at..]), (&data[..at], &data[at..])] {
+    let at = data
+        .first()
+        .map_or(0, |byte| usize::from(*byte).min(data.len()));
+    for (cut, next) in [
+        (&data[..at], data),
+        (data, &data[at..]),
+        (&data[..at], &data[at..]),
+    ] {
         if let Some(found) = continuation(cut, next) {
             assert!(found.kept <= cut.len() && found.from <= next.len());
         }
@@ -46,7 +62,11 @@ pub fn astm_records(data: &[u8]) {
 /// What stands between records: their ends, and what is noted as no record.
 fn is_noise(bytes: &[u8]) -> bool {
     let mark = [0xEF, 0xBB, 0xBF];
-    bytes.strip_prefix(&mark).unwrap_or(bytes).iter().all(|byte| *byte <= b' ' || *byte == 0x7F)
+    bytes
+        .strip_prefix(&mark)
+        .unwrap_or(bytes)
+        .iter()
+        .all(|byte| *byte <= b' ' || *byte == 0x7F)
 }
 
 fn fields_are_the_record(record: &Record<'_>) {
@@ -55,12 +75,18 @@ fn fields_are_the_record(record: &Record<'_>) {
         let joined: Vec<_> = field
             .repeats()
             .map(|repeat| {
-                let parts: Vec<_> = repeat.components().map(|part| part.raw().to_vec()).collect();
+                let parts: Vec<_> = repeat
+                    .components()
+                    .map(|part| part.raw().to_vec())
+                    .collect();
                 parts.join(&delimiters.component())
             })
             .collect();
         assert_eq!(joined.join(&delimiters.repeat()), field.raw());
-        assert!(field.text(Charset::Latin1).is_ok(), "every byte is a character of Latin 1");
+        assert!(
+            field.text(Charset::Latin1).is_ok(),
+            "every byte is a character of Latin 1"
+        );
         let (stamp, _) = field.timestamp();
         assert!(stamp.is_none_or(|at| at.month <= 12 && at.day <= 31 && at.hour <= 24));
     }
@@ -74,7 +100,11 @@ pub fn astm_deframe(data: &[u8]) {
         }
     }
     // A line feed may stand for the end of a record, never two bytes for one.
-    assert!(length <= data.len() * 2 + 16, "{length} bytes out of {}", data.len());
+    assert!(
+        length <= data.len() * 2 + 16,
+        "{length} bytes out of {}",
+        data.len()
+    );
 }
 
 fn lies_in(part: &[u8], whole: &[u8]) -> bool {
@@ -96,8 +126,14 @@ pub fn beckman_text(data: &[u8]) {
         dialect.block_end = 3;
     }
     let text = feed.0;
-    let Ok((read, notes)) = read(text, &dialect) else { return };
-    assert!(notes.iter().all(|note| usize::try_from(note.at).is_ok_and(|at| at <= text.len())));
+    let Ok((read, notes)) = read(text, &dialect) else {
+        return;
+    };
+    assert!(
+        notes
+            .iter()
+            .all(|note| usize::try_from(note.at).is_ok_and(|at| at <= text.len()))
+    );
     assert!(lies_in(read.unit_no.raw(), text));
     if let Content::Unread(blocks) = &read.content {
         assert!(blocks.iter().all(|block| lies_in(block.raw(), text)));
@@ -107,8 +143,14 @@ pub fn beckman_text(data: &[u8]) {
 
 pub fn dimension_message(data: &[u8]) {
     let layout = dimension::Layout::default();
-    let Ok((read, notes)) = dimension::read(data, &layout) else { return };
-    assert!(notes.iter().all(|note| usize::try_from(note.at).is_ok_and(|at| at <= data.len())));
+    let Ok((read, notes)) = dimension::read(data, &layout) else {
+        return;
+    };
+    assert!(
+        notes
+            .iter()
+            .all(|note| usize::try_from(note.at).is_ok_and(|at| at <= data.len()))
+    );
     match &read {
         dimension::Message::Query(query) => assert!(lies_in(query.sample_id.raw(), data)),
         dimension::Message::Results(results) => {
@@ -120,12 +162,21 @@ pub fn dimension_message(data: &[u8]) {
 }
 
 pub fn bci_message(data: &[u8]) {
-    let Ok((message, notes)) = bci::read(data) else { return };
-    assert!(notes.iter().all(|note| usize::try_from(note.at).is_ok_and(|at| at <= data.len())));
+    let Ok((message, notes)) = bci::read(data) else {
+        return;
+    };
+    assert!(
+        notes
+            .iter()
+            .all(|note| usize::try_from(note.at).is_ok_and(|at| at <= data.len()))
+    );
     let mut end = 0;
     for field in &message.fields {
         let span = field.span();
-        assert!(end <= span.start && span.end <= data.len(), "fields lie apart");
+        assert!(
+            end <= span.start && span.end <= data.len(),
+            "fields lie apart"
+        );
         assert_eq!(field.raw(), &data[span.clone()]);
         assert!(field.text().len() <= field.raw().len());
         end = span.end;
@@ -148,13 +199,17 @@ pub fn sysmex_text(data: &[u8]) {
         layout.texts[0].columns.truncate(4);
     }
     let text = feed.0;
-    let Ok((lines, _)) = sysmex_legacy::read(text, &layout) else { return };
+    let Ok((lines, _)) = sysmex_legacy::read(text, &layout) else {
+        return;
+    };
     for line in lines {
         assert_eq!(line.raw(), &text[line.span()]);
         let Some(known) = line.layout else { continue };
         assert_eq!(line.raw().len(), known.width());
         for column in &known.columns {
-            let Some(cell) = line.cell(&column.name) else { continue };
+            let Some(cell) = line.cell(&column.name) else {
+                continue;
+            };
             assert_eq!(cell.raw(), &text[cell.span()]);
             assert!(cell.value().len() <= cell.raw().len());
             let _ = (cell.flag(), cell.scaled());
@@ -164,18 +219,29 @@ pub fn sysmex_text(data: &[u8]) {
 
 pub fn poct1a_xml(data: &[u8]) {
     if let Ok(document) = Document::read(data) {
-        let root = document.root().expect("a document that is read has its root");
+        let root = document
+            .root()
+            .expect("a document that is read has its root");
         assert!(root.span().end <= data.len());
         element_is_inside(&root, 0);
     }
     if let Ok((message, notes)) = poct1a::read(data) {
-        assert!(notes.iter().all(|note| usize::try_from(note.at).is_ok_and(|at| at <= data.len())));
+        assert!(
+            notes
+                .iter()
+                .all(|note| usize::try_from(note.at).is_ok_and(|at| at <= data.len()))
+        );
         assert!(!format!("{message:?}").is_empty());
     }
     // What is written says what was meant.
     if let Ok(text) = std::str::from_utf8(data) {
-        let head = poct1a::writer::Head { control_id: "1", created: None };
-        let Ok(written) = poct1a::writer::directive(head, text) else { return };
+        let head = poct1a::writer::Head {
+            control_id: "1",
+            created: None,
+        };
+        let Ok(written) = poct1a::writer::directive(head, text) else {
+            return;
+        };
         let document = Document::read(&written).expect("what is written is well-formed");
         let root = document.root().expect("it has a root");
         let found = value_of(&root, b"DTV.command_cd");
@@ -194,12 +260,17 @@ fn element_is_inside(element: &Element<'_, '_>, depth: usize) {
     assert!(depth <= poct1a::dialect::DEPTH_MAX, "depth is bounded");
     let span = element.span();
     for attribute in element.attributes() {
-        assert!(attribute.value.span().end <= span.end && attribute.value.span().start >= span.start);
+        assert!(
+            attribute.value.span().end <= span.end && attribute.value.span().start >= span.start
+        );
         assert!(!attribute.value.unescaped().is_empty() || attribute.value.raw().is_empty());
     }
     let mut end = span.start;
     for child in element.children() {
-        assert!(end <= child.span().start && child.span().end <= span.end, "children lie apart, inside");
+        assert!(
+            end <= child.span().start && child.span().end <= span.end,
+            "children lie apart, inside"
+        );
         end = child.span().end;
         element_is_inside(&child, depth + 1);
     }

@@ -1,7 +1,10 @@
 //! HL7 v2: the split, typed messages, IHE LAW, chapter 13.
 
 use labwire_protocols::{
-    automation::{self, AutomationMessage, reply::{build_ack as automation_ack, repeat_command}},
+    automation::{
+        self, AutomationMessage,
+        reply::{build_ack as automation_ack, repeat_command},
+    },
     hl7::{
         Message, Segment,
         ack::{Ack, AckCode, AckMode, Answer, ErrSegment, Outcome, Own, build_ack},
@@ -53,17 +56,25 @@ fn text_of(data: &[u8], kinds: &[&str]) -> String {
 }
 
 pub fn message(data: &[u8]) {
-    let kinds = ["ORU^R01", "ORM^O01", "OML^O21", "ADT^A40", "ACK", "QRY^Q02", "ORL^O22", "OML^O33"];
+    let kinds = [
+        "ORU^R01", "ORM^O01", "OML^O21", "ADT^A40", "ACK", "QRY^Q02", "ORL^O22", "OML^O33",
+    ];
     let text = text_of(data, &kinds);
     let peeked = peek(text.as_bytes());
     let names = charset::names(text.as_bytes());
     assert!(names.is_empty() || peeked.is_some());
     if let Ok(cut) = batch::split(&text) {
-        assert!(cut.messages.iter().all(|message| message.starts_with("MSH")));
+        assert!(
+            cut.messages
+                .iter()
+                .all(|message| message.starts_with("MSH"))
+        );
         let length: usize = cut.messages.iter().map(|message| message.len()).sum();
         assert!(length <= text.len(), "a batch holds no more than was sent");
     }
-    let Ok((message, notes)) = Message::parse(&text) else { return };
+    let Ok((message, notes)) = Message::parse(&text) else {
+        return;
+    };
     let length = u64::try_from(text.len()).expect("an input is short");
     assert!(notes.iter().all(|note| note.at <= length));
     assert_eq!(
@@ -72,11 +83,18 @@ pub fn message(data: &[u8]) {
     );
     nothing_is_lost(&message);
     let errors = [ErrSegment::default()];
-    let ack = Ack { code: AckCode::AE, text: "", errors: &errors };
+    let ack = Ack {
+        code: AckCode::AE,
+        text: "",
+        errors: &errors,
+    };
     let reply = build_ack(Some(message.header()), &ack, &OWN).expect("an answer can be written");
     is_written(&reply);
     let mode = AckMode::of(&message.header());
-    assert!(mode.immediate(Outcome::Accepted).is_none_or(AckCode::is_positive));
+    assert!(
+        mode.immediate(Outcome::Accepted)
+            .is_none_or(AckCode::is_positive)
+    );
     if let Ok(answer) = Answer::read(&message) {
         assert!(answer.error_codes().count() <= answer.errors.len());
     }
@@ -91,10 +109,14 @@ fn nothing_is_lost(message: &Message<'_>) {
     for (index, segment) in message.segments().iter().enumerate() {
         assert_eq!(segment.index(), index);
         let span = segment.span();
-        let between = text.get(end..span.start).expect("segments lie apart, in order");
+        let between = text
+            .get(end..span.start)
+            .expect("segments lie apart, in order");
         let mark = if index == 0 { '\u{feff}' } else { '\r' };
         assert!(
-            between.chars().all(|c| c.is_whitespace() || c.is_control() || c == mark),
+            between
+                .chars()
+                .all(|c| c.is_whitespace() || c.is_control() || c == mark),
             "{between:?} is in no segment"
         );
         assert_eq!(text.get(span.clone()), Some(segment.raw()));
@@ -102,7 +124,10 @@ fn nothing_is_lost(message: &Message<'_>) {
         parts(*segment);
     }
     let rest = text.get(end..).unwrap_or_default();
-    assert!(rest.chars().all(|c| c.is_whitespace() || c.is_control()), "{rest:?} is in no segment");
+    assert!(
+        rest.chars().all(|c| c.is_whitespace() || c.is_control()),
+        "{rest:?} is in no segment"
+    );
     for offset in [0, text.len() / 2, text.len()] {
         if let Some(place) = message.locate(offset) {
             assert!(place.span.end <= text.len());
@@ -148,7 +173,10 @@ fn typed(message: &Message<'_>, ack: &Ack<'_>) {
             status: "",
             reason: ["a|b", "\r", ""],
         };
-        is_written(&build_order_reply(&order, ack, &[outcome], true, &OWN).expect("an answer can be written"));
+        is_written(
+            &build_order_reply(&order, ack, &[outcome], true, &OWN)
+                .expect("an answer can be written"),
+        );
     }
     if let Ok(adt) = AdtMessage::read(message) {
         assert!(!adt.patients.is_empty());
@@ -169,17 +197,26 @@ fn typed(message: &Message<'_>, ack: &Ack<'_>) {
 }
 
 fn copied(message: &Message<'_>) {
-    let plain = message.segments().iter().filter(|s| !s.is_bad() && !s.is_header());
+    let plain = message
+        .segments()
+        .iter()
+        .filter(|s| !s.is_bad() && !s.is_header());
     for segment in plain {
         let mut builder = MessageBuilder::new(&Header::default());
         builder.copy(*segment);
-        let text = builder.finish().expect("a segment that was read can be copied");
+        let text = builder
+            .finish()
+            .expect("a segment that was read can be copied");
         let (copy, _) = Message::parse(&text).expect("what is written can be read");
         let copy = copy.segments()[1];
         assert_eq!(copy.name(), segment.name());
         for n in 1..=segment.n() {
             let (was, is) = (segment.field(n).component(1), copy.field(n).component(1));
-            assert_eq!(was.subcomponent(1).text(), is.subcomponent(1).text(), "{text:?}");
+            assert_eq!(
+                was.subcomponent(1).text(),
+                is.subcomponent(1).text(),
+                "{text:?}"
+            );
         }
     }
 }
@@ -195,11 +232,18 @@ fn is_whole<'a>(message: &Message<'a>, held: impl Iterator<Item = Segment<'a>>, 
 }
 
 pub fn law(data: &[u8]) {
-    let text = text_of(data, &["OUL^R22", "OML^O33", "ORL^O34", "QBP^Q11", "RSP^K11"]);
-    let Ok((message, _)) = Message::parse(&text) else { return };
+    let text = text_of(
+        data,
+        &["OUL^R22", "OML^O33", "ORL^O34", "QBP^Q11", "RSP^K11"],
+    );
+    let Ok((message, _)) = Message::parse(&text) else {
+        return;
+    };
     if let Ok((query, notes)) = Query::read(&message) {
         is_whole(&message, query.segments(), &notes);
-        is_written(&build_reply(&query, Outcome::Error, &[], &OWN).expect("an answer can be written"));
+        is_written(
+            &build_reply(&query, Outcome::Error, &[], &OWN).expect("an answer can be written"),
+        );
         let _ = query.asked();
     }
     if let Ok(reply) = QueryReply::read(&message) {
@@ -216,9 +260,17 @@ pub fn law(data: &[u8]) {
     }
     if let Ok((change, notes)) = StatusChange::read(&message) {
         is_whole(&message, change.tree.segments(), &notes);
-        let about: usize =
-            change.tree.specimens.iter().map(|group| group.observations().count()).sum();
-        assert_eq!(change.results().count() + about, message.all("OBX").count(), "{text:?}");
+        let about: usize = change
+            .tree
+            .specimens
+            .iter()
+            .map(|group| group.observations().count())
+            .sum();
+        assert_eq!(
+            change.results().count() + about,
+            message.all("OBX").count(),
+            "{text:?}"
+        );
         for (_, step, observation) in change.results() {
             assert!(observation.run().raw.len() <= text.len());
             let parts = (observation.class(), observation.status(), step.number());
@@ -236,8 +288,12 @@ pub fn automation(data: &[u8]) {
         "TCU^U10", "TCR^U11", "LSU^U12", "LSR^U13",
     ];
     let text = text_of(data, &kinds);
-    let Ok((message, _)) = Message::parse(&text) else { return };
-    let Ok((read, notes)) = AutomationMessage::read(&message) else { return };
+    let Ok((message, _)) = Message::parse(&text) else {
+        return;
+    };
+    let Ok((read, notes)) = AutomationMessage::read(&message) else {
+        return;
+    };
     is_whole(&message, read.segments(), &notes);
     if let Some(ack) =
         automation_ack(read.header, Outcome::Error, &[], &OWN).expect("an answer can be written")

@@ -30,8 +30,16 @@ pub fn astm_link(data: &[u8]) {
     let more = feed.switches();
     let dialect = link::Dialect {
         checksum: *feed.pick(&RULES),
-        frame_numbers: if on[0] { FrameNumberRule::Lenient } else { FrameNumberRule::Strict },
-        durability: if on[1] { Durability::Message } else { Durability::Frame },
+        frame_numbers: if on[0] {
+            FrameNumberRule::Lenient
+        } else {
+            FrameNumberRule::Strict
+        },
+        durability: if on[1] {
+            Durability::Message
+        } else {
+            Durability::Frame
+        },
         accepts_unframed: on[2],
         accepts_frames_without_enq: on[3],
         serves_enq_in_transfer: on[4],
@@ -48,7 +56,11 @@ pub fn astm_link(data: &[u8]) {
             inbox: 512,
             ..link::Limits::default()
         },
-        ..if more[1] { link::Dialect::instrument() } else { link::Dialect::default() }
+        ..if more[1] {
+            link::Dialect::instrument()
+        } else {
+            link::Dialect::default()
+        }
     };
     let is_each_frame = !on[1];
     let has_promise = !on[2];
@@ -60,7 +72,11 @@ pub fn astm_link(data: &[u8]) {
         _ => {
             number.set(number.get() % 7 + 1);
             let is_last = text.last() == Some(&b'\r');
-            let sent = if text.starts_with(b"H") { number.replace(1).min(1) } else { number.get() };
+            let sent = if text.starts_with(b"H") {
+                number.replace(1).min(1)
+            } else {
+                number.get()
+            };
             link::frame(sent.max(1), text, is_last).to_vec()
         }
     };
@@ -74,12 +90,29 @@ pub fn astm_link(data: &[u8]) {
         inbox: 512,
         frame: Box::new(frame),
         pieces: &[
-            b"\x05", b"\x06", b"\x15", b"\x04", b"\x02", b"\x03", b"\r", b"\n", b"\x05",
-            b"H|\\^&\r", b"P|1\r", b"O|1|25||^^^A\r", b"R|1|^^^A|5.4\r", b"L|1\r",
-            b"H|\\^&\rP|1\rL|1\r", b"R|1|^^^A|", b"5.4\r",
+            b"\x05",
+            b"\x06",
+            b"\x15",
+            b"\x04",
+            b"\x02",
+            b"\x03",
+            b"\r",
+            b"\n",
+            b"\x05",
+            b"H|\\^&\r",
+            b"P|1\r",
+            b"O|1|25||^^^A\r",
+            b"R|1|^^^A|5.4\r",
+            b"L|1\r",
+            b"H|\\^&\rP|1\rL|1\r",
+            b"R|1|^^^A|",
+            b"5.4\r",
         ],
         payloads: &[
-            b"H|\\^&\rP|1\rO|1|25||^^^A\rL|1\r", b"H|\\^&\rL|1\r", b"", b"\x02",
+            b"H|\\^&\rP|1\rO|1|25||^^^A\rL|1\r",
+            b"H|\\^&\rL|1\r",
+            b"",
+            b"\x02",
             b"H|\\^&\rP|1||0123456789012345678901234567890123456789012345678901234567890123\rL|1\r",
         ],
         promise: has_promise.then_some(Promise::Bytes(&[ACK, EOT], answers)),
@@ -100,7 +133,9 @@ pub fn mllp_endpoint(data: &[u8]) {
         queue_max: 4,
         keeps_cut_blocks: on[0],
         closes: *feed.pick(&[
-            mllp::Closes::AsAsked, mllp::Closes::FirstReply, mllp::Closes::ApplicationReply,
+            mllp::Closes::AsAsked,
+            mllp::Closes::FirstReply,
+            mllp::Closes::ApplicationReply,
         ]),
         tolerance: mllp::Tolerance {
             fs_lf: on[1],
@@ -119,14 +154,25 @@ pub fn mllp_endpoint(data: &[u8]) {
         inbox: mllp::READ_BYTES * 2,
         frame: Box::new(frame),
         pieces: &[
-            b"\x0b", b"\x1c", b"\r", b"\n", b"MSH|^~\\&|A|B|C|D|1||ORU^R01|Q|P|2.5\r",
-            b"MSH|^~\\&|||||||ACK|9\rMSA|AA|M1\r", b"MSH|^~\\&|||||||ACK|9\rMSA|CA|M1\r",
-            b"MSH|^~\\&|||||||ACK|9\rMSA|AE|M2\r", b"MSH|^~\\&|||||||ACK|9\rMSA|AA|Z\r", b"MSH|^~\\&",
+            b"\x0b",
+            b"\x1c",
+            b"\r",
+            b"\n",
+            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|Q|P|2.5\r",
+            b"MSH|^~\\&|||||||ACK|9\rMSA|AA|M1\r",
+            b"MSH|^~\\&|||||||ACK|9\rMSA|CA|M1\r",
+            b"MSH|^~\\&|||||||ACK|9\rMSA|AE|M2\r",
+            b"MSH|^~\\&|||||||ACK|9\rMSA|AA|Z\r",
+            b"MSH|^~\\&",
         ],
         payloads: &[
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5\r", b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5\r",
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5|||AL|AL\r", b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5|||NE|NE\r",
-            b"", b"not a message", b"MSH|^~\\&|A|B|C|D|1||ORU^R01|\x0b|P|2.5\r",
+            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5\r",
+            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5\r",
+            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5|||AL|AL\r",
+            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5|||NE|NE\r",
+            b"",
+            b"not a message",
+            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|\x0b|P|2.5\r",
         ],
         promise: Some(Promise::Reply),
         waits_with_deadline: true,
@@ -145,8 +191,16 @@ pub fn beckman_link(data: &[u8]) {
     } else {
         beckman_au::Dialect::instrument(model)
     };
-    dialect.class = if on[1] { beckman_au::Class::A } else { beckman_au::Class::B };
-    dialect.bcc = *feed.pick(&[beckman_au::Bcc::Strict, beckman_au::Bcc::Warn, beckman_au::Bcc::Off]);
+    dialect.class = if on[1] {
+        beckman_au::Class::A
+    } else {
+        beckman_au::Class::B
+    };
+    dialect.bcc = *feed.pick(&[
+        beckman_au::Bcc::Strict,
+        beckman_au::Bcc::Warn,
+        beckman_au::Bcc::Off,
+    ]);
     dialect.answers_enq = on[2];
     dialect.block_end = if on[3] { 3 } else { 0x17 };
     if on[4] {
@@ -155,7 +209,18 @@ pub fn beckman_link(data: &[u8]) {
     if on[5] {
         dialect.timers.turnaround = Duration::ZERO;
     }
-    dialect.limits = beckman_au::Limits { block: 90, text: 200, inbox: 512, outgoing: 4 };
+    dialect.limits = beckman_au::Limits {
+        block: 90,
+        text: 200,
+        inbox: 512,
+        outgoing: 4,
+    };
+    let has_replies = !on[1];
+    let answers: fn(&Commit) -> bool = if on[4] {
+        is_whole
+    } else {
+        |commit| matches!(commit, Commit::Frame { .. })
+    };
     let framing = dialect.clone();
     let wire = Wire {
         make: Box::new(move || boxed(beckman_au::Link::new(dialect.clone()))),
@@ -165,17 +230,30 @@ pub fn beckman_link(data: &[u8]) {
             _ => beckman_au::link::frame(text, &framing).to_vec(),
         }),
         pieces: &[
-            b"\x02", b"\x03", b"\x05", b"\x06", b"\x15", b"\x06", b"RB00\x03",
-            b"R 00000301 00010009063962    \x03", b"R 00000302 00020009063963    \x03",
+            b"\x02",
+            b"\x03",
+            b"\x05",
+            b"\x06",
+            b"\x15",
+            b"\x06",
+            b"RB00\x03",
+            b"R 00000301 00010009063962    \x03",
+            b"R 00000302 00020009063963    \x03",
             b"S 000301 00010009063962    E0160\x03",
             b"D 00000301 00010009063962    00016    161.3        \x17",
             b"D 00000301 00010009063962    10017      1.0        \x17",
-            b"D 00000301 00010009063962    E0020      4.2        \x03", b"DA00\x03", b"DE00\x03", b"X\x03",
+            b"D 00000301 00010009063962    E0020      4.2        \x03",
+            b"DA00\x03",
+            b"DE00\x03",
+            b"X\x03",
         ],
         payloads: &[
-            b"S 000301 00010009063962    E0160\x03", b"S 000302 00020009063963    E0160\x03", b"", b"X",
+            b"S 000301 00010009063962    E0160\x03",
+            b"S 000302 00020009063963    E0160\x03",
+            b"",
+            b"X",
         ],
-        promise: None,
+        promise: has_replies.then_some(Promise::Bytes(&[ACK], answers)),
         waits_with_deadline: false,
         split: Split::All,
     };
@@ -186,14 +264,21 @@ pub fn beckman_link(data: &[u8]) {
 pub fn dimension_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
-    let mut dialect =
-        if on[0] { dimension::Dialect::default() } else { dimension::Dialect::instrument() };
+    let mut dialect = if on[0] {
+        dimension::Dialect::default()
+    } else {
+        dimension::Dialect::instrument()
+    };
     dialect.checksum = *feed.pick(&RULES);
     dialect.answers_enq = on[1];
     if on[2] {
         dialect.unanswered = dimension::Unanswered::Silence;
     }
-    dialect.limits = dimension::Limits { message: 90, outgoing: 4, inbox: 512 };
+    dialect.limits = dimension::Limits {
+        message: 90,
+        outgoing: 4,
+        inbox: 512,
+    };
     let wire = Wire {
         make: Box::new(move || boxed(dimension::Link::new(dialect.clone()))),
         inbox: 512,
@@ -211,7 +296,7 @@ pub fn dimension_link(data: &[u8]) {
             b"D\x1c0\x1c0\x1cA\x1cA\x1c7\x1c1\x1c\x1c0\x1c1\x1c**\x1c1\x1c1\x1cNA\x1c", b"N\x1c",
             b"P\x1cDIM1\x1c0\x1c1\x1c0\x1c", b"I\x1c7\x1c", b"M\x1cA\x1c\x1c", b"", b"x",
         ],
-        promise: None,
+        promise: Some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: false,
         split: Split::All,
     };
@@ -222,14 +307,21 @@ pub fn dimension_link(data: &[u8]) {
 pub fn poct1a_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
-    let mut dialect =
-        if on[0] { poct1a::Dialect::default() } else { poct1a::Dialect::device() };
+    let mut dialect = if on[0] {
+        poct1a::Dialect::default()
+    } else {
+        poct1a::Dialect::device()
+    };
     if on[1] {
         dialect.mode = poct1a::Mode::Continuous;
     }
     dialect.asks_events = on[2];
     dialect.wrap = *feed.pick(&[poct1a::Wrap::Plain, poct1a::Wrap::Line, poct1a::Wrap::Mllp]);
-    dialect.limits = poct1a::Limits { message: 2_048, outgoing: 4, inbox: 32_768 };
+    dialect.limits = poct1a::Limits {
+        message: 2_048,
+        outgoing: 4,
+        inbox: 32_768,
+    };
     let wire = Wire {
         make: Box::new(move || boxed(poct1a::Link::new(dialect.clone()))),
         inbox: 32_768,
@@ -266,11 +358,19 @@ const POCT1A: &[&[u8]] = &[
 pub fn bci_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
-    let mut dialect = if on[0] { bci::Dialect::default() } else { bci::Dialect::instrument() };
+    let mut dialect = if on[0] {
+        bci::Dialect::default()
+    } else {
+        bci::Dialect::instrument()
+    };
     dialect.checksum = *feed.pick(&RULES);
     dialect.sums_line_ends = on[1];
     dialect.sends_max = if on[2] { 1 } else { 3 };
-    dialect.limits = bci::Limits { message: 90, outgoing: 4, inbox: 512 };
+    dialect.limits = bci::Limits {
+        message: 90,
+        outgoing: 4,
+        inbox: 512,
+    };
     let sums_line_ends = on[1];
     let wire = Wire {
         make: Box::new(move || boxed(bci::Link::new(dialect.clone()))),
@@ -280,12 +380,27 @@ pub fn bci_link(data: &[u8]) {
             _ => bci::link::frame(text, sums_line_ends).to_vec(),
         }),
         pieces: &[
-            b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x15", b"\x1d", b"\x1e", b"\x05", b"\x06",
-            b"\x1emtrsl|\x1eci7|\x1ertTSH|\x1eqn1.0|", b"\x1emtrsl|\x1eci8|\x1ertTSH|\x1eqn2.0|",
-            b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|", b"\x1emtxyz|", b"\x1ex|",
+            b"\x02",
+            b"\x03",
+            b"\x04",
+            b"\x05",
+            b"\x06",
+            b"\x15",
+            b"\x1d",
+            b"\x1e",
+            b"\x05",
+            b"\x06",
+            b"\x1emtrsl|\x1eci7|\x1ertTSH|\x1eqn1.0|",
+            b"\x1emtrsl|\x1eci8|\x1ertTSH|\x1eqn2.0|",
+            b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|",
+            b"\x1emtxyz|",
+            b"\x1ex|",
         ],
         payloads: &[
-            b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|", b"\x1emtrsl|\x1eci9|", b"no message", b"",
+            b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|",
+            b"\x1emtrsl|\x1eci9|",
+            b"no message",
+            b"",
         ],
         promise: Some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: true,
@@ -298,10 +413,23 @@ pub fn bci_link(data: &[u8]) {
 pub fn sysmex_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
+    let has_replies = !on[1];
     let dialect = sysmex_legacy::Dialect {
-        class: if on[1] { sysmex_legacy::Class::A } else { sysmex_legacy::Class::B },
-        limits: sysmex_legacy::Limits { text: 90, outgoing: 4, inbox: 2_048 },
-        ..if on[0] { sysmex_legacy::Dialect::default() } else { sysmex_legacy::Dialect::instrument() }
+        class: if on[1] {
+            sysmex_legacy::Class::A
+        } else {
+            sysmex_legacy::Class::B
+        },
+        limits: sysmex_legacy::Limits {
+            text: 90,
+            outgoing: 4,
+            inbox: 2_048,
+        },
+        ..if on[0] {
+            sysmex_legacy::Dialect::default()
+        } else {
+            sysmex_legacy::Dialect::instrument()
+        }
     };
     let wire = Wire {
         make: Box::new(move || boxed(sysmex_legacy::Link::new(dialect.clone()))),
@@ -311,11 +439,11 @@ pub fn sysmex_link(data: &[u8]) {
             _ => sysmex_legacy::link::frame(text).to_vec(),
         }),
         pieces: &[
-            b"\x02", b"\x03", b"\x05", b"\x06", b"\x15", b"\r", b"\x06",
-            b"D1U7", b"D1U8", b"D2U7", b"R1000", b"xx",
+            b"\x02", b"\x03", b"\x05", b"\x06", b"\x15", b"\r", b"\x06", b"D1U7", b"D1U8", b"D2U7",
+            b"R1000", b"xx",
         ],
         payloads: &[b"S1order", b"D1U9", b"\x02", b""],
-        promise: None,
+        promise: has_replies.then_some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: false,
         split: Split::All,
     };
