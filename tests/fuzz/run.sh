@@ -28,8 +28,8 @@ if [[ -n "${LABWIRE_FUZZ_WIRES:-}" ]]; then
 fi
 build="${LABWIRE_FUZZ_BUILD:-$folder/build}"
 RUSTC_WRAPPER="$here/rustc.sh" CARGO_TARGET_DIR="$build" \
-    cargo build --manifest-path "$here/Cargo.toml" --locked --release "${features[@]}"
-fuzzer="$build/release/labwire-fuzz"
+    cargo build --manifest-path "$here/Cargo.toml" --locked "${features[@]}"
+fuzzer="$build/debug/labwire-fuzz"
 if [[ -z "$targets" ]]; then
     "$fuzzer" || true
     exit 0

@@ -48,7 +48,7 @@ def inputs():
         protocol = profile.get("device", {}).get("protocol", "astm")
         for example in profile.get("example", []):
             yield protocol, of_wire(example["wire"])
-    captures = ROOT.parent / "shared/captures"
+    captures = ROOT / "../shared/captures"
     for file in sorted(captures.rglob("*")) if captures.is_dir() and not os.environ.get("LABWIRE_FUZZ_OWN") else []:
         if file.is_file() and file.stat().st_size < 200_000:
             yield "capture", file.read_bytes()[:LONGEST]

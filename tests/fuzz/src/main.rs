@@ -25,7 +25,11 @@ fn known() -> impl Iterator<Item = &'static targets::Target> {
 
 fn chosen() -> Vec<Function> {
     let names = std::env::var("LABWIRE_FUZZ").unwrap_or_default();
-    let find = |name: &str| known().find(|(known, ..)| *known == name).map(|(_, run, _)| *run);
+    let find = |name: &str| {
+        known()
+            .find(|(known, ..)| *known == name)
+            .map(|(_, run, _)| *run)
+    };
     let found: Vec<_> = names.split(',').filter_map(find).collect();
     if found.is_empty() || found.len() != names.split(',').count() {
         for (name, _, invariant) in known() {

@@ -215,6 +215,12 @@ pub fn beckman_link(data: &[u8]) {
         inbox: 512,
         outgoing: 4,
     };
+    let has_replies = !on[1];
+    let answers: fn(&Commit) -> bool = if on[4] {
+        is_whole
+    } else {
+        |commit| matches!(commit, Commit::Frame { .. })
+    };
     let framing = dialect.clone();
     let wire = Wire {
         make: Box::new(move || boxed(beckman_au::Link::new(dialect.clone()))),
@@ -247,7 +253,7 @@ pub fn beckman_link(data: &[u8]) {
             b"",
             b"X",
         ],
-        promise: None,
+        promise: has_replies.then_some(Promise::Bytes(&[ACK], answers)),
         waits_with_deadline: false,
         split: Split::All,
     };
@@ -290,7 +296,7 @@ pub fn dimension_link(data: &[u8]) {
             b"D\x1c0\x1c0\x1cA\x1cA\x1c7\x1c1\x1c\x1c0\x1c1\x1c**\x1c1\x1c1\x1cNA\x1c", b"N\x1c",
             b"P\x1cDIM1\x1c0\x1c1\x1c0\x1c", b"I\x1c7\x1c", b"M\x1cA\x1c\x1c", b"", b"x",
         ],
-        promise: None,
+        promise: Some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: false,
         split: Split::All,
     };
@@ -407,6 +413,7 @@ pub fn bci_link(data: &[u8]) {
 pub fn sysmex_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
+    let has_replies = !on[1];
     let dialect = sysmex_legacy::Dialect {
         class: if on[1] {
             sysmex_legacy::Class::A
@@ -436,7 +443,7 @@ pub fn sysmex_link(data: &[u8]) {
             b"R1000", b"xx",
         ],
         payloads: &[b"S1order", b"D1U9", b"\x02", b""],
-        promise: None,
+        promise: has_replies.then_some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: false,
         split: Split::All,
     };

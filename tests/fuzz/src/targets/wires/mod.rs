@@ -22,12 +22,12 @@ pub const TARGETS: &[Target] = &[
     (
         "beckman_link",
         links::beckman_link,
-        "operations in any order: bounded, one last word for every send, any split gives the same outputs",
+        "operations in any order: bounded, an ACK follows its commit, one last word for every send, any split gives the same outputs",
     ),
     (
         "dimension_link",
         links::dimension_link,
-        "operations in any order: bounded, one last word for every send, any split gives the same outputs",
+        "operations in any order: bounded, an ACK follows its commit, one last word for every send, any split gives the same outputs",
     ),
     (
         "poct1a_link",
@@ -42,7 +42,7 @@ pub const TARGETS: &[Target] = &[
     (
         "sysmex_link",
         links::sysmex_link,
-        "operations in any order: bounded, one last word for every send, any split gives the same outputs",
+        "operations in any order: bounded, an ACK follows its commit, one last word for every send, any split gives the same outputs",
     ),
     (
         "astm_records",
