@@ -24,6 +24,7 @@ mod node;
 mod orders;
 mod parser;
 mod reading;
+mod replay;
 mod run;
 #[cfg(test)]
 mod simulation;

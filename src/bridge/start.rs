@@ -43,6 +43,7 @@ use super::{
     news::News,
     node::Node,
     parser::{self, Parser, Size, Workers},
+    replay,
     site::{LineSite, Site},
     tenure::Tenure,
     track::{Keeper, LineBooks, Parts, TrackLine},
@@ -325,7 +326,7 @@ impl Starter {
         let learn = move |db: &mut dyn Db| crate::worklist::learn(db, &learned);
         self.store.read(learn).await?;
         let (store, run) = (&self.store, self.ids.run());
-        let replayed = parser::replay(store, &self.site, &self.clock, run, line.as_deref()).await?;
+        let replayed = replay::replay(store, &self.site, &self.clock, run, line.as_deref()).await?;
         tracing::info!(
             unit = unit.map_or("all", Unit::name),
             replayed = replayed.count,

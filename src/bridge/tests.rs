@@ -320,7 +320,7 @@ fn a_message_that_cannot_be_settled_is_held_alone_and_the_others_go_on() {
         drop(bench.job(line, 9));
     }
     let clock: Arc<dyn labwire_drivers::Clock> = Arc::new(SystemClock::default());
-    let replay = super::parser::replay(&bench.store, &bench.site, &clock, "RUN", None);
+    let replay = super::replay::replay(&bench.store, &bench.site, &clock, "RUN", None);
     let replayed = bench.runtime.block_on(replay).expect("the start goes on");
     assert_eq!((replayed.count, replayed.left.len()), (3, 0));
     let expected = [parsed(), held(), parsed(), held(), parsed(), held()];
@@ -335,7 +335,7 @@ fn a_start_reads_the_oldest_of_a_large_backlog_and_the_rest_goes_on_in_order() {
         drop(bench.job("one", n));
     }
     let clock: Arc<dyn labwire_drivers::Clock> = Arc::new(SystemClock::default());
-    let replay = super::parser::replay(&bench.store, &bench.site, &clock, "RUN", None);
+    let replay = super::replay::replay(&bench.store, &bench.site, &clock, "RUN", None);
     let replayed = bench.runtime.block_on(replay).expect("the start goes on");
     assert_eq!(replayed.count, 512);
     let (parser, workers) = bench.parser(8);

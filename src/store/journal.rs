@@ -6,6 +6,7 @@
 
 mod before;
 mod message;
+mod meta;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,9 +19,11 @@ use super::{
     session::Session,
 };
 
+use self::meta::{META, SET_META};
 pub use self::{
     before::{cut_before, opening, remember_opening},
     message::{Message, MessageState},
+    meta::{meta, set_meta},
 };
 
 /// Something a line asks to be made durable.
@@ -226,13 +229,6 @@ const UNPARSED_OF: Sql = Sql {
                (SELECT value::bigint FROM json_array_elements_text($1::json) AS t(value)) \
                AND state = 'unparsed'",
 };
-
-const META: Sql = Sql::same("SELECT value FROM meta WHERE key = $1");
-
-const SET_META: Sql = Sql::same(
-    "INSERT INTO meta (key, value) VALUES ($1, $2) \
-     ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-);
 
 /// Writes entries, in few statements; the answers stand in the same order.
 ///
@@ -736,23 +732,6 @@ pub fn mark_parsed(db: &mut dyn Db, outcomes: &[(i64, String)]) -> Result<(), St
             "a message to mark that is not in the journal",
         ))
     }
-}
-
-/// A setting that the store keeps for itself.
-///
-/// # Errors
-/// What the database says.
-pub fn meta(db: &mut dyn Db, key: &str) -> Result<Option<String>, StoreError> {
-    let row = db.row_opt(&META, &[key.into()])?;
-    row.map(|row| row.text(0).map(str::to_owned)).transpose()
-}
-
-/// Keeps a setting.
-///
-/// # Errors
-/// What the database says.
-pub fn set_meta(db: &mut dyn Db, key: &str, value: &str) -> Result<(), StoreError> {
-    db.exec(&SET_META, &[key.into(), value.into()]).map(|_| ())
 }
 
 fn read(row: &Row) -> Result<Message, StoreError> {
