@@ -235,12 +235,7 @@ impl Work {
                 let starter = Arc::clone(&self.starter);
                 tokio::select! {
                     done = self.follow(&look) => if let Err(error) = done {
-                        match error {
-                            StartError::Store(error) if error.is_unavailable() => {
-                                tracing::warn!(%error, "a unit cannot be opened yet");
-                            }
-                            error => tracing::error!(%error, "a unit cannot be opened"),
-                        }
+                        tell_failure(&error);
                     },
                     () = is_over(&starter) => {}
                 }
@@ -339,6 +334,17 @@ impl Work {
         drop(told.await);
         // The thread drops its end when it has left.
         while self.stands.changed().await.is_ok() {}
+    }
+}
+
+/// It is tried again with the next look.
+fn tell_failure(error: &StartError) {
+    let is_away = matches!(error, StartError::Store(error) if error.is_unavailable());
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    if is_away {
+        tracing::warn!(%error, cause, "a unit cannot be opened yet");
+    } else {
+        tracing::error!(%error, cause, "a unit cannot be opened");
     }
 }
 
