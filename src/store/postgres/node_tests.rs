@@ -64,7 +64,10 @@ fn beat(seat: &mut Seat) -> Look {
 /// The holder of each unit, and its token.
 fn holders(look: &Look) -> Vec<String> {
     let lease = |lease: &nodes::Lease| {
-        let run = lease.run.as_deref().map_or("nobody", |run| &run[..2]);
+        let run = lease
+            .run
+            .as_deref()
+            .map_or("nobody", |run| run.get(..2).unwrap_or(run));
         format!("{} {run} {}", lease.unit, lease.token)
     };
     look.leases.iter().map(lease).collect()
