@@ -56,6 +56,9 @@ const TELL_EVERY: Duration = Duration::from_millis(20);
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
+/// Taking leave takes a transaction; the database may be away.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+
 /// How often the task looks whether the database has answered in time.
 const WATCH: Duration = Duration::from_millis(100);
 
@@ -126,14 +129,23 @@ impl Node {
         self.stop.cancel();
         // A task that panicked has been logged by the runtime, and its units were dropped.
         drop(self.work.await);
-        self.helpers.iter().for_each(JoinHandle::abort);
+        end(self.helpers).await;
     }
 
     /// Ends at once.
     pub(super) async fn cut(self) {
         self.work.abort();
         drop(self.work.await);
-        self.helpers.iter().for_each(JoinHandle::abort);
+        end(self.helpers).await;
+    }
+}
+
+/// Ends tasks, whose connections have to be dropped while there is a runtime.
+async fn end(helpers: Vec<JoinHandle<()>>) {
+    for helper in helpers {
+        helper.abort();
+        // That it was aborted is no news.
+        drop(helper.await);
     }
 }
 
@@ -332,8 +344,11 @@ impl Work {
         let told =
             tokio::task::spawn_blocking(move || orders.send_timeout(Order::Leave, DRAIN_MAX));
         drop(told.await);
-        // The thread drops its end when it has left.
-        while self.stands.changed().await.is_ok() {}
+        // The thread drops its end when it has left; others find out by themselves where it cannot.
+        let left = async { while self.stands.changed().await.is_ok() {} };
+        if tokio::time::timeout(LEAVE_MAX, left).await.is_err() {
+            tracing::warn!("the other nodes were not told in time that this one stops");
+        }
     }
 }
 
