@@ -42,8 +42,8 @@ fn here() -> &'static Path {
 fn help_names_every_command_with_examples() {
     assert_snapshot!("help", check(&labwire_in(here(), &["--help"]), 0));
     for command in [
-        "run", "check", "trace", "held", "queue", "line", "ledger", "replay", "backup", "restore",
-        "user", "audit",
+        "run", "check", "trace", "held", "queue", "line", "nodes", "ledger", "replay", "backup",
+        "restore", "user", "audit",
     ] {
         let help = check(&labwire_in(here(), &[command, "--help"]), 0);
         assert_snapshot!(format!("help-{command}"), help);

@@ -168,9 +168,14 @@ impl Watch {
     /// one that serves the site whatever no node has a line for.
     fn duty(&self) -> Duty {
         let certificates = self.parts.certificates.list().into_iter();
+        let lab = &self.parts.loaded.lab;
+        let ids = lab.instruments.iter().map(|one| &*one.id);
+        let ids = ids.chain(lab.tracks.iter().map(|one| &*one.id));
+        let ids = ids.chain(lab.hosts.iter().map(|one| &*one.id));
         Duty {
             has_site: self.parts.open.serves(SITE),
-            is_node: self.parts.loaded.lab.node.is_some(),
+            is_node: lab.node.is_some(),
+            configured: ids.cloned().collect(),
             lines: self.parts.open.lines().into_keys().collect(),
             certificates: certificates.map(|one| one.owner).collect(),
         }
@@ -239,16 +244,29 @@ struct Duty {
     is_node: bool,
     lines: BTreeSet<String>,
     certificates: BTreeSet<String>,
+    /// Ids of instruments, automation lines and hosts.
+    configured: BTreeSet<String>,
 }
 
 impl Duty {
     fn is_own(&self, cause: Cause, subject: &str) -> bool {
-        match cause {
-            _ if !self.is_node => true,
-            Cause::Quiet | Cause::Errors => self.lines.contains(subject),
-            Cause::Certificate => self.certificates.contains(subject),
-            _ => self.has_site,
+        if !self.is_node {
+            return true;
         }
+        if matches!(cause, Cause::Quiet | Cause::Errors) {
+            // The line of an alert may be in no node's file any more.
+            return self.lines.contains(subject) || (self.has_site && self.is_gone(subject));
+        }
+        if cause == Cause::Certificate {
+            return self.certificates.contains(subject);
+        }
+        self.has_site
+    }
+
+    fn is_gone(&self, line: &str) -> bool {
+        let id = line.trim_start_matches("host:");
+        let id = id.strip_suffix(":orders").unwrap_or(id);
+        !self.configured.contains(id)
     }
 }
 

@@ -56,6 +56,9 @@ const TELL_EVERY: Duration = Duration::from_millis(20);
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
+/// Taking leave takes a transaction; the database may be away.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+
 /// How often the task looks whether the database has answered in time.
 const WATCH: Duration = Duration::from_millis(100);
 
@@ -129,14 +132,23 @@ impl Node {
         self.stop.cancel();
         // A task that panicked has been logged by the runtime, and its units were dropped.
         drop(self.work.await);
-        self.helpers.iter().for_each(JoinHandle::abort);
+        end(self.helpers).await;
     }
 
     /// Ends at once.
     pub(super) async fn cut(self) {
         self.work.abort();
         drop(self.work.await);
-        self.helpers.iter().for_each(JoinHandle::abort);
+        end(self.helpers).await;
+    }
+}
+
+/// Ends tasks, whose connections have to be dropped while there is a runtime.
+async fn end(helpers: Vec<JoinHandle<()>>) {
+    for helper in helpers {
+        helper.abort();
+        // That it was aborted is no news.
+        drop(helper.await);
     }
 }
 
@@ -238,12 +250,7 @@ impl Work {
                 let starter = Arc::clone(&self.starter);
                 tokio::select! {
                     done = self.follow(&look) => if let Err(error) = done {
-                        match error {
-                            StartError::Store(error) if error.is_unavailable() => {
-                                tracing::warn!(%error, "a unit cannot be opened yet");
-                            }
-                            error => tracing::error!(%error, "a unit cannot be opened"),
-                        }
+                        tell_failure(&error);
                     },
                     () = is_over(&starter) => {}
                 }
@@ -340,8 +347,22 @@ impl Work {
         let told =
             tokio::task::spawn_blocking(move || orders.send_timeout(Order::Leave, DRAIN_MAX));
         drop(told.await);
-        // The thread drops its end when it has left.
-        while self.stands.changed().await.is_ok() {}
+        // The thread drops its end when it has left; others find out by themselves where it cannot.
+        let left = async { while self.stands.changed().await.is_ok() {} };
+        if tokio::time::timeout(LEAVE_MAX, left).await.is_err() {
+            tracing::warn!("the other nodes were not told in time that this one stops");
+        }
+    }
+}
+
+/// It is tried again with the next look.
+fn tell_failure(error: &StartError) {
+    let is_away = matches!(error, StartError::Store(error) if error.is_unavailable());
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    if is_away {
+        tracing::warn!(%error, cause, "a unit cannot be opened yet");
+    } else {
+        tracing::error!(%error, cause, "a unit cannot be opened");
     }
 }
 

@@ -14,6 +14,7 @@ mod held;
 mod learn;
 mod ledger;
 mod line;
+mod nodes;
 mod out;
 mod profile;
 mod progress;
@@ -75,6 +76,7 @@ enum Command {
     Held(held::HeldArgs),
     Queue(queue::QueueArgs),
     Line(line::LineArgs),
+    Nodes(nodes::NodesArgs),
     Ledger(ledger::LedgerArgs),
     Replay(replay::ReplayArgs),
     Profile(profile::ProfileArgs),
@@ -138,6 +140,7 @@ impl Command {
             Self::Held(args) => held::run(&args, out),
             Self::Queue(args) => queue::run(&args, out),
             Self::Line(args) => line::run(&args, out),
+            Self::Nodes(args) => nodes::run(&args, out),
             Self::Ledger(args) => ledger::run(&args, out),
             Self::Replay(args) => replay::run(&args, out),
             Self::Profile(args) => profile::run(&args, out),

@@ -30,7 +30,7 @@ pub const GONE: Duration = Duration::from_secs(4);
 
 /// The same for one whose connection is there, or not known to be gone: a machine or a network that
 /// fell silent.
-pub const SILENT: Duration = Duration::from_secs(7);
+pub const SILENT: Duration = Duration::from_secs(6);
 
 /// Who was away judges nobody until it has been back for so long: when the server was away, all
 /// nodes were, and the first to come back must not take the others for dead.
@@ -257,6 +257,11 @@ pub fn listed(db: &mut dyn Db) -> Result<Vec<Listed>, StoreError> {
 /// What the database says.
 pub fn server_now(db: &mut dyn Db) -> Result<i64, StoreError> {
     db.row(&NOW, &[])?.int(0)
+}
+
+/// Whether a node has not said for too long that it is there.
+pub fn is_silent(node: &NodeRow, now: i64) -> bool {
+    now.saturating_sub(node.seen_at) >= micros(OWN)
 }
 
 /// Whether a unit is served by this run.

@@ -80,8 +80,8 @@ fn a_node_that_joins_asks_for_no_more_than_its_share_and_nothing_moves_after_tha
 fn a_node_is_fenced_when_it_is_silent_or_its_connection_is_gone_and_never_by_itself() {
     check("a b:3!", "u1=b", "");
     check("a b:4!", "u1=b", "fence b");
-    check("a b:6", "u1=b", "");
-    check("a b:7", "u1=b", "fence b");
+    check("a b:5", "u1=b", "");
+    check("a b:6", "u1=b", "fence b");
     check("a:60! b", "u1=a u2=b", "");
     // Who was away itself judges nobody yet.
     let look = look("a b:60!", "u1=b");

@@ -7,10 +7,11 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use super::PostgresBackend;
 use crate::store::db::Sql;
 
-/// Words of one store go by a channel of its own.
+/// Words of one store go by a channel of its own. Without the comparison its row would hold nothing that
+/// can be read.
 pub(super) const TELL: Sql = Sql::same(
     "SELECT pg_notify('labwire_' || (SELECT oid FROM pg_namespace \
-     WHERE nspname = current_schema()), $1)",
+     WHERE nspname = current_schema()), $1) IS NULL",
 );
 
 /// How long a connection that broke is not made again.

@@ -64,7 +64,10 @@ fn beat(seat: &mut Seat) -> Look {
 /// The holder of each unit, and its token.
 fn holders(look: &Look) -> Vec<String> {
     let lease = |lease: &nodes::Lease| {
-        let run = lease.run.as_deref().map_or("nobody", |run| &run[..2]);
+        let run = lease
+            .run
+            .as_deref()
+            .map_or("nobody", |run| run.get(..2).unwrap_or(run));
         format!("{} {run} {}", lease.unit, lease.token)
     };
     look.leases.iter().map(lease).collect()
@@ -214,6 +217,45 @@ fn a_unit_is_handed_over_to_who_asked_and_free_when_its_node_takes_leave() {
     assert!(holds("host:h"));
     assert_eq!(set(&a, "a").unwrap_err().code(), "STORE-0012");
     drop((seat_a, seat_b));
+    wait_for(a.close());
+    wait_for(b.close());
+}
+
+#[test]
+fn a_node_hears_what_another_tells_and_not_itself() {
+    let Some(server) = Server::new() else { return };
+    let (a, mut seat_a) = open(&server, "a1");
+    let (b, mut seat_b) = open(&server, "b1");
+    let mut ears = a.ears().unwrap();
+    let own = run_of(&server, "a1");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut hear = || {
+        let heard = async { tokio::time::timeout(Duration::from_secs(60), ears.hear(&own)).await };
+        runtime.block_on(heard).unwrap()
+    };
+    assert_eq!(
+        hear(),
+        None,
+        "before it listened something may have been told"
+    );
+    seat_a.tell("by itself").unwrap();
+    seat_b.tell("results").unwrap();
+    assert_eq!(hear().as_deref(), Some("results"));
+    // What was told while it was not heard is lost, and it knows.
+    let cut = format!(
+        "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity \
+         WHERE application_name LIKE 'labwire/% {own}'"
+    );
+    Cluster::shared().unwrap().run(&cut);
+    assert_eq!(hear(), None);
+    seat_b.tell("downloads").unwrap();
+    assert_eq!(hear().as_deref(), Some("downloads"));
+    let entered = runtime.enter();
+    drop((seat_a, seat_b, ears));
+    drop(entered);
     wait_for(a.close());
     wait_for(b.close());
 }
