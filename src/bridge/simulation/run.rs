@@ -332,6 +332,7 @@ impl Simulation {
             scribe: &scribe,
             world: &self.world,
             checks: &checks,
+            network: &self.network,
             now: clock.utc_micros(),
         };
         account.check();
