@@ -223,7 +223,8 @@ fn an_arrow_that_points_up_is_found_in_any_table() {
     assert!(forbidden_edges(right, protocols_only).is_empty());
 }
 
-/// Simulators serve the demonstration; the bridge of a hospital must not know them.
+/// Simulators serve the demonstration, and the simulation that is a test; the bridge of a hospital must
+/// not know them.
 #[test]
 fn simulators_are_used_by_the_demonstration_alone() {
     let users: Vec<String> = rust_files("src")
@@ -232,9 +233,11 @@ fn simulators_are_used_by_the_demonstration_alone() {
         .filter(|file| {
             !file
                 .split('/')
-                .any(|part| part.trim_end_matches(".rs") == "demo")
+                .any(|part| matches!(part.trim_end_matches(".rs"), "demo" | "simulation"))
         })
         .collect();
+    let bridge = read(&root().join("src/bridge/mod.rs"));
+    assert!(bridge.contains("#[cfg(test)]\nmod simulation;\n"));
     assert!(users.is_empty(), "labwire_sims is used by {users:?}");
 }
 

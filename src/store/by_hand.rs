@@ -16,7 +16,6 @@ use std::{
     time::Duration,
 };
 
-use labwire_sims::chance::Chance;
 use tokio::sync::Notify;
 
 use super::{
@@ -36,10 +35,13 @@ pub(crate) struct ByHand {
     /// and into that of the readers.
     pub(super) read_bell: Arc<Notify>,
     is_dead: Arc<AtomicBool>,
-    chance: Arc<Mutex<Chance>>,
+    pauses: Arc<Mutex<Pauses>>,
 }
 
 type Step = Box<dyn FnOnce(&mut Bench) + Send>;
+
+/// How long each step takes.
+type Pauses = Box<dyn FnMut() -> Duration + Send>;
 
 /// What stands on the thread.
 #[derive(Default)]
@@ -63,8 +65,8 @@ impl fmt::Debug for ByHand {
 }
 
 impl ByHand {
-    /// A hand for one store, whose thread logs to `log`, and whose steps take their time by chance.
-    pub(crate) fn new(log: tracing::Dispatch, chance: Chance) -> Self {
+    /// A hand for one store, whose thread logs to `log`, and whose steps take so long.
+    pub(crate) fn new(log: tracing::Dispatch, pauses: Pauses) -> Self {
         let (steps, asked) = channel::<Step>();
         thread::spawn(move || {
             tracing::dispatcher::with_default(&log, || {
@@ -77,20 +79,14 @@ impl ByHand {
             bell: Arc::default(),
             read_bell: Arc::default(),
             is_dead: Arc::default(),
-            chance: Arc::new(Mutex::new(chance)),
+            pauses: Arc::new(Mutex::new(pauses)),
         }
     }
 
-    /// How long the next step takes: a good disk, a busy one, one that stalls.
+    /// How long the next step takes.
     pub(crate) fn pause(&self) -> Duration {
-        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        let millis = match chance.below(200) {
-            0..120 => chance.below(4),
-            120..190 => chance.below(60),
-            190..199 => chance.below(1_500),
-            _ => chance.below(16_000),
-        };
-        Duration::from_millis(millis)
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        (*pauses)()
     }
 
     /// Does something on the thread and waits for it.

@@ -52,8 +52,8 @@ impl Colleague {
             backoff: Backoff::default(),
             tenure: Tenure::of(false, &(Arc::clone(&self.clock) as Arc<dyn Clock>)),
         };
-        for _ in 0..8 {
-            self.rest(9_000).await;
+        for _ in 0..60 {
+            self.rest(1_200).await;
             // What it could not lease it tries again later.
             let Ok(leased) = desk.turn(&[], Room::of(1), None).await else {
                 continue;

@@ -108,7 +108,9 @@ fn no_seed_breaks_a_promise() {
                     }
                     let told = run(seed);
                     if !told.findings.is_empty() {
-                        failed.lock().expect("no panic").push(shown(seed, &told));
+                        let told = shown(seed, &told);
+                        eprintln!("{told}");
+                        failed.lock().expect("no panic").push(told);
                     }
                     all.lock().expect("no panic").push(told);
                 }
@@ -116,7 +118,12 @@ fn no_seed_breaks_a_promise() {
         }
     });
     let failed = failed.into_inner().expect("no panic");
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(
+        failed.is_empty(),
+        "{} seeds failed: {}",
+        failed.len(),
+        failed.join("\n")
+    );
     let sums = summed(&all.into_inner().expect("no panic"));
     // Shown by the test runner where it is asked to show what passes.
     eprintln!("{count} seeds: {sums:?}");

@@ -1,7 +1,7 @@
 //! Wires in memory: who is connected to whom, and what happens to the bytes on their way.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -42,6 +42,8 @@ struct State {
     is_calm: bool,
     /// Nobody answers at the HIS.
     his_away: bool,
+    /// Lines whose bytes came twice.
+    doubled: BTreeSet<String>,
     /// The process that runs.
     life: Option<Arc<Life>>,
 }
@@ -103,6 +105,7 @@ impl Network {
                 chance: Chance::fork(seed, "network"),
                 is_calm: false,
                 his_away: false,
+                doubled: BTreeSet::new(),
                 life: None,
             }),
             dialled,
@@ -148,6 +151,12 @@ impl Network {
         lock(&self.state).his_away = is_away;
     }
 
+    /// Whether bytes of a line came twice. A sender that is answered twice takes the second ACK for its
+    /// next frame (LIS01-A2 numbers no answer), so its word about what was taken is not ours.
+    pub(super) fn has_doubled(&self, line: &str) -> bool {
+        lock(&self.state).doubled.contains(line)
+    }
+
     /// A device connects to a line. `None`: nobody listens.
     pub(super) fn connect(&self, line: &str) -> Option<FarEnd> {
         let life = lock(&self.state).life.clone()?;
@@ -164,6 +173,9 @@ impl Network {
             true => (FaultPlan::new(0), FaultPlan::new(0)),
             false => plans(&mut state.chance, is_astm),
         };
+        if near_plan.duplicate_per_mille > 0 || far_plan.duplicate_per_mille > 0 {
+            state.doubled.insert(line.to_owned());
+        }
         let mute_after = match state.is_calm || !state.chance.happens(120) {
             true => None,
             false => Some(state.chance.below(4_000)),

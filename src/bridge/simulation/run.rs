@@ -194,7 +194,9 @@ impl Simulation {
     fn begin(&self, number: u64) -> Process {
         self.scribe.note("process", format_args!("{number} begins"));
         let part = |name: &str| Chance::fork(self.seed, &format!("{name} {number}"));
-        let hand = ByHand::new(self.log.clone(), part("steps"));
+        let mut steps = part("steps");
+        let pauses = Box::new(move || pause(&mut steps));
+        let hand = ByHand::new(self.log.clone(), pauses);
         let fate = Arc::new(Fate::new(
             Arc::clone(&self.scribe),
             hand.clone(),
@@ -330,6 +332,7 @@ impl Simulation {
             scribe: &scribe,
             world: &self.world,
             checks: &checks,
+            network: &self.network,
             now: clock.utc_micros(),
         };
         account.check();
@@ -347,6 +350,17 @@ impl Simulation {
         let pause = Duration::from_millis(1_000 + self.chance.below(8_000));
         tokio::time::sleep(pause).await;
     }
+}
+
+/// How long a step of the disk takes: a good disk, a busy one, one that stalls.
+fn pause(chance: &mut Chance) -> Duration {
+    let millis = match chance.below(200) {
+        0..120 => chance.below(4),
+        120..190 => chance.below(60),
+        190..199 => chance.below(1_500),
+        _ => chance.below(16_000),
+    };
+    Duration::from_millis(millis)
 }
 
 /// Lets the writer of a process take its steps, each in its time.
