@@ -155,7 +155,7 @@ pub async fn first_start(
 
 /// A port that was free a moment ago, below those that the system gives to whoever dials: while
 /// labwire is dead, a dialling simulator must not be given the port that it dials.
-fn free_port(chance: &mut Chance) -> u16 {
+pub fn free_port(chance: &mut Chance) -> u16 {
     loop {
         let salt = u64::from(std::process::id());
         let drawn = 15_000 + (chance.draw() ^ salt) % 15_000;
