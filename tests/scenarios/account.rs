@@ -721,6 +721,30 @@ pub fn audited(url: &str, action: &str) -> i64 {
     look(url, move |db| db.row(&AUDITED, &[action.into()])?.int(0)).expect("the store reads")
 }
 
+const HELD: Sql = Sql {
+    sqlite: "SELECT EXISTS (SELECT 1 FROM message WHERE instr(raw, $1) > 0) \
+             OR EXISTS (SELECT 1 FROM frame WHERE instr(text, $1) > 0)",
+    postgres: "SELECT (EXISTS (SELECT 1 FROM message WHERE position($1 IN raw) > 0) \
+               OR EXISTS (SELECT 1 FROM frame WHERE position($1 IN text) > 0))::int::bigint",
+};
+
+/// Which of these bytes stand in no frame and no message of a store, which is opened for writing, as a
+/// start opens it.
+pub fn lacks(url: &str, tokens: Vec<String>) -> Result<Vec<String>, StoreError> {
+    let work = || {
+        Beside::writer(url)?.transact(move |db| {
+            let mut lacking = Vec::new();
+            for token in tokens {
+                if db.row(&HELD, &[token.as_bytes().into()])?.int(0)? == 0 {
+                    lacking.push(token);
+                }
+            }
+            Ok(lacking)
+        })
+    };
+    std::thread::scope(|scope| scope.spawn(work).join()).expect("looking does not panic")
+}
+
 const DELIVERED: Sql =
     Sql::same("SELECT count(*) FROM queue WHERE state = 'delivered' AND kind = 'result'");
 const ATTEMPTS_MAX: Sql = Sql::same("SELECT max(attempts) FROM queue WHERE kind = 'result'");

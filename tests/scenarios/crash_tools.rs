@@ -11,8 +11,12 @@ use std::{
 pub fn left_out(what: &str, why: &str) {
     let must = std::env::var("LABWIRE_CRASH_TOOLS").is_ok_and(|value| value == "required");
     assert!(!must, "{what}: {why}");
-    // Past the test's captured output, because a test that passes shows none.
-    drop(std::io::stderr().write_all(format!("left out: {what} ({why})\n").as_bytes()));
+    says(&format!("left out: {what} ({why})"));
+}
+
+/// Says something past the test's captured output, because a test that passes shows none.
+pub fn says(words: &str) {
+    drop(std::io::stderr().write_all(format!("{words}\n").as_bytes()));
 }
 
 /// Whether a program runs.
