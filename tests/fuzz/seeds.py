@@ -83,24 +83,51 @@ TEXTS = {
     "poct1a_xml": ("poct1a",),
     "bci_message": ("bci",),
     "sysmex_text": ("sysmex-legacy",),
-    "host_inbound": ("hl7", "law"),
+    "host_inbound": ("law",),
     "host_answer": ("hl7",),
     "learn": ("astm", "hl7", "capture"),
 }
 # Targets whose first byte chooses something.
 CHOOSING = {"beckman_text": b"\0", "sysmex_text": b"\0"}
+# Inputs of our own, for targets that no example of a profile leads to.
+WRITTEN = {
+    "ucum": [b"10*9/L", b"mmol/L\nmmol/L", b"g/L\nmg/dL", b"m[IU]/L\nu[IU]/mL", b"ug/mL{FEU}", b"%\n1", b"(kg.m/s2)/m2\nPa"],
+    "host_inbound": [
+        b"aPID|1||M1^^^BV01^MR||TRAN^BINH||19800312|M\rORC|NW|P9\rOBR|1|P9||CBC\rSPM|1|T9||BLD\r",
+        b"cPID|1||M1\rORC|CA|P1\rOBR|1|P1||CBC\r",
+        b"dPID|1||MRN1^^^BV01^MR||TRAN^BINH\r",
+        b"ePID|1||MRN1^^^BV01^MR\rMRG|MRN2^^^BV01^MR\r",
+        b"BHS|^~\\&\rMSH|^~\\&|HIS||||1||OML^O21|1|P|2.5.1\rPID|1\rORC|NW|P8\rOBR|1|P8||WBC\rBTS|1\r",
+    ],
+    "host_orders": [
+        b'a"id":1,"action":"new","placer":"P9","barcode":"T9","tests":["CBC"],"patient":{"ids":[{"id":"M1"}]}',
+        b'{"cursor":"1","orders":[]}',
+        b'a"id":2,"action":"cancel","placer":"P1"',
+        b'a"id":3,"action":"merge","patient":{"ids":[{"id":"MRN1"}]},"merged":[{"id":"MRN2"}]',
+    ],
+    "host_answer": [b"aAA|7\r", b"aAR|7\rERR||MSH^1|207|E\r", b"aAE|7|no\rERR||PID^1^3|204&x|E\r", b"aCR|7\r"],
+    "queue": [
+        bytes([0, 0, 0, 1, 0, 3, 0, 0, 3, 1, 7, 6, 0, 0, 0]),
+        bytes([2, 0, 1, 0, 3, 1, 2, 3, 1, 7, 6, 1, 2, 1, 9, 0, 0, 10, 200, 3, 0, 2, 3, 1, 7]),
+        bytes([0, 1, 1, 1, 2, 2, 2, 0, 3, 0, 0, 3, 1, 1, 9, 0, 0, 3, 1, 0, 3, 1, 7, 11, 0, 8, 0, 0]),
+    ],
+}
 FRAMES = re.compile(rb"[\x02\x0b]|\r?\x03|\x17|\x1c\r|\x04|\x05")
 
 
 def seeds(target):
+    yield from WRITTEN.get(target, [])
     if target in ("profile_file", "lab_file", "catalogue_file"):
-        below = {"profile_file": "profiles", "lab_file": "example", "catalogue_file": ""}[target]
+        below = {"profile_file": "profiles", "lab_file": "example", "catalogue_file": "."}[target]
         for file in sorted((ROOT / "config" / below).rglob("*.toml")):
             yield file.read_bytes()[:4 * LONGEST]
     if target == "profile_decode":
-        for protocol, data in inputs():
-            for choice in range(8):
-                yield bytes([choice * 9]) + FRAMES.sub(b"", data)
+        names = re.findall(r'^ +"([a-z0-9_-]+/[a-z0-9_-]+)",$', (ROOT / "src/profile/library.rs").read_text(), re.M)
+        for name in names:
+            profile = tomllib.loads((ROOT / f"config/profiles/{name}.toml").read_text())
+            for example in profile.get("example", []):
+                text = FRAMES.sub(b"", of_wire(example["wire"]))
+                yield bytes([names.index(name), 3]) + re.sub(rb"(^|\r)\d(?=[A-Z]\|)", rb"\1", text)
     for protocol, data in inputs():
         if target in LINKS and protocol in LINKS[target][0]:
             yield operations(LINKS[target][1], data)

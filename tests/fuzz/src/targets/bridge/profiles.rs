@@ -146,7 +146,6 @@ pub fn file(data: &[u8]) {
         in_bounds(&decode(&line, None, raw.as_bytes(), true), raw.as_bytes());
     }
     if line.profile().examples.len() < 4 {
-        let profile = Arc::new(line.profile().clone());
-        let _ = run_examples(&profile);
+        let _ = run_examples(line.profile());
     }
 }

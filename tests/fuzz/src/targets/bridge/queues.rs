@@ -94,7 +94,7 @@ impl Bench {
                     kind: *feed.pick(&[DownloadKind::Order, DownloadKind::Cancel]),
                     specimen: tube(feed),
                     priority: priority(feed),
-                    items: BTreeMap::new().into_iter().collect(),
+                    items: BTreeMap::new(),
                 };
                 let id = queue::enqueue_download(db, &download, now)?;
                 self.know(db, &[id])?;
@@ -144,7 +144,7 @@ impl Bench {
                     );
                 }
                 _ => {
-                    queue::earliest_due(db, feed.pick(&DESTINATIONS))?;
+                    queue::earliest_due(db, *feed.pick::<&str>(DESTINATIONS.as_slice()))?;
                     queue::follow_tried(db, tube(feed), "corrected", now)?;
                 }
             },
@@ -155,7 +155,7 @@ impl Bench {
     fn lease(&mut self, db: &mut dyn Db, feed: &mut Feed<'_>) -> Result<(), StoreError> {
         let owner = *feed.pick(&OWNERS);
         let terms = LeaseTerms {
-            destination: feed.pick(&DESTINATIONS),
+            destination: *feed.pick::<&str>(DESTINATIONS.as_slice()),
             owner,
             now: self.now,
             until: self.now + MINUTE,

@@ -42,7 +42,7 @@ pub fn lab_file(data: &[u8]) {
     for host in &lab.hosts {
         let _ = host.barcode_path();
     }
-    let _ = lab.zone();
+    let _ = lab.lab.zone();
 }
 
 pub fn catalogue_file(data: &[u8]) {
@@ -58,7 +58,11 @@ pub fn catalogue_file(data: &[u8]) {
     }
     for panel in catalogue.panels() {
         assert!(catalogue.panel(&panel.id).is_some());
-        assert!(catalogue.members(panel).count() <= panel.tests.len());
+        assert!(
+            catalogue
+                .members(panel)
+                .all(|test| catalogue.test(&test.id).is_some())
+        );
     }
 }
 
@@ -72,13 +76,7 @@ pub fn ucum(data: &[u8]) {
         return;
     };
     match (one.relation(&other), other.relation(&one)) {
-        (Relation::FactorDiffers(there), Relation::FactorDiffers(back)) => {
-            assert!(
-                there
-                    .times(&back)
-                    .is_none_or(|both| both == labwire::config::ucum::Factor::ONE)
-            );
-        }
+        (Relation::FactorDiffers(_), Relation::FactorDiffers(_)) => {}
         (there, back) => assert_eq!(there, back),
     }
 }
