@@ -144,7 +144,7 @@ impl Bench {
                     );
                 }
                 _ => {
-                    queue::earliest_due(db, *feed.pick::<&str>(DESTINATIONS.as_slice()))?;
+                    queue::due(db, *feed.pick::<&str>(DESTINATIONS.as_slice()))?;
                     queue::follow_tried(db, tube(feed), "corrected", now)?;
                 }
             },
