@@ -124,7 +124,7 @@ pub(super) const SCHEMA: Schema<'_> = Schema {
 const LEAST_KEY: &str = "schema_least";
 
 /// Since when the tables of nodes are there.
-const NODES_SINCE: i64 = 10;
+const NODES_SINCE: i64 = 11;
 
 const CREATE: Migration = Migration {
     number: 0,
