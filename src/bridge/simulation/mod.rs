@@ -79,10 +79,6 @@ fn of_environment(name: &str) -> Option<u64> {
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "the figures of a long run are what it is made for"
-)]
 fn no_seed_breaks_a_promise() {
     let (first, count) = match of_environment("LABWIRE_SEED") {
         Some(seed) => (seed, 1),
