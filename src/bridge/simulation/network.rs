@@ -53,9 +53,12 @@ pub(super) struct Life {
     network: Arc<Network>,
     hand: ByHand,
     listening: Mutex<BTreeMap<String, UnboundedSender<GivenPort>>>,
-    arriving: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<UnboundedReceiver<GivenPort>>>>>,
+    arriving: Mutex<BTreeMap<String, Arrivals>>,
     plugs: Mutex<Vec<Plug>>,
 }
+
+/// Connections that wait for a line to take them.
+type Arrivals = Arc<tokio::sync::Mutex<UnboundedReceiver<GivenPort>>>;
 
 type Plug = Arc<Mutex<Socket>>;
 
@@ -243,7 +246,7 @@ impl Life {
         }
     }
 
-    fn arrivals(&self, line: &str) -> Arc<tokio::sync::Mutex<UnboundedReceiver<GivenPort>>> {
+    fn arrivals(&self, line: &str) -> Arrivals {
         let mut arriving = lock(&self.arriving);
         let arrivals = arriving.entry(line.to_owned()).or_insert_with(|| {
             let (sender, receiver) = unbounded_channel();
