@@ -4,10 +4,7 @@
 //! The program has a clock of its own for this (`libfaketime`, whose offset is a file): its wall
 //! clock jumps and its monotonic one does not, as on a real machine.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use labwire_sims::{
     chance::Chance,
@@ -99,7 +96,7 @@ fn set(clock: &Path, offset: &str) {
     std::fs::rename(&next, clock).expect("the folder is writable");
 }
 
-fn start(lab: &Path, library: &PathBuf, clock: &Path) -> Labwire {
+fn start(lab: &Path, library: &Path, clock: &Path) -> Labwire {
     let mut command = Command::new(env!("CARGO_BIN_EXE_labwire"));
     command
         .env("LD_PRELOAD", library)

@@ -2,11 +2,7 @@
 //! its bytes and the place where each began and ended. And a disk for it that loses what was not
 //! synced.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use labwire_sims::chance::Chance;
 
@@ -124,7 +120,8 @@ fn call(thread: u32, text: &str, [begun, ended]: [usize; 2]) -> Option<Call> {
             } else {
                 of.rfind('>')
             };
-            of[..end.unwrap_or(of.len())].to_owned()
+            let (of, _) = of.split_at(end.unwrap_or(of.len()));
+            of.to_owned()
         }
         // The path is what stands in quotes.
         _ => String::from_utf8(bytes.clone()).ok()?,
@@ -356,7 +353,7 @@ impl File {
 }
 
 /// Where a trace ends up, and whether the process is written down as gone.
-pub fn is_whole(trace: &PathBuf, pid: u32) -> bool {
+pub fn is_whole(trace: &Path, pid: u32) -> bool {
     let text = std::fs::read_to_string(trace).unwrap_or_default();
     let pid = pid.to_string();
     text.lines().rev().any(|line| {
