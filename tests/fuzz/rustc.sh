@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Stands before rustc (RUSTC_WRAPPER): our own crates are compiled so that libFuzzer sees which
 # branches an input takes and what it was compared with; the crates of others are compiled plainly.
-# With LABWIRE_FUZZ_COVERAGE they count lines for a report instead (coverage.sh).
 set -euo pipefail
 ours='^(labwire|labwire_protocols|labwire_drivers|labwire_sims|hl7_parser)$'
 crate=
@@ -10,9 +9,6 @@ for argument in "$@"; do
     if [[ "$previous" == --crate-name ]]; then crate="$argument"; fi
     previous="$argument"
 done
-if [[ "$crate" =~ $ours && -n "${LABWIRE_FUZZ_COVERAGE:-}" ]]; then
-    exec "$@" -Cinstrument-coverage
-fi
 if [[ "$crate" =~ $ours ]]; then
     exec "$@" -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 \

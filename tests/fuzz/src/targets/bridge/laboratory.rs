@@ -18,8 +18,8 @@ use labwire_protocols::{
 use miette::NamedSource;
 
 /// 2026-03-10 08:00 UTC.
-pub const MORNING: i64 = 1_773_129_600_000_000;
-pub const MINUTE: i64 = 60_000_000;
+pub(crate) const MORNING: i64 = 1_773_129_600_000_000;
+pub(crate) const MINUTE: i64 = 60_000_000;
 
 const CATALOGUE: &str = r#"
 [[test]]
@@ -53,7 +53,7 @@ impl Clock for StoppedClock {
     }
 }
 
-pub fn catalogue() -> Arc<Catalogue> {
+pub(crate) fn catalogue() -> Arc<Catalogue> {
     static READ: OnceLock<Arc<Catalogue>> = OnceLock::new();
     Arc::clone(READ.get_or_init(|| {
         let mut problems = Problems::default();
@@ -64,7 +64,7 @@ pub fn catalogue() -> Arc<Catalogue> {
     }))
 }
 
-pub fn site() -> HostSite {
+pub(crate) fn site() -> HostSite {
     HostSite {
         id: "his".to_owned(),
         version: Version::V251,
@@ -90,7 +90,7 @@ pub fn site() -> HostSite {
 }
 
 /// A message of the host, as its line gives it.
-pub fn inbound(number: u64, raw: &[u8], is_complete: bool) -> Inbound {
+pub(crate) fn inbound(number: u64, raw: &[u8], is_complete: bool) -> Inbound {
     let received = Received {
         session: number,
         bytes: raw.to_vec().into(),
@@ -108,7 +108,7 @@ pub fn inbound(number: u64, raw: &[u8], is_complete: bool) -> Inbound {
 }
 
 /// Tubes that are in the store before any input.
-pub const TUBES: i64 = 3;
+pub(crate) const TUBES: i64 = 3;
 
 fn store() -> &'static Store {
     static OPEN: OnceLock<(Store, tempfile::TempDir)> = OnceLock::new();
@@ -141,7 +141,7 @@ fn furnish(db: &mut dyn Db) -> Result<(), StoreError> {
 }
 
 /// Runs `work` in one transaction and undoes it.
-pub fn undone<T: Send + 'static>(
+pub(crate) fn undone<T: Send + 'static>(
     work: impl FnOnce(&mut dyn Db) -> Result<T, StoreError> + Send + 'static,
 ) -> T {
     let (tell, told) = mpsc::channel();

@@ -9,7 +9,7 @@ mod texts;
 use crate::targets::Target;
 
 /// Name, function, and what has to hold, in one line.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
     (
         "profile_decode",
         profiles::decode_by_any,

@@ -15,7 +15,7 @@ use labwire::{
 };
 
 use super::laboratory::catalogue;
-use crate::targets::feed::Feed;
+use crate::targets::feed::{self, Feed};
 
 const ASTM: &str =
     "H|\\^&|||D\rP|1||7\rO|1|25||^^^A\rR|1|^^^A|5.4|u||N||F\rQ|1|^25||ALL\rR|2|^^^B|<3|u\rL|1|N\r";
@@ -79,7 +79,7 @@ fn nothing_vanishes(decoded: &Decoded, raw: &[u8], start: &[u8]) {
     }
 }
 
-pub fn decode_by_any(data: &[u8]) {
+pub(crate) fn decode_by_any(data: &[u8]) {
     let mut feed = Feed(data);
     let line = feed.pick(lines());
     let how = feed.byte();
@@ -131,8 +131,8 @@ fn answered(line: &LineProfile, decoded: &Decoded) {
     }
 }
 
-pub fn file(data: &[u8]) {
-    let text = String::from_utf8_lossy(data);
+pub(crate) fn file(data: &[u8]) {
+    let text = feed::text(data);
     let (profile, problems) = load("test/profile", &text);
     for problem in problems.iter() {
         let end = problem.span.as_ref().map_or(0, |span| span.end);
@@ -146,6 +146,6 @@ pub fn file(data: &[u8]) {
         in_bounds(&decode(&line, None, raw.as_bytes(), true), raw.as_bytes());
     }
     if line.profile().examples.len() < 4 {
-        let _ = run_examples(line.profile());
+        std::hint::black_box(run_examples(line.profile()));
     }
 }

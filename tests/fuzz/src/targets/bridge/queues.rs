@@ -51,7 +51,7 @@ struct Bench {
     holders: BTreeMap<i64, &'static str>,
 }
 
-pub fn operations(data: &[u8]) {
+pub(crate) fn operations(data: &[u8]) {
     let data = data.to_vec();
     undone(move |db| {
         let mut feed = Feed(&data);
@@ -81,7 +81,7 @@ impl Bench {
                     priority: priority(feed),
                     behind: self.aside(feed),
                 };
-                let ids = if feed.byte() % 4 == 0 {
+                let ids = if feed.byte().is_multiple_of(4) {
                     queue::enqueue_apart(db, &[news], now, now + MINUTE)?
                 } else {
                     queue::enqueue_results(db, &[news], now)?
@@ -115,39 +115,46 @@ impl Bench {
             }
             9 => {
                 let id = self.any(feed);
-                if feed.byte() % 2 == 0 {
+                if feed.byte().is_multiple_of(2) {
                     queue::retry(db, id, "a person", now)?;
                 } else {
                     queue::discard(db, id, "a person", "why", now)?;
                 }
             }
             10 => self.now += MINUTE / 120 * i64::from(feed.byte()),
-            _ => match feed.byte() % 4 {
-                0 => {
-                    queue::void_all_leases(db)?;
-                    self.holders.clear();
-                }
-                1 => queue::raise(db, tube(feed), priority(feed))?,
-                2 => {
-                    let owner = *feed.pick(&OWNERS);
-                    let all: Vec<i64> = self.rows.keys().copied().collect();
-                    let renewed = queue::renew(db, owner, &all, now + MINUTE)?;
-                    let held = self
-                        .holders
-                        .values()
-                        .filter(|holder| **holder == owner)
-                        .count();
-                    assert_eq!(
-                        usize::try_from(renewed),
-                        Ok(held),
-                        "a lease is prolonged for its owner alone"
-                    );
-                }
-                _ => {
-                    queue::due(db, *feed.pick::<&str>(DESTINATIONS.as_slice()))?;
-                    queue::follow_tried(db, tube(feed), "corrected", now)?;
-                }
-            },
+            _ => self.others(db, feed)?,
+        }
+        Ok(())
+    }
+
+    /// What is done to many rows at once.
+    fn others(&mut self, db: &mut dyn Db, feed: &mut Feed<'_>) -> Result<(), StoreError> {
+        let now = self.now;
+        match feed.byte() % 4 {
+            0 => {
+                queue::void_all_leases(db)?;
+                self.holders.clear();
+            }
+            1 => queue::raise(db, tube(feed), priority(feed))?,
+            2 => {
+                let owner = *feed.pick(&OWNERS);
+                let all: Vec<i64> = self.rows.keys().copied().collect();
+                let renewed = queue::renew(db, owner, &all, now + MINUTE)?;
+                let held = self
+                    .holders
+                    .values()
+                    .filter(|holder| **holder == owner)
+                    .count();
+                assert_eq!(
+                    usize::try_from(renewed),
+                    Ok(held),
+                    "a lease is prolonged for its owner alone"
+                );
+            }
+            _ => {
+                queue::due(db, feed.pick::<&str>(DESTINATIONS.as_slice()))?;
+                queue::follow_tried(db, tube(feed), "corrected", now)?;
+            }
         }
         Ok(())
     }
@@ -155,12 +162,12 @@ impl Bench {
     fn lease(&mut self, db: &mut dyn Db, feed: &mut Feed<'_>) -> Result<(), StoreError> {
         let owner = *feed.pick(&OWNERS);
         let terms = LeaseTerms {
-            destination: *feed.pick::<&str>(DESTINATIONS.as_slice()),
+            destination: feed.pick::<&str>(DESTINATIONS.as_slice()),
             owner,
             now: self.now,
             until: self.now + MINUTE,
             count_max: i64::from(feed.byte() % 4),
-            more_urgent_than: if feed.byte() % 4 == 0 {
+            more_urgent_than: if feed.byte().is_multiple_of(4) {
                 1
             } else {
                 LeaseTerms::ANY_PRIORITY
@@ -205,7 +212,7 @@ impl Bench {
             _ => Verdict::Refused { reason, answer },
         };
         let held: Vec<i64> = self.holders.keys().copied().collect();
-        let id = if held.is_empty() || feed.byte() % 8 == 0 {
+        let id = if held.is_empty() || feed.byte().is_multiple_of(8) {
             self.any(feed)
         } else {
             *feed.pick(&held)
@@ -240,7 +247,7 @@ impl Bench {
             .values()
             .filter(|row| row.state == QueueState::SetAside);
         let ids: Vec<i64> = aside.map(|row| row.id).collect();
-        (!ids.is_empty() && feed.byte() % 2 == 0).then(|| *feed.pick(&ids))
+        (!ids.is_empty() && feed.byte().is_multiple_of(2)).then(|| *feed.pick(&ids))
     }
 
     fn know(&mut self, db: &mut dyn Db, ids: &[i64]) -> Result<(), StoreError> {

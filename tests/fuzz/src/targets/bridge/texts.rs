@@ -13,7 +13,7 @@ use labwire::{
 use miette::NamedSource;
 
 use super::laboratory;
-use crate::targets::feed::Feed;
+use crate::targets::feed::{self, Feed};
 
 /// Problems lie in the file, and can be shown.
 fn shown(problems: &Problems, length: usize) {
@@ -26,8 +26,8 @@ fn shown(problems: &Problems, length: usize) {
     assert_eq!(render(problems, false).is_empty(), problems.is_empty());
 }
 
-pub fn lab_file(data: &[u8]) {
-    let text = String::from_utf8_lossy(data).into_owned();
+pub(crate) fn lab_file(data: &[u8]) {
+    let text = feed::text(data).into_owned();
     let length = text.len();
     let source = Arc::new(NamedSource::new("lab.toml", text));
     let nothing = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
@@ -40,13 +40,13 @@ pub fn lab_file(data: &[u8]) {
     let lab = LabConfig::read(&source, &seams, &mut problems);
     shown(&problems, length);
     for host in &lab.hosts {
-        let _ = host.barcode_path();
+        std::hint::black_box(host.barcode_path());
     }
-    let _ = lab.lab.zone();
+    std::hint::black_box(lab.lab.zone());
 }
 
-pub fn catalogue_file(data: &[u8]) {
-    let text = String::from_utf8_lossy(data).into_owned();
+pub(crate) fn catalogue_file(data: &[u8]) {
+    let text = feed::text(data).into_owned();
     let length = text.len();
     let source = Arc::new(NamedSource::new("catalogue.toml", text));
     let mut problems = Problems::default();
@@ -66,12 +66,12 @@ pub fn catalogue_file(data: &[u8]) {
     }
 }
 
-pub fn ucum(data: &[u8]) {
-    let text = String::from_utf8_lossy(data);
+pub(crate) fn ucum(data: &[u8]) {
+    let text = feed::text(data);
     let (one, other) = text.split_once('\n').unwrap_or((&text, "g/L"));
     let Some(one) = Unit::parse(one) else { return };
     assert_eq!(one.relation(&one), Relation::Equal);
-    let _ = one.equivalents_as_moles();
+    std::hint::black_box(one.equivalents_as_moles());
     let Some(other) = Unit::parse(other) else {
         return;
     };
@@ -81,7 +81,7 @@ pub fn ucum(data: &[u8]) {
     }
 }
 
-pub fn learn(data: &[u8]) {
+pub(crate) fn learn(data: &[u8]) {
     let mut feed = Feed(data);
     let cut = usize::from(feed.byte()) + 1;
     let mut learner = Learner::default();
@@ -89,7 +89,7 @@ pub fn learn(data: &[u8]) {
         learner.take(stream % 2, piece);
     }
     learner.finish();
-    let _ = learner.fits();
+    std::hint::black_box(learner.fits());
     let name = learner.name();
     if let Some(draft) = learner.draft(&name, &laboratory::catalogue(), "") {
         let (profile, problems) = profile::load(&draft.name, &draft.text);

@@ -12,9 +12,9 @@ use labwire_protocols::{
     sysmex_legacy,
 };
 
-use crate::targets::feed::Feed;
+use crate::targets::feed::{self, Feed};
 
-pub fn astm_records(data: &[u8]) {
+pub(crate) fn astm_records(data: &[u8]) {
     let (message, notes) = Message::parse(data);
     let limit = u64::try_from(data.len()).expect("an input is short");
     assert!(notes.iter().all(|note| note.at <= limit), "{notes:?}");
@@ -92,7 +92,7 @@ fn fields_are_the_record(record: &Record<'_>) {
     }
 }
 
-pub fn astm_deframe(data: &[u8]) {
+pub(crate) fn astm_deframe(data: &[u8]) {
     let mut length = 0;
     for found in deframe(data) {
         if let Deframed::Message(received) = found {
@@ -111,7 +111,7 @@ fn lies_in(part: &[u8], whole: &[u8]) -> bool {
     part.is_empty() || whole.as_ptr_range().contains(&part.as_ptr())
 }
 
-pub fn beckman_text(data: &[u8]) {
+pub(crate) fn beckman_text(data: &[u8]) {
     use beckman_au::{Class, Content, Dialect, Model, read};
     let mut feed = Feed(data);
     let on = feed.switches();
@@ -141,7 +141,7 @@ pub fn beckman_text(data: &[u8]) {
     assert!(!format!("{read:?}").is_empty());
 }
 
-pub fn dimension_message(data: &[u8]) {
+pub(crate) fn dimension_message(data: &[u8]) {
     let layout = dimension::Layout::default();
     let Ok((read, notes)) = dimension::read(data, &layout) else {
         return;
@@ -154,14 +154,14 @@ pub fn dimension_message(data: &[u8]) {
     match &read {
         dimension::Message::Query(query) => assert!(lies_in(query.sample_id.raw(), data)),
         dimension::Message::Results(results) => {
-            let _ = (results.control(), results.completed());
+            std::hint::black_box((results.control(), results.completed()));
         }
         _ => {}
     }
     assert!(!format!("{read:?}").is_empty());
 }
 
-pub fn bci_message(data: &[u8]) {
+pub(crate) fn bci_message(data: &[u8]) {
     let Ok((message, notes)) = bci::read(data) else {
         return;
     };
@@ -189,7 +189,7 @@ pub fn bci_message(data: &[u8]) {
     }
 }
 
-pub fn sysmex_text(data: &[u8]) {
+pub(crate) fn sysmex_text(data: &[u8]) {
     let mut feed = Feed(data);
     let mut layout = sysmex_legacy::Layout::kx21();
     layout.texts.extend(sysmex_legacy::Layout::xn_query().texts);
@@ -212,12 +212,12 @@ pub fn sysmex_text(data: &[u8]) {
             };
             assert_eq!(cell.raw(), &text[cell.span()]);
             assert!(cell.value().len() <= cell.raw().len());
-            let _ = (cell.flag(), cell.scaled());
+            std::hint::black_box((cell.flag(), cell.scaled()));
         }
     }
 }
 
-pub fn poct1a_xml(data: &[u8]) {
+pub(crate) fn poct1a_xml(data: &[u8]) {
     if let Ok(document) = Document::read(data) {
         let root = document
             .root()
@@ -276,7 +276,7 @@ fn element_is_inside(element: &Element<'_, '_>, depth: usize) {
     }
 }
 
-pub fn charset(data: &[u8]) {
+pub(crate) fn charset(data: &[u8]) {
     let mut feed = Feed(data);
     let sets: Vec<_> = Charset::all().collect();
     let set = *feed.pick(&sets);
@@ -290,7 +290,7 @@ pub fn charset(data: &[u8]) {
         }
         Err(error) => assert!(error.at < bytes.len()),
     }
-    let text = String::from_utf8_lossy(bytes);
+    let text = feed::text(bytes);
     let text = text.trim_start_matches('\u{feff}');
     if let Ok(encoded) = set.encode(text)
         && set != Charset::Windows1258

@@ -24,7 +24,7 @@ fn is_whole(commit: &Commit) -> bool {
 }
 
 /// LIS01-A2, both roles.
-pub fn astm_link(data: &[u8]) {
+pub(crate) fn astm_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let more = feed.switches();
@@ -89,32 +89,8 @@ pub fn astm_link(data: &[u8]) {
         make: Box::new(move || boxed(link::Link::new(dialect.clone()))),
         inbox: 512,
         frame: Box::new(frame),
-        pieces: &[
-            b"\x05",
-            b"\x06",
-            b"\x15",
-            b"\x04",
-            b"\x02",
-            b"\x03",
-            b"\r",
-            b"\n",
-            b"\x05",
-            b"H|\\^&\r",
-            b"P|1\r",
-            b"O|1|25||^^^A\r",
-            b"R|1|^^^A|5.4\r",
-            b"L|1\r",
-            b"H|\\^&\rP|1\rL|1\r",
-            b"R|1|^^^A|",
-            b"5.4\r",
-        ],
-        payloads: &[
-            b"H|\\^&\rP|1\rO|1|25||^^^A\rL|1\r",
-            b"H|\\^&\rL|1\r",
-            b"",
-            b"\x02",
-            b"H|\\^&\rP|1||0123456789012345678901234567890123456789012345678901234567890123\rL|1\r",
-        ],
+        pieces: ASTM_PIECES,
+        payloads: ASTM_PAYLOADS,
         promise: has_promise.then_some(Promise::Bytes(&[ACK, EOT], answers)),
         waits_with_deadline: true,
         split: Split::All,
@@ -123,7 +99,7 @@ pub fn astm_link(data: &[u8]) {
 }
 
 /// MLLP, both roles.
-pub fn mllp_endpoint(data: &[u8]) {
+pub(crate) fn mllp_endpoint(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let config = mllp::Config {
@@ -153,27 +129,8 @@ pub fn mllp_endpoint(data: &[u8]) {
         // What it may hold unread is what one read gives.
         inbox: mllp::READ_BYTES * 2,
         frame: Box::new(frame),
-        pieces: &[
-            b"\x0b",
-            b"\x1c",
-            b"\r",
-            b"\n",
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|Q|P|2.5\r",
-            b"MSH|^~\\&|||||||ACK|9\rMSA|AA|M1\r",
-            b"MSH|^~\\&|||||||ACK|9\rMSA|CA|M1\r",
-            b"MSH|^~\\&|||||||ACK|9\rMSA|AE|M2\r",
-            b"MSH|^~\\&|||||||ACK|9\rMSA|AA|Z\r",
-            b"MSH|^~\\&",
-        ],
-        payloads: &[
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5\r",
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5\r",
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5|||AL|AL\r",
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5|||NE|NE\r",
-            b"",
-            b"not a message",
-            b"MSH|^~\\&|A|B|C|D|1||ORU^R01|\x0b|P|2.5\r",
-        ],
+        pieces: MLLP_PIECES,
+        payloads: MLLP_PAYLOADS,
         promise: Some(Promise::Reply),
         waits_with_deadline: true,
         split: Split::Commits,
@@ -182,7 +139,7 @@ pub fn mllp_endpoint(data: &[u8]) {
 }
 
 /// Beckman AU, both roles, classes A and B.
-pub fn beckman_link(data: &[u8]) {
+pub(crate) fn beckman_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let model = beckman_au::Model::Au5800;
@@ -229,30 +186,8 @@ pub fn beckman_link(data: &[u8]) {
             [_] | [] => text.to_vec(),
             _ => beckman_au::link::frame(text, &framing).to_vec(),
         }),
-        pieces: &[
-            b"\x02",
-            b"\x03",
-            b"\x05",
-            b"\x06",
-            b"\x15",
-            b"\x06",
-            b"RB00\x03",
-            b"R 00000301 00010009063962    \x03",
-            b"R 00000302 00020009063963    \x03",
-            b"S 000301 00010009063962    E0160\x03",
-            b"D 00000301 00010009063962    00016    161.3        \x17",
-            b"D 00000301 00010009063962    10017      1.0        \x17",
-            b"D 00000301 00010009063962    E0020      4.2        \x03",
-            b"DA00\x03",
-            b"DE00\x03",
-            b"X\x03",
-        ],
-        payloads: &[
-            b"S 000301 00010009063962    E0160\x03",
-            b"S 000302 00020009063963    E0160\x03",
-            b"",
-            b"X",
-        ],
+        pieces: BECKMAN_PIECES,
+        payloads: BECKMAN_PAYLOADS,
         promise: has_replies.then_some(Promise::Bytes(&[ACK], answers)),
         waits_with_deadline: false,
         split: Split::All,
@@ -261,7 +196,7 @@ pub fn beckman_link(data: &[u8]) {
 }
 
 /// Siemens Dimension, both roles.
-pub fn dimension_link(data: &[u8]) {
+pub(crate) fn dimension_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let mut dialect = if on[0] {
@@ -286,16 +221,8 @@ pub fn dimension_link(data: &[u8]) {
             [_] | [] => text.to_vec(),
             _ => dimension::link::frame(text).to_vec(),
         }),
-        pieces: &[
-            b"\x02", b"\x03", b"\x05", b"\x06", b"\x15", b"\x06", b"P\x1cDIM1\x1c1\x1c1\x1c0\x1c",
-            b"P\x1cDIM1\x1c0\x1c0\x1c0\x1c", b"I\x1c7\x1c", b"I\x1c8\x1c", b"N\x1c", b"M\x1cA\x1c\x1c",
-            b"M\x1cR\x1c5\x1c", b"D\x1c0\x1c0\x1cA\x1cA\x1c7\x1c1\x1c\x1c0\x1c1\x1c**\x1c1\x1c1\x1cNA\x1c",
-            b"R\x1c*\x1cA\x1c7\x1c1\x1c\x1c0\x1c433910270718\x1c1\x1c1\x1c1\x1cNA\x1c139\x1cmmol/L\x1c\x1c", b"X\x1c1\x1c", b"R\x1c",
-        ],
-        payloads: &[
-            b"D\x1c0\x1c0\x1cA\x1cA\x1c7\x1c1\x1c\x1c0\x1c1\x1c**\x1c1\x1c1\x1cNA\x1c", b"N\x1c",
-            b"P\x1cDIM1\x1c0\x1c1\x1c0\x1c", b"I\x1c7\x1c", b"M\x1cA\x1c\x1c", b"", b"x",
-        ],
+        pieces: DIMENSION_PIECES,
+        payloads: DIMENSION_PAYLOADS,
         promise: Some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: false,
         split: Split::All,
@@ -304,7 +231,7 @@ pub fn dimension_link(data: &[u8]) {
 }
 
 /// POCT1-A conversations, both roles, over streams of XML.
-pub fn poct1a_link(data: &[u8]) {
+pub(crate) fn poct1a_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let mut dialect = if on[0] {
@@ -355,7 +282,7 @@ const POCT1A: &[&[u8]] = &[
 ];
 
 /// bioMérieux BCI, both roles.
-pub fn bci_link(data: &[u8]) {
+pub(crate) fn bci_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let mut dialect = if on[0] {
@@ -379,29 +306,8 @@ pub fn bci_link(data: &[u8]) {
             [_] | [] => text.to_vec(),
             _ => bci::link::frame(text, sums_line_ends).to_vec(),
         }),
-        pieces: &[
-            b"\x02",
-            b"\x03",
-            b"\x04",
-            b"\x05",
-            b"\x06",
-            b"\x15",
-            b"\x1d",
-            b"\x1e",
-            b"\x05",
-            b"\x06",
-            b"\x1emtrsl|\x1eci7|\x1ertTSH|\x1eqn1.0|",
-            b"\x1emtrsl|\x1eci8|\x1ertTSH|\x1eqn2.0|",
-            b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|",
-            b"\x1emtxyz|",
-            b"\x1ex|",
-        ],
-        payloads: &[
-            b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|",
-            b"\x1emtrsl|\x1eci9|",
-            b"no message",
-            b"",
-        ],
+        pieces: BCI_PIECES,
+        payloads: BCI_PAYLOADS,
         promise: Some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: true,
         split: Split::All,
@@ -410,7 +316,7 @@ pub fn bci_link(data: &[u8]) {
 }
 
 /// The older Sysmex texts, both roles, classes A and B.
-pub fn sysmex_link(data: &[u8]) {
+pub(crate) fn sysmex_link(data: &[u8]) {
     let mut feed = Feed(data);
     let on = feed.switches();
     let has_replies = !on[1];
@@ -438,14 +344,150 @@ pub fn sysmex_link(data: &[u8]) {
             [_] | [] => text.to_vec(),
             _ => sysmex_legacy::link::frame(text).to_vec(),
         }),
-        pieces: &[
-            b"\x02", b"\x03", b"\x05", b"\x06", b"\x15", b"\r", b"\x06", b"D1U7", b"D1U8", b"D2U7",
-            b"R1000", b"xx",
-        ],
-        payloads: &[b"S1order", b"D1U9", b"\x02", b""],
+        pieces: SYSMEX_PIECES,
+        payloads: SYSMEX_PAYLOADS,
         promise: has_replies.then_some(Promise::Bytes(&[ACK], is_whole)),
         waits_with_deadline: false,
         split: Split::All,
     };
     drive(&wire, &mut feed);
 }
+
+const ASTM_PIECES: &[&[u8]] = &[
+    b"\x05",
+    b"\x06",
+    b"\x15",
+    b"\x04",
+    b"\x02",
+    b"\x03",
+    b"\r",
+    b"\n",
+    b"\x05",
+    b"H|\\^&\r",
+    b"P|1\r",
+    b"O|1|25||^^^A\r",
+    b"R|1|^^^A|5.4\r",
+    b"L|1\r",
+    b"H|\\^&\rP|1\rL|1\r",
+    b"R|1|^^^A|",
+    b"5.4\r",
+];
+
+const ASTM_PAYLOADS: &[&[u8]] = &[
+    b"H|\\^&\rP|1\rO|1|25||^^^A\rL|1\r",
+    b"H|\\^&\rL|1\r",
+    b"",
+    b"\x02",
+    b"H|\\^&\rP|1||0123456789012345678901234567890123456789012345678901234567890123\rL|1\r",
+];
+
+const MLLP_PIECES: &[&[u8]] = &[
+    b"\x0b",
+    b"\x1c",
+    b"\r",
+    b"\n",
+    b"MSH|^~\\&|A|B|C|D|1||ORU^R01|Q|P|2.5\r",
+    b"MSH|^~\\&|||||||ACK|9\rMSA|AA|M1\r",
+    b"MSH|^~\\&|||||||ACK|9\rMSA|CA|M1\r",
+    b"MSH|^~\\&|||||||ACK|9\rMSA|AE|M2\r",
+    b"MSH|^~\\&|||||||ACK|9\rMSA|AA|Z\r",
+    b"MSH|^~\\&",
+];
+
+const MLLP_PAYLOADS: &[&[u8]] = &[
+    b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5\r",
+    b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5\r",
+    b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M1|P|2.5|||AL|AL\r",
+    b"MSH|^~\\&|A|B|C|D|1||ORU^R01|M2|P|2.5|||NE|NE\r",
+    b"",
+    b"not a message",
+    b"MSH|^~\\&|A|B|C|D|1||ORU^R01|\x0b|P|2.5\r",
+];
+
+const BECKMAN_PIECES: &[&[u8]] = &[
+    b"\x02",
+    b"\x03",
+    b"\x05",
+    b"\x06",
+    b"\x15",
+    b"\x06",
+    b"RB00\x03",
+    b"R 00000301 00010009063962    \x03",
+    b"R 00000302 00020009063963    \x03",
+    b"S 000301 00010009063962    E0160\x03",
+    b"D 00000301 00010009063962    00016    161.3        \x17",
+    b"D 00000301 00010009063962    10017      1.0        \x17",
+    b"D 00000301 00010009063962    E0020      4.2        \x03",
+    b"DA00\x03",
+    b"DE00\x03",
+    b"X\x03",
+];
+
+const BECKMAN_PAYLOADS: &[&[u8]] = &[
+    b"S 000301 00010009063962    E0160\x03",
+    b"S 000302 00020009063963    E0160\x03",
+    b"",
+    b"X",
+];
+
+const DIMENSION_PIECES: &[&[u8]] = &[
+    b"\x02",
+    b"\x03",
+    b"\x05",
+    b"\x06",
+    b"\x15",
+    b"\x06",
+    b"P\x1cDIM1\x1c1\x1c1\x1c0\x1c",
+    b"P\x1cDIM1\x1c0\x1c0\x1c0\x1c",
+    b"I\x1c7\x1c",
+    b"I\x1c8\x1c",
+    b"N\x1c",
+    b"M\x1cA\x1c\x1c",
+    b"M\x1cR\x1c5\x1c",
+    b"D\x1c0\x1c0\x1cA\x1cA\x1c7\x1c1\x1c\x1c0\x1c1\x1c**\x1c1\x1c1\x1cNA\x1c",
+    b"R\x1c*\x1cA\x1c7\x1c1\x1c\x1c0\x1c433910270718\x1c1\x1c1\x1c1\x1cNA\x1c139\x1cmmol/L\x1c\x1c",
+    b"X\x1c1\x1c",
+    b"R\x1c",
+];
+
+const DIMENSION_PAYLOADS: &[&[u8]] = &[
+    b"D\x1c0\x1c0\x1cA\x1cA\x1c7\x1c1\x1c\x1c0\x1c1\x1c**\x1c1\x1c1\x1cNA\x1c",
+    b"N\x1c",
+    b"P\x1cDIM1\x1c0\x1c1\x1c0\x1c",
+    b"I\x1c7\x1c",
+    b"M\x1cA\x1c\x1c",
+    b"",
+    b"x",
+];
+
+const BCI_PIECES: &[&[u8]] = &[
+    b"\x02",
+    b"\x03",
+    b"\x04",
+    b"\x05",
+    b"\x06",
+    b"\x15",
+    b"\x1d",
+    b"\x1e",
+    b"\x05",
+    b"\x06",
+    b"\x1emtrsl|\x1eci7|\x1ertTSH|\x1eqn1.0|",
+    b"\x1emtrsl|\x1eci8|\x1ertTSH|\x1eqn2.0|",
+    b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|",
+    b"\x1emtxyz|",
+    b"\x1ex|",
+];
+
+const BCI_PAYLOADS: &[&[u8]] = &[
+    b"\x1emtmpr|\x1eci7|\x1ertTSH|\x1eqd1|",
+    b"\x1emtrsl|\x1eci9|",
+    b"no message",
+    b"",
+];
+
+const SYSMEX_PIECES: &[&[u8]] = &[
+    b"\x02", b"\x03", b"\x05", b"\x06", b"\x15", b"\r", b"\x06", b"D1U7", b"D1U8", b"D2U7",
+    b"R1000", b"xx",
+];
+
+const SYSMEX_PAYLOADS: &[&[u8]] = &[b"S1order", b"D1U9", b"\x02", b""];

@@ -10,30 +10,33 @@ use labwire_protocols::wire::{
     Commit, CommitId, Input, Machine, Mono, OutId, Outgoing, OutgoingKind, Output,
 };
 
-use crate::targets::feed::Feed;
+use crate::targets::feed::{self, Feed};
+
+/// Makes a frame around a text.
+pub(crate) type Frame = dyn Fn(&[u8]) -> Vec<u8>;
 
 /// One wire as this file has to know it.
-pub struct Wire {
+pub(crate) struct Wire {
     /// A new machine.
-    pub make: Box<dyn Fn() -> Box<dyn Machine>>,
+    pub(crate) make: Box<dyn Fn() -> Box<dyn Machine>>,
     /// What it may hold unread.
-    pub inbox: usize,
+    pub(crate) inbox: usize,
     /// A well-formed frame around a text.
-    pub frame: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    pub(crate) frame: Box<Frame>,
     /// Texts and marks that lead somewhere.
-    pub pieces: &'static [&'static [u8]],
+    pub(crate) pieces: &'static [&'static [u8]],
     /// Messages to send.
-    pub payloads: &'static [&'static [u8]],
+    pub(crate) payloads: &'static [&'static [u8]],
     /// What a positive reply begins with, where it answers exactly one commit.
-    pub promise: Option<Promise>,
+    pub(crate) promise: Option<Promise>,
     /// Whether a message that waits on an open line always has a time at which something is done.
-    pub waits_with_deadline: bool,
+    pub(crate) waits_with_deadline: bool,
     /// What a split of the stream must leave alone.
-    pub split: Split,
+    pub(crate) split: Split,
 }
 
 /// How a promise to the peer is known.
-pub enum Promise {
+pub(crate) enum Promise {
     /// The first thing sent after this commit is one of these bytes only if it became durable.
     Bytes(&'static [u8], fn(&Commit) -> bool),
     /// The owner's reply, which names the commit, is all that promises.
@@ -41,7 +44,7 @@ pub enum Promise {
 }
 
 /// What has to be the same however the stream is cut.
-pub enum Split {
+pub(crate) enum Split {
     /// Every output in its order.
     All,
     /// What is committed: replies fall where the store happened to answer.
@@ -72,7 +75,7 @@ struct Bench<'w> {
 }
 
 /// Reads the rest of `feed` as operations on a new machine of `wire`.
-pub fn drive(wire: &Wire, feed: &mut Feed<'_>) {
+pub(crate) fn drive(wire: &Wire, feed: &mut Feed<'_>) {
     let mut bench = Bench {
         wire,
         machine: (wire.make)(),
@@ -267,7 +270,7 @@ impl Bench<'_> {
                 self.open = None;
             }
             Some(Promise::Reply) => {
-                let text = String::from_utf8_lossy(bytes);
+                let text = feed::text(bytes);
                 if let Some((_, rest)) = text.split_once("MSA|AA|") {
                     let id = rest.split('\r').next().and_then(|id| id.parse().ok());
                     assert!(

@@ -8,7 +8,7 @@ mod machine;
 use super::Target;
 
 /// Name, function, and what has to hold, in one line.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
     (
         "astm_link",
         links::astm_link,
