@@ -63,6 +63,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
         )));
     }
     log(args.log_format);
+    take_all_files_allowed();
     for problem in files.problems.iter() {
         tracing::warn!(code = problem.code, "{}", problem.message);
     }
@@ -82,6 +83,27 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     runtime.shutdown_background();
     Ok(Verdict::found_if(ended? == Ended::CutShort))
 }
+
+/// A line that listens and is connected has two files open, and what starts programs allows 1,024
+/// unless told otherwise: too few for five hundred lines. The system's own limit is the hard one.
+#[cfg(unix)]
+fn take_all_files_allowed() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // With fewer than it wants it works as well, up to so many lines.
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, all)
+    {
+        tracing::warn!(%error, allowed = limit.current, "no more open files are allowed");
+    }
+}
+
+#[cfg(not(unix))]
+const fn take_all_files_allowed() {}
 
 /// The log goes to standard error; a second subscriber, such as that of a test, is left alone.
 fn log(format: LogFormat) {

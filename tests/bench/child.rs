@@ -157,7 +157,7 @@ pub async fn restart(table: &mut Table, wanted: &Wanted, _limits: &Limits) -> an
         results: 1,
         is_queued: true,
     };
-    fill(&site.database(), past).await?;
+    fill(&site, past).await?;
     let full = kill_and_start(&site, 41).await?;
     table.row(
         &format!(

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use labwire_sims::load;
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _,
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection,
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::time::Instant;
@@ -31,8 +31,11 @@ pub struct Limits {
     pub fsync: Times,
     /// One message there, one byte back, blocking sockets.
     pub round_trip: Times,
-    /// Messages of a burst inserted into a table without an index, 64 a commit, in a second.
+    /// Messages of a burst inserted into a table without an index, 64 a commit, in a second: into the
+    /// database that is measured.
     pub inserts: f64,
+    /// On PostgreSQL: one message inserted and committed by a client that does nothing else.
+    pub commit: Option<Times>,
     /// MLLP messages in a second to a program that only acknowledges, over 1, 16, 64 connections.
     pub mllp_acks: [f64; 3],
     /// ASTM messages of 24 frames in a second to a program that only acknowledges.
@@ -76,7 +79,15 @@ impl Limits {
         let tries = wanted.count(1_000, 300);
         let fsync = tokio::task::spawn_blocking(move || fsync(&path, tries)).await??;
         let round_trip = tokio::task::spawn_blocking(move || round_trip(tries * 10)).await??;
-        let inserts = inserts(folder.path(), wanted.count(50_000, 10_000)).await?;
+        let messages = wanted.count(50_000, 10_000);
+        let (inserts, commit) = match site::server() {
+            Some(cluster) => {
+                let url = cluster.new_schema();
+                let inserts = server_inserts(&url, messages, GROUP).await?;
+                (inserts.0, Some(server_inserts(&url, tries, 1).await?.1))
+            }
+            None => (inserts(folder.path(), messages).await?, None),
+        };
         let messages = wanted.count(20_000, 4_000);
         let mut mllp_acks = [0.0; 3];
         for (rate, connections) in mllp_acks.iter_mut().zip([1, 16, 64]) {
@@ -86,24 +97,54 @@ impl Limits {
             fsync,
             round_trip,
             inserts,
+            commit,
             mllp_acks,
             astm_acks: astm_only(wanted.count(4_000, 800)).await?,
         })
     }
 
-    /// One wait for the disk and one round trip.
+    /// One wait for the disk, or for the server's commit, and one round trip.
     pub fn durable(&self) -> Times {
+        let kept = self.commit.unwrap_or(self.fsync);
         Times {
-            p50: self.fsync.p50 + self.round_trip.p50,
-            p99: self.fsync.p99 + self.round_trip.p99,
-            mean: self.fsync.mean + self.round_trip.mean,
+            p50: kept.p50 + self.round_trip.p50,
+            p99: kept.p99 + self.round_trip.p99,
+            mean: kept.mean + self.round_trip.mean,
+        }
+    }
+
+    /// What [`Limits::durable`] is, in words.
+    pub const fn durable_is(&self) -> &'static str {
+        match self.commit {
+            Some(_) => "one insert and commit by a bare client + one round trip",
+            None => "one fsync + one round trip",
+        }
+    }
+
+    /// The database whose inserts are the limit.
+    pub const fn raw(&self) -> &'static str {
+        match self.commit {
+            Some(_) => "raw PostgreSQL",
+            None => "raw SQLite",
         }
     }
 
     /// As lines above the table.
     pub fn notes(&self) -> Vec<String> {
         let [one, sixteen, many] = self.mllp_acks;
-        vec![
+        let how = if self.commit.is_some() {
+            "synchronous_commit on"
+        } else {
+            "WAL, synchronous FULL"
+        };
+        let commit = self.commit.map(|commit| {
+            format!(
+                "raw PostgreSQL, one message a commit: p50 {}, p99 {}",
+                time(commit.p50),
+                time(commit.p99)
+            )
+        });
+        let mut notes = vec![
             format!(
                 "append 4 kB + fdatasync: p50 {}, p99 {}",
                 time(self.fsync.p50),
@@ -115,14 +156,17 @@ impl Limits {
                 time(self.round_trip.p99)
             ),
             format!(
-                "raw SQLite (WAL, synchronous FULL, no index, {GROUP} messages a commit): {:.0} messages/s",
+                "{} ({how}, no index, {GROUP} messages a commit): {:.0} messages/s",
+                self.raw(),
                 self.inserts
             ),
             format!(
                 "a program that only acknowledges MLLP: {one:.0}/s on 1 line, {sixteen:.0}/s on 16, {many:.0}/s on 64; ASTM, 24 frames: {:.0}/s",
                 self.astm_acks
             ),
-        ]
+        ];
+        notes.extend(commit);
+        notes
     }
 }
 
@@ -213,6 +257,34 @@ async fn inserts(folder: &Path, messages: u64) -> anyhow::Result<f64> {
     let elapsed = began.elapsed();
     connection.close().await?;
     Ok(rate(groups * GROUP, elapsed))
+}
+
+/// The same on PostgreSQL, so many messages a commit: in a second, and how long each commit took with
+/// its insert.
+async fn server_inserts(url: &str, messages: u64, group: u64) -> anyhow::Result<(f64, Times)> {
+    let mut connection = PgConnection::connect(url).await?;
+    connection
+        .execute("SET synchronous_commit = on; DROP TABLE IF EXISTS raw; CREATE TABLE raw (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, raw bytea NOT NULL)")
+        .await?;
+    let message = message();
+    let values: Vec<String> = (1..=group).map(|number| format!("(${number})")).collect();
+    let insert = format!("INSERT INTO raw (raw) VALUES {}", values.join(","));
+    let groups = messages / group;
+    let mut times = Vec::new();
+    let began = Instant::now();
+    for _ in 0..groups {
+        let one = Instant::now();
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(insert.clone()));
+        for _ in 0..group {
+            query = query.bind(message.clone());
+        }
+        // A statement of its own is a transaction of its own.
+        connection.execute(query).await?;
+        times.push(one.elapsed());
+    }
+    let elapsed = began.elapsed();
+    connection.close().await?;
+    Ok((rate(groups * group, elapsed), Times::of(times)))
 }
 
 async fn mllp_only(connections: usize, messages: u64) -> anyhow::Result<f64> {

@@ -5,6 +5,7 @@
 //! cargo bench --bench load -- --quick             the table in about a minute, less exact
 //! cargo bench --bench load -- burst               the rows whose name holds `burst`
 //! cargo bench --bench load -- --stored 10000000   with so many results stored before
+//! cargo bench --bench load -- --store postgres    the store on PostgreSQL, in a cluster of its own
 //! ```
 //!
 //! Nothing here fails on a slow machine: every figure stands beside its limit, and the ratio tells.
@@ -16,6 +17,9 @@
 
 mod astm;
 mod child;
+#[path = "../cluster.rs"]
+#[expect(dead_code, reason = "tests do more with a cluster")]
+mod cluster;
 mod consoles;
 mod decode;
 mod limits;
@@ -43,6 +47,8 @@ pub struct Wanted {
     names: Vec<String>,
     /// Results stored before the rows about a store that has grown.
     pub stored: i64,
+    /// The store is on PostgreSQL.
+    is_postgres: bool,
 }
 
 impl Wanted {
@@ -51,6 +57,7 @@ impl Wanted {
             is_quick: false,
             names: Vec::new(),
             stored: 0,
+            is_postgres: false,
         };
         let mut arguments = arguments.skip(1);
         while let Some(argument) = arguments.next() {
@@ -61,6 +68,11 @@ impl Wanted {
                     let count = arguments.next().context("--stored wants a number")?;
                     wanted.stored = count.parse().context("--stored wants a number")?;
                 }
+                "--store" => match arguments.next().as_deref() {
+                    Some("sqlite") => wanted.is_postgres = false,
+                    Some("postgres") => wanted.is_postgres = true,
+                    _ => anyhow::bail!("--store wants sqlite or postgres"),
+                },
                 name => wanted.names.push(name.to_owned()),
             }
         }
@@ -95,6 +107,10 @@ fn main() -> anyhow::Result<()> {
 async fn run(wanted: &Wanted) -> anyhow::Result<()> {
     let mut table = Table::default();
     table.note(machine());
+    if wanted.is_postgres {
+        tokio::task::spawn_blocking(site::start_server).await??;
+        table.note("the store is on PostgreSQL".to_owned());
+    }
     let limits = Limits::measure(wanted).await?;
     limits.notes().into_iter().for_each(|note| table.note(note));
     macro_rules! row {

@@ -49,7 +49,7 @@ pub async fn acknowledgement(
                 &format!("durable acknowledgement, one MLLP line, 20-OBX ORU, {how}, {name}"),
                 [
                     time(latency),
-                    format!("{} (one fsync + one round trip)", time(limit)),
+                    format!("{} ({})", time(limit), limits.durable_is()),
                     ratio(latency, limit),
                     aim.to_owned(),
                 ],
@@ -111,7 +111,7 @@ async fn burst(
                 time(figures.latency(990)),
                 time(after)
             ),
-            format!("{:.0}/s (raw SQLite)", limits.inserts),
+            format!("{:.0}/s ({})", limits.inserts, limits.raw()),
             share(rate, limits.inserts),
             "≥ 4,000/s and ≥ 30 %".to_owned(),
         ],

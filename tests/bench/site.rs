@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -29,6 +29,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::cluster::Cluster;
+
 /// How long a row may take at most: a bound for a broken bridge, not a wait.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -42,6 +44,23 @@ pub fn wall_time() -> String {
     jiff::Timestamp::from_microsecond(micros)
         .map(|at| at.to_zoned(zone).strftime("%Y%m%d%H%M%S").to_string())
         .unwrap_or_default()
+}
+
+/// The server of every site of this run, where the store is to be on PostgreSQL.
+static SERVER: OnceLock<Cluster> = OnceLock::new();
+
+/// From now on every store is on PostgreSQL, in a cluster beside the sites' folders.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn start_server() -> anyhow::Result<()> {
+    let cluster = Cluster::start().context("PostgreSQL was asked for")?;
+    SERVER.set(cluster).ok().context("it was started before")
+}
+
+/// The server, if the store is on one.
+pub fn server() -> Option<&'static Cluster> {
+    SERVER.get()
 }
 
 /// What one site looks like.
@@ -64,6 +83,7 @@ pub struct Site {
     /// What the HIS acknowledged.
     pub delivered: Arc<AtomicU64>,
     his: JoinHandle<std::io::Result<()>>,
+    server_url: Option<String>,
 }
 
 impl Drop for Site {
@@ -82,17 +102,28 @@ impl Site {
         let delivered = Arc::<AtomicU64>::default();
         let his = tokio::spawn(load::count_mllp(listener, Arc::clone(&delivered)));
         std::fs::write(folder.path().join("catalogue.toml"), catalogue())?;
-        std::fs::write(folder.path().join("lab.toml"), lab(shape, results))?;
+        let mut text = lab(shape, results);
+        let server_url = server().map(Cluster::new_schema);
+        if let Some(url) = &server_url {
+            text.push_str(&format!("\n[store]\nurl = \"{url}\"\n"));
+        }
+        std::fs::write(folder.path().join("lab.toml"), text)?;
         Ok(Self {
             folder,
             delivered,
             his,
+            server_url,
         })
     }
 
     /// `lab.toml`.
     pub fn lab(&self) -> PathBuf {
         self.folder.path().join("lab.toml")
+    }
+
+    /// Where its store is, if not in its folder.
+    pub fn server_url(&self) -> Option<&str> {
+        self.server_url.as_deref()
     }
 
     /// The database.

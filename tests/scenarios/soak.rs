@@ -12,10 +12,7 @@
 //! Among the other tests it is 48 lines for some fifteen seconds. The figures are a row of the table in
 //! RELIABILITY.md. `LABWIRE_SEED` gives a load again; moments of processes are not the same twice.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use labwire_drivers::{Clock as _, SystemClock};
 use labwire_sims::{
@@ -23,7 +20,7 @@ use labwire_sims::{
     clock::Clock,
     his::{self, Answering, Book, Policy},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 mod books;
