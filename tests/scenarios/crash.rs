@@ -185,9 +185,9 @@ impl Labwire {
     pub fn start_in(lab: &Path, environment: &[(&str, &OsStr)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_labwire"))
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
-            .envs(environment.iter().copied())
             .env("NO_COLOR", "1")
             .env("RUST_LOG", LOG)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
