@@ -774,9 +774,11 @@ fn no_snapshot_waits_to_be_read() {
 }
 
 /// What needs more than Rust, and what of it `.ci/run` runs.
-const BEYOND_RUST: [(&str, &str); 3] = [
+const BEYOND_RUST: [(&str, &str); 5] = [
     ("the console in Chromium", "tests/browser/run.sh"),
     ("peers that are not ours", "tests/peers/run.sh"),
+    ("licences, sources, advisories", "tests/supply/run.sh"),
+    ("the Debian package", "tests/package/run.sh"),
     (
         "messages to hosts, validated by hl7apy",
         "tests/validate/strict.py",

@@ -14,6 +14,7 @@ mod held;
 mod learn;
 mod ledger;
 mod line;
+mod man;
 mod nodes;
 mod out;
 mod profile;
@@ -85,6 +86,8 @@ enum Command {
     User(user::UserArgs),
     Audit(audit::AuditArgs),
     Completions(completions::CompletionsArgs),
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// How a command that was carried out ended.
@@ -149,6 +152,7 @@ impl Command {
             Self::User(args) => user::run(&args, out),
             Self::Audit(args) => audit::run(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),
+            Self::Man(args) => man::run(&args, Cli::command()),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `[alerts]`: from when on somebody has to look, and who hears of it.
 
-use super::read::{At, Table};
+use super::{
+    host::no_secret,
+    read::{At, Table},
+};
 
 /// The limits beyond which an alert is raised, and where alerts are sent.
 #[derive(Clone, Debug)]
@@ -128,5 +131,6 @@ fn webhook(table: &Table<'_>) -> Option<At<String>> {
             "write webhook = \"http://host:port/path\"; nothing of a patient is in an alert",
         );
     }
+    no_secret(table, &address, "webhook");
     Some(address)
 }

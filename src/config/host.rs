@@ -9,6 +9,7 @@ use super::{
     guard::Guard,
     lab,
     read::{At, Table},
+    secret,
 };
 
 /// One HIS or LIS.
@@ -303,7 +304,24 @@ fn address(
             help,
         );
     }
+    no_secret(table, &text, key);
     Some(text)
+}
+
+/// Labwire shows no password to a host, so one in an address would only be read by others.
+pub(super) fn no_secret(table: &Table<'_>, text: &At<String>, key: &str) {
+    if secret::is_in(text) {
+        table.file().error(
+            "CONF-0247",
+            text.span.clone(),
+            format!("`{key}` holds a password"),
+            "anyone who reads this file has it",
+            format!(
+                "leave it out; a host knows Labwire by its address, or over https:// by the file that \
+                 `certificate` of this table names: {key} = \"https://host/path\""
+            ),
+        );
+    }
 }
 
 fn wrong_url(text: &str, key: &str) -> Option<String> {

@@ -14,6 +14,7 @@ use super::{
     instrument::Instrument,
     problem::Problems,
     read::{At, File, Table},
+    secret,
     track::Track,
 };
 use crate::text::Language;
@@ -231,13 +232,14 @@ impl Store {
                  or url = \"postgres://user@host/database\"",
             );
         }
-        if let Some(file) = file.filter(|_| holds_password(&url)) {
+        if let Some(file) = file.filter(|_| secret::is_in(&url)) {
             file.warning(
                 "CONF-0212",
                 url.span.clone(),
                 "the store's `url` holds a password",
                 "anyone who reads this file has it",
-                "leave it out here and set PGPASSFILE to a file that only Labwire reads",
+                "leave it out here and set PGPASSFILE to a file that only Labwire reads; config/OPERATION.md \
+                 says how with systemd",
             );
         }
         if let Some(file) = file.filter(|_| crosses_unproven(&url)) {
@@ -296,15 +298,6 @@ fn crosses_unproven(url: &str) -> bool {
     let is_server = url.starts_with("postgres");
     let is_proven = ["sslmode=verify-full", "sslmode=verify-ca"];
     is_server && !is_near && !is_proven.iter().any(|proof| rest.contains(proof))
-}
-
-/// Whether a URL names a password before its host.
-fn holds_password(url: &str) -> bool {
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or_default();
-    authority
-        .rsplit_once('@')
-        .is_some_and(|(user, _)| user.contains(':'))
 }
 
 impl Console {

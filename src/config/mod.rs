@@ -14,6 +14,7 @@ mod instrument;
 pub mod lab;
 pub mod problem;
 pub mod read;
+pub mod secret;
 mod suggest;
 mod track;
 pub mod ucum;

@@ -6,6 +6,8 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 
+use super::secret;
+
 /// One thing wrong in one file.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -23,6 +25,19 @@ pub struct Problem {
     pub span: Option<Range<usize>>,
     /// Advice that does not stop the start.
     pub is_warning: bool,
+}
+
+impl Problem {
+    /// The same as it may be shown: what stands around it in the file may hold a password.
+    fn without_secrets(&self) -> Self {
+        let hidden = |source: &Arc<NamedSource<String>>| {
+            self::source(source.name(), secret::masked(source.inner()))
+        };
+        Self {
+            source: self.source.as_ref().map(hidden),
+            ..self.clone()
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -151,6 +166,7 @@ pub fn render(problems: &Problems, colour: bool) -> String {
         .with_context_lines(1);
     let mut text = String::new();
     for problem in problems.sorted() {
+        let problem = &problem.without_secrets();
         // Writing to a string cannot fail; were it to, the plain message remains.
         if handler.render_report(&mut text, problem).is_err() {
             text.push_str(&problem.message);

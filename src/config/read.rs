@@ -21,6 +21,7 @@ use toml::{
 use super::{
     choice::Choice,
     problem::{Problem, Problems},
+    secret,
     suggest::{did_you_mean, one_of},
 };
 
@@ -173,7 +174,8 @@ impl File {
     ) {
         self.problems.borrow_mut().push(Problem {
             code,
-            message,
+            // It goes to the log, too.
+            message: secret::masked(&message),
             label,
             help,
             source: Some(Arc::clone(&self.source)),

@@ -410,10 +410,13 @@ fn what_the_start_would_refuse_is_told() {
     for url in ["postgres:", "mysql://me@db/x", "sqlite:", "sqlite::memory:"] {
         check(&format!("[store]\nurl = \"{url}\""), &["CONF-0211"]);
     }
-    check(
-        "[store]\nurl = \"postgres://me:secret@db/x\"",
-        &["CONF-0212", "CONF-0229"],
-    );
+    for url in [
+        "postgres://me:secret@db/x",
+        "postgres://me@db/x?password=secret",
+    ] {
+        let told = ["CONF-0212", "CONF-0229"];
+        check(&format!("[store]\nurl = \"{url}\""), &told);
+    }
     let proven = "?sslmode=verify-full&sslrootcert=/etc/db.pem";
     for (url, is_told) in [
         ("postgresql://me@db/x".to_owned(), true),
@@ -431,6 +434,10 @@ fn what_the_start_would_refuse_is_told() {
         check(&format!("[store]\nurl = \"{url}\""), told);
     }
     let https = "[[host]]\nid = \"a\"\nkind = \"http\"\n";
+    let with_password = format!("{https}results = \"https://me:secret@a/x\"");
+    check(&with_password, &["CONF-0247"]);
+    let webhook = "[alerts]\nwebhook = \"http://me:secret@a/x\"";
+    check(webhook, &["CONF-0247"]);
     check(&format!("{https}results = \"https:///x\""), &["CONF-0203"]);
     check(
         &format!("{https}orders = \"ftp://a/x\"\nresults = \"https://a/x\""),

@@ -14,7 +14,7 @@ use labwire_drivers::TlsStatus;
 
 use crate::{
     certificates::Standing,
-    config::{Guard, Loaded, alerts::Alerts, read::At},
+    config::{Guard, Loaded, alerts::Alerts, read::At, secret},
 };
 
 use super::{
@@ -75,7 +75,8 @@ impl<'a> Reader<'a> {
         }
         Setting {
             key: key.to_owned(),
-            value: value.to_string(),
+            // Everybody who may look at settings would read a password in an address.
+            value: secret::masked(&value.to_string()),
             line: span.and_then(|span| self.line(&span)),
         }
     }

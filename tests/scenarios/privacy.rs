@@ -1,5 +1,7 @@
 //! The log of the real program, at every level, under everything that a hospital does: nothing in
-//! it says who a patient is or what was measured.
+//! it says who a patient is or what was measured. Nor does it, or `labwire check`, tell a password.
+
+use std::{ffi::OsStr, process::Command};
 
 use labwire_sims::{
     chance::Chance,
@@ -7,8 +9,9 @@ use labwire_sims::{
 };
 
 use crate::{
-    crash::first_start,
-    hospital::{His, PATIENCE, comes},
+    cluster::Cluster,
+    crash::{Labwire, first_start},
+    hospital::{His, PATIENCE, Site, comes},
     load::Load,
 };
 
@@ -61,6 +64,64 @@ async fn no_patient_and_no_value_appears_in_the_log() {
             assert_eq!(found, None, "in the log: {line}");
         }
     });
+}
+
+/// What `labwire check` says of a site, on both of its ways out.
+fn checked(site: &Site) -> String {
+    let done = Command::new(env!("CARGO_BIN_EXE_labwire"))
+        .args(["check", "-c"])
+        .arg(site.lab())
+        .env("RUST_LOG", "trace")
+        .output()
+        .expect("labwire runs");
+    String::from_utf8([done.stdout, done.stderr].concat()).expect("it speaks UTF-8")
+}
+
+const IN_THE_FILE: &str = "Geheim1-in-the-file";
+const IN_PGPASS: &str = "Geheim2-in-pgpass";
+
+/// A password stands where it should not, and one where it should: neither is ever shown, at the lowest
+/// level of the log of every crate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_of_the_site_appears_in_the_log_or_in_what_check_says() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let url = cluster.new_schema();
+    let url = url.replacen("labwire@", &format!("labwire:{IN_THE_FILE}@"), 1);
+    assert!(url.contains(IN_THE_FILE), "{url}");
+    let site = Site::on(&url, "[console]\nlisten = \"127.0.0.1:0\"\n");
+    site.file("pgpass", &format!("*:*:*:*:{IN_PGPASS}\n"));
+    let pgpass = site.lab().with_file_name("pgpass");
+    let said = checked(&site);
+    assert!(
+        said.contains("CONF-0212") && said.contains("PGPASSFILE"),
+        "{said}"
+    );
+    assert!(!said.contains(IN_THE_FILE), "{said}");
+    let environment = [
+        ("RUST_LOG", OsStr::new("trace")),
+        ("PGPASSFILE", pgpass.as_os_str()),
+    ];
+    let mut labwire = Labwire::start_in(&site.lab(), &environment);
+    let is_at_work = comes(PATIENCE, || labwire.count("the console is open") > 0);
+    assert!(is_at_work.await, "{}", labwire.log());
+    labwire.stop();
+    assert!(labwire.count("holds a password") > 0, "{}", labwire.log());
+    assert!(labwire.count("TRACE") > 0, "every level is looked at");
+    for secret in [IN_THE_FILE, IN_PGPASS] {
+        assert_eq!(labwire.count(secret), 0, "{secret}");
+    }
+    // An address of a host with a password is refused, and not shown either.
+    let refused = Site::new(&format!(
+        "[[host]]\nid = \"his\"\nkind = \"http\"\nresults = \"https://me:{IN_THE_FILE}@his/x\"\n"
+    ));
+    let said = checked(&refused);
+    assert!(
+        said.contains("CONF-0247") && said.contains("certificate"),
+        "{said}"
+    );
+    assert!(!said.contains(IN_THE_FILE), "{said}");
 }
 
 /// Names, numbers and birth dates of patients, barcodes of tubes, order numbers.
