@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod backups;
 pub mod book;
 pub mod bridge;
 pub mod calls;

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backups,
     certificates::Certificates,
     config::{
         self, Guard, Host, Instrument, Loaded, Problems, Track,
@@ -126,7 +127,11 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     }
     let site = Site::new(&loaded.lab, catalogue, &library).with_tracks(tracks);
     let site = Arc::new(site);
-    let ids = Arc::new(Ids::new(clock.utc_micros()));
+    let restored = store
+        .read(|db| journal::meta(db, crate::store::RESTORED_AT))
+        .await?;
+    let ids = Ids::new(run_began(clock.utc_micros(), restored.as_deref()));
+    let ids = Arc::new(ids);
     let freed = store
         .transact(Turn::Background, |db| {
             journal::orphans(db)?;
@@ -158,7 +163,17 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     for host in &loaded.lab.hosts {
         starter.host(host, &loaded)?;
     }
+    starter.backups(&loaded);
     Ok(starter.finish())
+}
+
+/// What names this run in control ids: its start, and never a moment before the store was restored. A
+/// host has seen control ids of runs that began between the backup and the restore and that the store
+/// knows nothing of; with a clock that was set back this run could take the name of one of them.
+fn run_began(now: i64, restored_at: Option<&str>) -> i64 {
+    let restored_at = restored_at.and_then(|text| text.parse::<i64>().ok());
+    // Runs are named by the millisecond.
+    restored_at.map_or(now, |at| now.max(at.saturating_add(1_000)))
 }
 
 /// A relative path of the store lies beside `lab.toml`.
@@ -321,6 +336,21 @@ impl Starter {
         };
         self.couriers
             .push(tokio::spawn(folder.run(self.stop.clone())));
+    }
+
+    /// Makes the backups that the site wants.
+    fn backups(&mut self, loaded: &Loaded) {
+        let Some(plan) = backups::Plan::of(loaded) else {
+            return;
+        };
+        let keeper = backups::Keeper {
+            plan,
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            not_before: i64::MIN,
+        };
+        self.couriers
+            .push(tokio::spawn(keeper.run(self.stop.clone())));
     }
 
     /// The line of a device that takes orders on a connection of their own.
@@ -676,5 +706,28 @@ impl Running {
         let joined = tokio::task::spawn_blocking(move || workers.stop());
         drop(joined.await);
         store.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_after_a_restore_is_named_like_none_before_it_whatever_the_clock_says() {
+        let restored_at = 1_773_129_600_000_500;
+        let name =
+            |now, restored: Option<&str>| Ids::new(run_began(now, restored)).run().to_owned();
+        let text = restored_at.to_string();
+        let before: Vec<String> = (0..5)
+            .map(|ago| name(restored_at - ago * 400, None))
+            .collect();
+        for now in [restored_at - 3_600_000_000, restored_at - 400, restored_at] {
+            assert!(!before.contains(&name(now, Some(&text))), "{now}");
+        }
+        assert_eq!(
+            name(restored_at + 5_000, Some(&text)),
+            name(restored_at + 5_000, None)
+        );
     }
 }

@@ -12,6 +12,7 @@ use super::{
     cross, guard,
     host::Host,
     instrument::Instrument,
+    keeping::Backup,
     problem::Problems,
     read::{At, File, Table},
     track::Track,
@@ -29,6 +30,8 @@ pub struct LabConfig {
     pub console: Console,
     /// `[alerts]`
     pub alerts: Alerts,
+    /// `[backup]`
+    pub backup: Backup,
     /// `[[host]]`, in the order written.
     pub hosts: Vec<Host>,
     /// `[[instrument]]`, in the order written.
@@ -95,6 +98,7 @@ impl LabConfig {
                 store: Store::read(root.table("store").as_ref()),
                 console: Console::read(root.table("console").as_ref()),
                 alerts: Alerts::read(root.table("alerts").as_ref()),
+                backup: Backup::read(root.table("backup").as_ref()),
                 hosts: hosts.iter().map(|table| Host::read(table, seams)).collect(),
                 instruments: instruments
                     .iter()

@@ -11,7 +11,7 @@ use axum::{
 };
 use labwire_drivers::{LineStatus, Phase, TlsStatus};
 
-use crate::store::Health;
+use crate::{backups, store::Health};
 
 use super::{App, fault::Fault, live::Moment, serve::Peer};
 
@@ -44,6 +44,10 @@ pub(super) async fn show(
     of_certificates(
         &mut Family { text: &mut text },
         &app.parts.certificates.list(),
+    );
+    of_backups(
+        &mut Family { text: &mut text },
+        app.read(backups::last).await?,
     );
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
@@ -206,6 +210,20 @@ fn of_certificates(family: &mut Family<'_>, all: &[TlsStatus]) {
     for one in all {
         let is_unusable = u8::from(one.problem.is_some());
         family.sample(name, &[("owner", &one.owner)], is_unusable);
+    }
+}
+
+fn of_backups(family: &mut Family<'_>, last: Option<backups::Last>) {
+    let name = "labwire_backup_last_seconds";
+    let help = "When the last backup that passed its check was made, seconds since 1970.";
+    family.begin(name, "gauge", help);
+    if let Some(last) = &last {
+        family.sample(name, &[], last.at / 1_000_000);
+    }
+    let name = "labwire_backup_last_bytes";
+    family.begin(name, "gauge", "Bytes of that backup.");
+    if let Some(last) = &last {
+        family.sample(name, &[], last.bytes);
     }
 }
 

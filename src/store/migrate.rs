@@ -159,6 +159,33 @@ fn apply(
     Ok(())
 }
 
+/// The newest change that this program knows.
+pub(super) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.number)
+}
+
+/// The name of a change, if this program knows it.
+pub(super) fn name_of(number: i64) -> Option<&'static str> {
+    let mut all = MIGRATIONS.iter();
+    all.find(|migration| migration.number == number)
+        .map(|migration| migration.name)
+}
+
+/// Makes the schema as it was after the change `last`, in the transaction of the caller, in a database
+/// that is empty.
+pub(super) fn make(
+    session: &mut dyn Session,
+    last: i64,
+    path: &Arc<str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let until = MIGRATIONS
+        .iter()
+        .filter(|migration| migration.number <= last);
+    let known = MIGRATIONS.get(..until.count()).unwrap_or(MIGRATIONS);
+    apply(session, known, path, now)
+}
+
 /// Whether the database of `session` has exactly the schema of this program.
 pub(super) fn is_current(session: &mut dyn Session, path: &Arc<str>) -> Result<(), StoreError> {
     let found = is_known(session, path)?;
