@@ -181,20 +181,27 @@ impl Keeper {
         about: About,
         lines: Vec<Value>,
     ) -> Result<(String, Seal), StoreError> {
-        self.number += 1;
         let at = Timestamp::from_microsecond(about.now).unwrap_or_default();
         let ending = if self.plan.recipients.is_empty() {
             "jsonl.gz"
         } else {
             "jsonl.gz.age"
         };
-        let name = format!(
-            "labwire-archive-{}-{:04}-{}.{ending}",
-            at.strftime("%Y%m%dT%H%M%SZ"),
-            self.number,
-            about.kind
-        );
-        let target = self.plan.folder.join(&name);
+        // Another process may have begun in the same second: what is there is never overwritten, for its
+        // rows may be nowhere else.
+        let (name, target) = loop {
+            self.number += 1;
+            let name = format!(
+                "labwire-archive-{}-{:04}-{}.{ending}",
+                at.strftime("%Y%m%dT%H%M%SZ"),
+                self.number,
+                about.kind
+            );
+            let target = self.plan.folder.join(&name);
+            if !target.exists() {
+                break (name, target);
+            }
+        };
         let recipients = self.plan.recipients.clone();
         let writing =
             tokio::task::spawn_blocking(move || file::write(&target, &recipients, about, &lines));
