@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod backups;
 pub mod book;
 pub mod bridge;
 pub mod calls;
@@ -20,6 +21,7 @@ pub mod model;
 pub mod people;
 pub mod profile;
 pub mod queue;
+pub mod retention;
 pub mod settle;
 pub mod store;
 pub mod text;

@@ -7,6 +7,8 @@
     reason = "other tests stop their cluster; all of them share the file"
 )]
 mod cluster;
+#[path = "cli/keep.rs"]
+mod keep;
 #[macro_use]
 #[path = "cli/lab.rs"]
 mod lab;

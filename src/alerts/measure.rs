@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use labwire_drivers::LineStatus;
 
 use crate::{
-    calls,
+    backups, calls,
     config::alerts::Alerts,
     queue,
     store::{Db, Param, Sql, StoreError},
@@ -52,6 +52,8 @@ pub(super) struct Asked {
     pub(super) limits: Alerts,
     /// How long a call about a critical value may be open, microseconds.
     pub(super) call_within: i64,
+    /// A backup may be so many hours old, where the site wants any.
+    pub(super) backup_age_h: Option<i64>,
     /// Lines on which a control is due every so many hours.
     pub(super) controls: Vec<(String, i64)>,
     pub(super) now: i64,
@@ -87,6 +89,10 @@ pub(super) fn of_store(db: &mut dyn Db, asked: &Asked) -> Result<Vec<Reading>, S
             last => now.saturating_sub(last).saturating_div(HOUR),
         };
         readings.push(Reading::new(Cause::QcDue, line, hours, *every_h));
+    }
+    if let Some(edge) = asked.backup_age_h {
+        let hours = backups::hours_without(db, now)?.unwrap_or(0);
+        readings.push(Reading::new(Cause::Backup, "", hours, edge));
     }
     for one in rows::waiting(db)?.iter().filter(|one| one.attempts > 0) {
         let minutes = now.saturating_sub(one.oldest_at).saturating_div(MINUTE);

@@ -76,6 +76,7 @@ causes! {
     QcDue = "qc-due", false, "A control is due on a line.";
     Turnaround = "turnaround", false, "Results are about to miss their time.";
     Certificate = "certificate", true, "A certificate ends soon, has ended, or cannot be used.";
+    Backup = "backup", true, "The last backup is old.";
     Delivery = "delivery", false, "Alerts do not leave by a channel.";
 }
 

@@ -135,6 +135,7 @@ impl Watch {
                     Some((one.id.to_string(), i64::from(**every_h)))
                 })
                 .collect(),
+            backup_age_h: lab.backup.age_limit_h(*lab.alerts.backup_age_h),
             now,
         };
         let mut readings = self.of_machine(now);

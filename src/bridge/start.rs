@@ -20,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backups,
     certificates::Certificates,
     config::{
         self, Guard, Host, Instrument, Loaded, Problems, Track,
@@ -27,6 +28,7 @@ use crate::{
     },
     profile::{Library, Wire},
     queue::{self, Backoff},
+    retention,
     store::{Db, NodeRun, Store, StoreError, StoreOptions, Turn, journal},
     tubes,
     vitals::Vitals,
@@ -192,20 +194,40 @@ async fn open_store(
     clock: &Arc<dyn Clock>,
 ) -> Result<(Store, Arc<Ids>), StartError> {
     let url = store_url(loaded);
-    let mut ids = Ids::new(clock.utc_micros());
-    let mut options = options;
-    if let Some(node) = &loaded.lab.node {
-        let started = clock.utc_micros();
-        // Nodes that start together draw different milliseconds.
-        let salt = i64::from(std::process::id()) % RUNS_TRIED;
-        ids = Ids::new(started + salt * 1_000);
-        options.node = Some(NodeRun {
+    // Nodes that start together draw different milliseconds.
+    let salt = match &loaded.lab.node {
+        Some(_) => i64::from(std::process::id()) % RUNS_TRIED * 1_000,
+        None => 0,
+    };
+    let mut began = clock.utc_micros() + salt;
+    loop {
+        let ids = Ids::new(began);
+        let mut options = options.clone();
+        options.node = loaded.lab.node.as_ref().map(|node| NodeRun {
             name: node.id.to_string(),
             run: ids.run().to_owned(),
         });
+        let store = Store::open(&url, options, Arc::clone(clock)).await?;
+        let restored = store
+            .read(|db| journal::meta(db, crate::store::RESTORED_AT))
+            .await?;
+        let not_before = run_began(began, restored.as_deref());
+        if not_before == began {
+            return Ok((store, Arc::new(ids)));
+        }
+        // The clock was set back to before the restore.
+        store.close().await;
+        began = not_before + salt;
     }
-    let store = Store::open(&url, options, Arc::clone(clock)).await?;
-    Ok((store, Arc::new(ids)))
+}
+
+/// What names this run in control ids: its start, and never a moment before the store was restored. A
+/// host has seen control ids of runs that began between the backup and the restore and that the store
+/// knows nothing of; with a clock that was set back this run could take the name of one of them.
+fn run_began(now: i64, restored_at: Option<&str>) -> i64 {
+    let restored_at = restored_at.and_then(|text| text.parse::<i64>().ok());
+    // Runs are named by the millisecond.
+    restored_at.map_or(now, |at| now.max(at.saturating_add(1_000)))
 }
 
 /// A relative path of the store lies beside `lab.toml`.
@@ -350,7 +372,10 @@ impl Starter {
             }
             Unit::Track(_, track) => self.track(track, &mut out).await?,
             Unit::Host(_, host) => self.host(host, &mut out)?,
-            Unit::Site => {}
+            Unit::Site => {
+                self.backups(&mut out);
+                self.archives(&mut out);
+            }
         }
         self.open.add(&out);
         Ok(out)
@@ -424,6 +449,29 @@ impl Starter {
             results_changed: Arc::clone(&self.results_changed),
         };
         out.tasks.push(tokio::spawn(folder.run(out.stop.clone())));
+    }
+
+    /// Makes the backups that the site wants.
+    fn backups(&self, out: &mut Opened) {
+        let Some(plan) = backups::Plan::of(&self.loaded) else {
+            return;
+        };
+        let keeper = backups::Keeper {
+            plan,
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            not_before: i64::MIN,
+        };
+        out.tasks.push(tokio::spawn(keeper.run(out.stop.clone())));
+    }
+
+    /// Archives what the site need not keep in the store.
+    fn archives(&self, out: &mut Opened) {
+        let Some(plan) = retention::Plan::of(&self.loaded) else {
+            return;
+        };
+        let keeper = retention::Keeper::new(plan, self.store.clone(), Arc::clone(&self.clock));
+        out.tasks.push(tokio::spawn(keeper.run(out.stop.clone())));
     }
 
     /// The line of a device that takes orders on a connection of their own.
@@ -796,5 +844,28 @@ impl Running {
             node.cut().await;
         }
         self.store.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_after_a_restore_is_named_like_none_before_it_whatever_the_clock_says() {
+        let restored_at = 1_773_129_600_000_500;
+        let name =
+            |now, restored: Option<&str>| Ids::new(run_began(now, restored)).run().to_owned();
+        let text = restored_at.to_string();
+        let before: Vec<String> = (0..5)
+            .map(|ago| name(restored_at - ago * 400, None))
+            .collect();
+        for now in [restored_at - 3_600_000_000, restored_at - 400, restored_at] {
+            assert!(!before.contains(&name(now, Some(&text))), "{now}");
+        }
+        assert_eq!(
+            name(restored_at + 5_000, Some(&text)),
+            name(restored_at + 5_000, None)
+        );
     }
 }

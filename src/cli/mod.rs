@@ -4,6 +4,7 @@
 //! itself could not be carried out. Answers go to standard output and nothing else does; errors,
 //! warnings and progress go to standard error.
 
+mod archive;
 mod audit;
 mod backup;
 mod certificates;
@@ -85,6 +86,7 @@ enum Command {
     Restore(backup::RestoreArgs),
     User(user::UserArgs),
     Audit(audit::AuditArgs),
+    Archive(archive::ArchiveArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -151,6 +153,7 @@ impl Command {
             Self::Restore(args) => backup::restore(&args, out),
             Self::User(args) => user::run(&args, out),
             Self::Audit(args) => audit::run(&args, out),
+            Self::Archive(args) => archive::run(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),
             Self::Man(args) => man::run(&args, Cli::command()),
         }

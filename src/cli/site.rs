@@ -45,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) url: String,
     /// The zone of people.
     pub(crate) zone: TimeZone,
+    /// The site's files, where they were read.
+    pub(crate) loaded: Option<Loaded>,
 }
 
 impl SiteArgs {
@@ -54,6 +56,7 @@ impl SiteArgs {
             return Ok(Site {
                 url: url.clone(),
                 zone: TimeZone::system(),
+                loaded: None,
             });
         }
         let (loaded, problems) = config::load(&self.config, &Seams::default());
@@ -63,6 +66,7 @@ impl SiteArgs {
         Ok(Site {
             url: store_url(&loaded),
             zone: loaded.lab.lab.zone(),
+            loaded: Some(loaded),
         })
     }
 }

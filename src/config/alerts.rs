@@ -22,6 +22,9 @@ pub struct Alerts {
     pub disk_percent: At<u32>,
     /// A result is due in so many minutes and not there.
     pub late_ahead_min: At<u32>,
+    /// The last backup is so many hours old, where `[backup]` names a folder; never less than its own
+    /// interval and two hours.
+    pub backup_age_h: At<u32>,
     /// Alerts are sent by e-mail.
     pub email: Option<Email>,
     /// Alerts are posted here, as JSON.
@@ -59,6 +62,7 @@ impl Alerts {
             errors_percent: whole("errors_percent", 10, 1..=100),
             disk_percent: whole("disk_percent", 90, 10..=99),
             late_ahead_min: whole("late_ahead_min", 10, 1..=240),
+            backup_age_h: whole("backup_age_h", 26, 1..=1000),
             email: table.and_then(Email::read),
             webhook: table.and_then(webhook),
         }

@@ -11,6 +11,7 @@ pub mod endpoint;
 mod guard;
 mod host;
 mod instrument;
+pub mod keeping;
 pub mod lab;
 pub mod problem;
 pub mod read;

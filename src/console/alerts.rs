@@ -118,6 +118,7 @@ fn sentence(words: Words, alert: &Alert) -> String {
         | Cause::Quiet
         | Cause::Errors
         | Cause::Disk
+        | Cause::Backup
         | Cause::QcDue
         | Cause::Certificate
         | Cause::Turnaround => alert.subject.clone(),
@@ -134,7 +135,7 @@ fn place(alert: &Alert) -> Option<String> {
         Cause::QcDue => Some("/qc".to_owned()),
         Cause::Turnaround => Some("/".to_owned()),
         Cause::Certificate => Some("/settings".to_owned()),
-        Cause::Disk | Cause::Delivery => None,
+        Cause::Disk | Cause::Backup | Cause::Delivery => None,
     }
 }
 

@@ -13,7 +13,10 @@ use axum::{
 };
 use labwire_drivers::{LineStatus, Phase, TlsStatus};
 
-use crate::store::{Health, Turn, nodes::Listed};
+use crate::{
+    backups,
+    store::{Health, Turn, nodes::Listed},
+};
 
 use super::{
     App,
@@ -40,6 +43,7 @@ pub(super) async fn show(
     let view = View {
         moment,
         health: app.parts.store.health(),
+        backup: app.read(backups::last).await.ok().flatten(),
         certificates: app.parts.certificates.list(),
         is_live: app.parts.vitals.stuck().is_empty(),
         is_ready: app.parts.vitals.lacks().is_empty(),
@@ -52,6 +56,8 @@ pub(super) async fn show(
 struct View {
     moment: Moment,
     health: Health,
+    /// The last one, where the store could be read and there was one.
+    backup: Option<backups::Last>,
     certificates: Vec<TlsStatus>,
     is_live: bool,
     is_ready: bool,
@@ -172,6 +178,12 @@ metrics! {
     };
     "labwire_store_reads_waiting" gauge [] "Reads that wait." =
         |view| one(view.health.reads_waiting);
+
+    "labwire_backup_last_timestamp_seconds" gauge []
+        "When the last backup that passed its check was made, seconds since 1970." =
+        |view| view.backup.iter().flat_map(|last| one(last.at / MICROS)).collect();
+    "labwire_backup_last_bytes" gauge [] "Bytes of that backup." =
+        |view| view.backup.iter().flat_map(|last| one(last.bytes)).collect();
 
     "labwire_certificate_expires_timestamp_seconds" gauge ["owner"]
         "When a certificate ends, seconds since 1970." = |view| {

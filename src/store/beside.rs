@@ -5,16 +5,18 @@
 //! PostgreSQL a lock of the transaction does the same. The owner looks at the queue again within its
 //! next poll and finds what was changed.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use labwire_drivers::SystemClock;
 
 use super::{
     StoreOptions,
     address::Address,
+    backup::Backup,
     db::Db,
     error::StoreError,
     migrate,
+    seal::Seal,
     session::{Access, Backend, Session},
 };
 
@@ -98,12 +100,12 @@ impl Beside {
         }
     }
 
-    /// Writes a checked copy of the store to `path`, which must not exist.
+    /// Writes a checked copy of the store, to a file that must not exist.
     ///
     /// # Errors
     /// As [`Store::backup`](super::Store::backup).
-    pub fn backup(&self, path: &Path) -> Result<(), StoreError> {
-        self.backend.backup(path)
+    pub fn backup(&self, backup: &Backup) -> Result<Seal, StoreError> {
+        self.backend.backup(backup)
     }
 }
 

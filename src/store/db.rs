@@ -124,6 +124,11 @@ impl Row {
         Self(values)
     }
 
+    /// All its values.
+    pub(crate) fn values(&self) -> &[Param] {
+        &self.0
+    }
+
     fn wrong(&self, column: usize, wanted: &str) -> StoreError {
         let found = self.0.get(column).map_or("no such column", Param::kind);
         StoreError::value(format!(

@@ -144,9 +144,9 @@ pub enum StoreError {
         /// The database.
         path: Arc<str>,
     },
-    /// Copying to and from a file is done with files alone.
+    /// What was there is put aside with files alone.
     #[error(
-        "{path} is a database of PostgreSQL, not a file: copy it with pg_dump while labwire runs or not; to put a copy back, stop labwire and use pg_restore into an empty database"
+        "{path} holds a store already, and a database of PostgreSQL is never overwritten: make an empty database, name it in [store] url, and restore into that"
     )]
     NotAFile {
         /// The database.
@@ -247,7 +247,40 @@ pub enum StoreError {
         path: Arc<str>,
     },
 
+    /// A backup or an archive is encrypted.
+    #[error("{path} is encrypted: name the file with its secret key, --identity KEYFILE")]
+    KeyNeeded {
+        /// The file.
+        path: Arc<str>,
+    },
+    /// None of the keys at hand opens it.
+    #[error(
+        "no key at hand opens {path}: look for the key file whose public key stood in [backup] recipients when it was written"
+    )]
+    KeyWrong {
+        /// The file.
+        path: Arc<str>,
+    },
+    /// A key file holds no key.
+    #[error(
+        "{path} is no key file: it has a line that begins with AGE-SECRET-KEY-1, as `labwire backup --new-key` or age-keygen writes it"
+    )]
+    KeyUnreadable {
+        /// The file.
+        path: Arc<str>,
+    },
+
     // The content of the file.
+    /// A backup or an archive is not what was written.
+    #[error(
+        "{path} is damaged ({what}), and nothing was changed: use another copy, and look at the disk that holds this one"
+    )]
+    CopyDamaged {
+        /// The file.
+        path: Arc<str>,
+        /// What does not fit.
+        what: String,
+    },
     /// The file is not a sound database.
     #[error(
         "{path} is damaged: stop labwire, keep the file and its -wal aside, and use `labwire restore` with the last backup"
@@ -356,6 +389,10 @@ impl StoreError {
             Self::NodesAtWork { .. } => "STORE-0115",
             Self::Damaged { .. } => "STORE-0201",
             Self::BackupUnsound { .. } => "STORE-0202",
+            Self::CopyDamaged { .. } => "STORE-0203",
+            Self::KeyNeeded { .. } => "STORE-0116",
+            Self::KeyWrong { .. } => "STORE-0117",
+            Self::KeyUnreadable { .. } => "STORE-0118",
             Self::Refused { code, .. } => code,
             Self::FrameConflict { .. } => "STORE-0302",
             Self::RuleBroken { .. } => "STORE-0401",

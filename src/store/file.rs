@@ -51,7 +51,7 @@ pub(super) fn check_folder(database: &Path) -> Result<(), StoreError> {
 
 /// Puts the finished file `part` under the name `target`: its content on disk first, then the
 /// name, then the name on disk.
-pub(super) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {
+pub(crate) fn publish(part: &Path, target: &Path) -> Result<(), StoreError> {
     let failed = |error| cannot_open(target, error);
     File::open(part)
         .and_then(|file| file.sync_all())

@@ -98,6 +98,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0011_node.sql"),
         postgres: include_str!("migrations/postgres/0011_node.sql"),
     },
+    Migration {
+        number: 12,
+        name: "archive",
+        sqlite: include_str!("migrations/0012_archive.sql"),
+        postgres: include_str!("migrations/postgres/0012_archive.sql"),
+    },
 ];
 
 /// Those of [`MIGRATIONS`] that add what an older program need not know of (tables, columns that may be
@@ -221,6 +227,37 @@ fn check_alone(session: &mut dyn Session, applied: i64, path: &Arc<str>) -> Resu
         path: Arc::clone(path),
         nodes: alive.join(", "),
     })
+}
+
+/// The newest change that this program knows.
+pub(super) fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.number)
+}
+
+/// The name of a change, if this program knows it.
+pub(super) fn name_of(number: i64) -> Option<&'static str> {
+    let mut all = MIGRATIONS.iter();
+    all.find(|migration| migration.number == number)
+        .map(|migration| migration.name)
+}
+
+/// Makes the schema as it was after the change `last`, in the transaction of the caller, in a database
+/// that is empty.
+pub(super) fn make(
+    session: &mut dyn Session,
+    last: i64,
+    path: &Arc<str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let until = MIGRATIONS
+        .iter()
+        .filter(|migration| migration.number <= last);
+    let migrations = MIGRATIONS.get(..until.count()).unwrap_or(MIGRATIONS);
+    let schema = Schema {
+        migrations,
+        additive: ADDITIVE,
+    };
+    apply(session, schema, path, now)
 }
 
 /// Whether this program can work with the database of `session` as it is: it has all that the program

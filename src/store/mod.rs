@@ -29,9 +29,11 @@ mod lane;
 mod lock;
 mod migrate;
 pub mod nodes;
+mod portable;
 mod postgres;
 mod reader;
 mod restore;
+pub mod seal;
 mod session;
 mod sqlite;
 mod start;
@@ -39,16 +41,13 @@ mod start;
 mod tests;
 mod writer;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use self::{
+    backup::Backup,
     beside::{Beside, is_in_use},
     clock::Clock,
     db::{Db, Insert, Param, Row, Sql},
@@ -59,12 +58,14 @@ pub use self::{
     lane::Turn,
     nodes::NodeRun,
     postgres::{Ears, Seat},
-    restore::{RESTORED_AT, Restore, restore},
+    restore::{RESTORED_AT, Restore, check_backup, restore},
 };
+pub(crate) use self::{file::publish, portable::to_json};
 use self::{
     health::Board,
     job::{EntryTask, Task, Work},
     lane::Lane,
+    seal::Seal,
     session::Backend,
 };
 
@@ -201,17 +202,15 @@ impl Store {
         self.wait_for(self.read(work))
     }
 
-    /// Writes a copy of the store to `path` while it goes on, checks the copy, and only then gives
-    /// it its name.
+    /// Writes a copy of the store while it goes on, checks the copy, and only then gives it its name.
     ///
     /// # Errors
     /// [`StoreError::BackupExists`], [`StoreError::BackupUnsound`], and what the disk says.
-    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<(), StoreError> {
+    pub async fn backup(&self, backup: Backup) -> Result<Seal, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let path = path.into();
         let backend = Arc::clone(&self.inner.backend);
         start::spawn("store-backup", move || {
-            drop(reply.send(backend.backup(&path)))
+            drop(reply.send(backend.backup(&backup)))
         })?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }

@@ -18,7 +18,6 @@ mod tests;
 mod value;
 
 use std::{
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -41,12 +40,14 @@ use self::{
 pub use self::{ears::Ears, seat::Seat};
 use super::{
     address::Server,
+    backup::{self, Backup},
     clock::Clock,
     db::{self, Db, Insert, Param, Row, Sql},
     error::StoreError,
     lock::Lock,
     migrate,
     nodes::NodeRun,
+    seal::Seal,
     session::{Access, Backend, Dialect, Session, Upkeep},
 };
 
@@ -233,10 +234,8 @@ impl Backend for PostgresBackend {
         self.node.is_some().then(|| Ears::new(self))
     }
 
-    fn backup(&self, _: &Path) -> Result<(), StoreError> {
-        Err(StoreError::NotAFile {
-            path: Arc::clone(&self.server.shown),
-        })
+    fn backup(&self, asked: &Backup) -> Result<Seal, StoreError> {
+        backup::portable(self, asked)
     }
 }
 
@@ -545,6 +544,25 @@ impl Session for PostgresSession {
         // A change of the schema takes as long as there are rows.
         self.drive_within(None, async |connection| {
             connection.execute(sqlx::raw_sql(text)).await.map(|_| ())
+        })
+    }
+
+    fn made(&mut self, text: String, params: &[Param]) -> Result<Vec<Row>, StoreError> {
+        let values: Vec<Param> = params.iter().cloned().map(outgoing_one).collect();
+        let query = bind(sqlx::query(AssertSqlSafe(text)), values);
+        let rows = self.drive(async |connection| connection.fetch_all(query).await)?;
+        rows.iter()
+            .map(read_row)
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.fail(error))
+    }
+
+    fn made_slowly(&mut self, text: String) -> Result<(), StoreError> {
+        self.drive_within(None, async |connection| {
+            connection
+                .execute(sqlx::raw_sql(AssertSqlSafe(text)))
+                .await
+                .map(|_| ())
         })
     }
 }

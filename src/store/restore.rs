@@ -2,20 +2,24 @@
 
 use std::{
     fs,
+    io::{BufReader, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use labwire_drivers::crash;
+use labwire_drivers::{SystemClock, crash};
 
 use super::{
+    StoreOptions,
     address::Address,
     error::StoreError,
     file::{beside, cannot_open, publish, remove_if_there, restore_part},
     journal,
     lock::Lock,
     migrate,
-    session::{Access, Backend as _},
+    portable::{self, Origin, Place},
+    seal::{self, Keys, Kind, Lines, shown},
+    session::{Access, Backend as _, Session},
     sqlite::SqliteBackend,
 };
 use crate::audit;
@@ -30,6 +34,8 @@ pub const RESTORED_AT: &str = "restored_at";
 pub struct Restore<'a> {
     /// The backup.
     pub from: &'a Path,
+    /// What opens it, where it is encrypted.
+    pub keys: Option<&'a Keys>,
     /// Who does it.
     pub actor: &'a str,
     /// Now, UTC microseconds.
@@ -41,29 +47,78 @@ pub struct Restore<'a> {
 }
 
 /// Puts a backup in the place of the store at `url`. Returns where the former store is kept, if
-/// there was one. No process may have the store open.
+/// there was one. No process may have the store open. A backup of an older schema is brought up to date.
 ///
 /// # Errors
-/// [`StoreError::NotAFile`] for a server, [`StoreError::BackupUnsound`] when the backup fails its check, [`StoreError::StoreExists`],
-/// [`StoreError::InUse`], and what the disk says. The former store is then still in its place.
+/// [`StoreError::BackupUnsound`] and [`StoreError::CopyDamaged`] when the backup fails its check,
+/// [`StoreError::StoreExists`], [`StoreError::NotAFile`] where a server holds a store already,
+/// [`StoreError::InUse`], what is wrong with a key, and what the disk says. The former store is then
+/// still in its place.
 pub fn restore(url: &str, restore: &Restore<'_>) -> Result<Option<PathBuf>, StoreError> {
-    let target = Address::read(url)?.file()?;
-    let shown: Arc<str> = restore.from.display().to_string().into();
-    if !restore.from.is_file() {
-        return Err(StoreError::Missing { path: shown });
+    let from = Source::of(restore.from, restore.keys)?;
+    match Address::read(url)? {
+        Address::File(target) => into_file(&target, restore, &from),
+        server @ Address::Server(_) => into_server(server, restore, &from).map(|()| None),
     }
-    let _lock = Lock::take(&target)?;
+}
+
+/// Reads all of a backup and proves that it can be restored; nothing is changed.
+///
+/// # Errors
+/// What is wrong with it, or with the key.
+pub fn check_backup(path: &Path, keys: Option<&Keys>) -> Result<(), StoreError> {
+    match Source::of(path, keys)? {
+        // All of it was read to know what it is.
+        Source::Lines => Ok(()),
+        Source::Copy => {
+            let copy = SqliteBackend::new(path.to_owned(), None);
+            copy.check()
+        }
+    }
+}
+
+/// What a backup is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Lines that fit either database, perhaps encrypted.
+    Lines,
+    /// A file of SQLite.
+    Copy,
+}
+
+impl Source {
+    /// Looks at the backup, all of it where it is lines: nothing is touched before it is known to be
+    /// whole.
+    fn of(from: &Path, keys: Option<&Keys>) -> Result<Self, StoreError> {
+        if !from.is_file() {
+            let path = shown(from);
+            return Err(StoreError::Missing { path });
+        }
+        if seal::kind(from)? == Kind::Other {
+            return Ok(Self::Copy);
+        }
+        Lines::open(from, keys).and_then(portable::verify)?;
+        Ok(Self::Lines)
+    }
+}
+
+fn into_file(
+    target: &Path,
+    restore: &Restore<'_>,
+    from: &Source,
+) -> Result<Option<PathBuf>, StoreError> {
+    let _lock = Lock::take(target)?;
     if target.exists() && !restore.replace {
-        let path = target.display().to_string().into();
+        let path = shown(target);
         return Err(StoreError::StoreExists { path });
     }
-    let part = restore_part(&target);
+    let part = restore_part(target);
     clear(&part)?;
-    let outcome = prepare(restore, &part).and_then(|()| {
+    let outcome = prepare(restore, &part, from).and_then(|()| {
         crash::point("restore-copied");
-        let aside = put_aside(&target, restore.aside)?;
+        let aside = put_aside(target, restore.aside)?;
         crash::point("restore-aside");
-        publish(&part, &target)?;
+        publish(&part, target)?;
         Ok(aside)
     });
     if outcome.is_err() {
@@ -73,31 +128,102 @@ pub fn restore(url: &str, restore: &Restore<'_>) -> Result<Option<PathBuf>, Stor
     outcome
 }
 
+/// All of it, or nothing, in one transaction of the owner of an empty database.
+fn into_server(server: Address, restore: &Restore<'_>, from: &Source) -> Result<(), StoreError> {
+    let path = server.shown();
+    let backend = server.backend(&StoreOptions::default(), Arc::new(SystemClock::default()));
+    let mut session = backend.connect(Access::Write)?;
+    match backend.probe(session.as_mut()) {
+        Err(StoreError::Missing { .. }) => {}
+        Ok(()) => return Err(StoreError::NotAFile { path }),
+        Err(other) => return Err(other),
+    }
+    session.begin()?;
+    let outcome = fill_server(session.as_mut(), restore, from);
+    let outcome = session.failure().map_or(outcome, Err);
+    if outcome.is_err() {
+        // The first error is the one to report; a connection that is lost rolls back by itself.
+        drop(session.rollback());
+        return outcome;
+    }
+    session.commit()?;
+    migrate::migrate(session.as_mut(), migrate::SCHEMA, &path, restore.now)?;
+    mark(session.as_mut(), restore)
+}
+
+fn fill_server(
+    session: &mut dyn Session,
+    restore: &Restore<'_>,
+    from: &Source,
+) -> Result<(), StoreError> {
+    let now = restore.now;
+    match from {
+        Source::Lines => {
+            let lines = Lines::open(restore.from, restore.keys)?;
+            portable::load(session, lines, Place::Seen, now).map(|_| ())
+        }
+        Source::Copy => {
+            // The file is read as lines by a thread of its own, through a pipe: no second copy.
+            let source = SqliteBackend::new(restore.from.to_owned(), None);
+            let shown = shown(restore.from);
+            let failed = |error| cannot_open(restore.from, error);
+            let (reader, mut pipe) = std::io::pipe().map_err(failed)?;
+            std::thread::scope(|scope| {
+                let named = Arc::clone(&shown);
+                let writing = scope.spawn(move || -> Result<(), StoreError> {
+                    let mut session = source.beside(Access::Read)?;
+                    source.probe(session.as_mut())?;
+                    migrate::is_known(session.as_mut(), &named)?;
+                    let mut add = |bytes: &[u8]| {
+                        pipe.write_all(bytes)
+                            .map_err(|error| cannot_open(Path::new("a pipe"), error))
+                    };
+                    portable::write(session.as_mut(), Origin { now }, &mut add).map(|_| ())
+                });
+                let lines = Lines::of(Box::new(BufReader::new(reader)), Arc::clone(&shown));
+                let loaded = portable::load(session, lines, Place::Seen, now).map(|_| ());
+                // Why it could not be read says more than that its end is missing.
+                writing
+                    .join()
+                    .unwrap_or(Err(StoreError::Panicked))
+                    .and(loaded)
+            })
+        }
+    }
+}
+
 fn clear(part: &Path) -> Result<(), StoreError> {
     ["", "-wal", "-shm", ".part"]
         .into_iter()
         .try_for_each(|ending| remove_if_there(&beside(part, ending)))
 }
 
-/// Copies the backup beside its place, checks the copy and marks it as restored.
-fn prepare(restore: &Restore<'_>, part: &Path) -> Result<(), StoreError> {
+/// Copies the backup beside its place, checks the copy, brings it up to date and marks it as restored.
+fn prepare(restore: &Restore<'_>, part: &Path, from: &Source) -> Result<(), StoreError> {
     let backend = SqliteBackend::new(part.to_owned(), None);
-    backend.restore(restore.from)?;
+    let shown: Arc<str> = shown(restore.from);
+    if *from == Source::Copy {
+        backend.restore(restore.from)?;
+    }
     let mut session = backend.connect(Access::Write)?;
-    let shown: Arc<str> = restore.from.display().to_string().into();
+    if *from == Source::Lines {
+        let lines = Lines::open(restore.from, restore.keys)?;
+        session.begin()?;
+        portable::load(session.as_mut(), lines, Place::Unnamed, restore.now)?;
+        session.commit()?;
+    }
     backend.probe(session.as_mut())?;
     migrate::is_known(session.as_mut(), &shown)?;
+    migrate::migrate(session.as_mut(), migrate::SCHEMA, &shown, restore.now)?;
+    mark(session.as_mut(), restore)
+}
+
+/// Writes down that the store was put back.
+fn mark(session: &mut dyn Session, restore: &Restore<'_>) -> Result<(), StoreError> {
+    let (now, shown) = (restore.now, shown(restore.from));
     session.begin()?;
-    let now = restore.now;
-    journal::set_meta(session.as_mut(), RESTORED_AT, &now.to_string())?;
-    audit::write(
-        session.as_mut(),
-        now,
-        restore.actor,
-        "restore",
-        "store:0",
-        &shown,
-    )?;
+    journal::set_meta(session, RESTORED_AT, &now.to_string())?;
+    audit::write(session, now, restore.actor, "restore", "store:0", &shown)?;
     session.commit()
 }
 

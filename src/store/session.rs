@@ -3,10 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use super::{
+    backup::Backup,
     db::{Db, Param, Row, Sql},
     error::StoreError,
     lock::Lock,
     postgres::{Ears, Seat},
+    seal::Seal,
 };
 
 /// What a connection is for.
@@ -58,8 +60,8 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     /// What hears other nodes, where there may be others.
     fn ears(self: Arc<Self>) -> Option<Ears>;
 
-    /// Writes a checked copy of the database to `path` while it is in use.
-    fn backup(&self, path: &std::path::Path) -> Result<(), StoreError>;
+    /// Writes a checked copy of the database while it is in use.
+    fn backup(&self, backup: &Backup) -> Result<Seal, StoreError>;
 }
 
 /// What a database wants done now and then, beside the writer and without holding it up.
@@ -102,4 +104,11 @@ pub(super) trait Session: Db {
 
     /// Runs a script of several statements.
     fn script(&mut self, text: &'static str) -> Result<(), StoreError>;
+
+    /// Runs a statement whose text was made of the names that the database itself gives its tables:
+    /// for copies, which know no table by name.
+    fn made(&mut self, text: String, params: &[Param]) -> Result<Vec<Row>, StoreError>;
+
+    /// The same, however long it takes, for a statement that looks at every row.
+    fn made_slowly(&mut self, text: String) -> Result<(), StoreError>;
 }

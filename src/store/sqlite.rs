@@ -18,12 +18,15 @@ use sqlx::{
 use tokio::runtime::Runtime;
 
 use super::{
-    backup, db,
+    backup::{self, Backup},
+    db,
     db::{Db, Insert, Param, Row, Sql},
     error::{Cause, StoreError},
     file::{self, create_private, identity},
     lock::Lock,
+    migrate,
     postgres::{Ears, Seat},
+    seal::Seal,
     session::{Access, Backend, Dialect, Session, Upkeep},
 };
 
@@ -107,6 +110,15 @@ impl SqliteBackend {
         let source = Self::new(from.to_owned(), None);
         source.probe_file()?;
         backup::copy(&source.options(Access::Read), &shown, &self.path)
+    }
+
+    /// Looks at every page of the file, and whether this program knows its schema.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.probe_file()?;
+        backup::check(&self.path, &self.shown)?;
+        let mut session = self.beside(Access::Read)?;
+        self.probe(session.as_mut())?;
+        migrate::is_known(session.as_mut(), &self.shown).map(|_| ())
     }
 
     fn options(&self, access: Access) -> SqliteConnectOptions {
@@ -216,8 +228,12 @@ impl Backend for SqliteBackend {
         None
     }
 
-    fn backup(&self, path: &Path) -> Result<(), StoreError> {
-        backup::copy(&self.options(Access::Read), &self.shown, path)
+    fn backup(&self, asked: &Backup) -> Result<Seal, StoreError> {
+        if !asked.recipients.is_empty() {
+            return backup::portable(self, asked);
+        }
+        backup::copy(&self.options(Access::Read), &self.shown, &asked.to)?;
+        backup::seal_of(&asked.to)
     }
 }
 
@@ -464,6 +480,19 @@ impl Session for SqliteSession {
 
     fn script(&mut self, text: &'static str) -> Result<(), StoreError> {
         self.drive(async |connection| connection.execute(sqlx::raw_sql(text)).await.map(|_| ()))
+    }
+
+    fn made(&mut self, text: String, params: &[Param]) -> Result<Vec<Row>, StoreError> {
+        let query = bind(sqlx::query(AssertSqlSafe(text)), params.iter().cloned());
+        let rows = self.drive(async |connection| connection.fetch_all(query).await)?;
+        rows.iter()
+            .map(read_row)
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.fail(error))
+    }
+
+    fn made_slowly(&mut self, text: String) -> Result<(), StoreError> {
+        self.made(text, &[]).map(|_| ())
     }
 }
 

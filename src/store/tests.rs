@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::{
-    Clock, Sql, Store, StoreError, StoreOptions, Turn,
+    Backup, Clock, Sql, Store, StoreError, StoreOptions, Turn,
     conformance::{Ground, StillClock},
     journal,
     session::Access,
@@ -247,7 +247,7 @@ fn a_backup_is_restored_to_an_empty_place_alone() {
     let store = file.try_open().unwrap();
     let write = |db: &mut dyn super::Db| journal::set_meta(db, "a", "1");
     store.transact_blocking(Turn::Reply, write).unwrap();
-    wait_for(store.backup(&copy)).unwrap();
+    wait_for(store.backup(Backup::plain(&copy, 0))).unwrap();
     assert_eq!(
         Store::restore(&url, &copy).unwrap_err().code(),
         "STORE-0007"
@@ -283,7 +283,7 @@ fn nobody_else_on_the_machine_may_read_the_files() {
     use std::os::unix::fs::PermissionsExt as _;
     let file = File::new();
     let store = file.try_open().unwrap();
-    wait_for(store.backup(file.folder().join("copy.db"))).unwrap();
+    wait_for(store.backup(Backup::plain(file.folder().join("copy.db"), 0))).unwrap();
     for name in ["labwire.db", "labwire.db-wal", "copy.db"] {
         let mode = fs::metadata(file.folder().join(name))
             .unwrap()
@@ -377,6 +377,19 @@ fn every_error() -> Vec<StoreError> {
     ]
 }
 
+fn errors_of_a_copy() -> Vec<StoreError> {
+    let path = || Arc::<str>::from("labwire.jsonl.gz.age");
+    vec![
+        StoreError::CopyDamaged {
+            path: path(),
+            what: "its end is missing".into(),
+        },
+        StoreError::KeyNeeded { path: path() },
+        StoreError::KeyWrong { path: path() },
+        StoreError::KeyUnreadable { path: path() },
+    ]
+}
+
 fn errors_of_a_server() -> Vec<StoreError> {
     let path = || Arc::<str>::from("postgres://lab@db:5432/lab");
     let source = || -> super::Cause { Arc::new(std::io::Error::other("cause")) };
@@ -412,6 +425,7 @@ fn errors_of_a_server() -> Vec<StoreError> {
 fn every_error_has_a_code_of_its_own_and_words_for_the_night() {
     let mut errors = every_error();
     errors.extend(errors_of_a_server());
+    errors.extend(errors_of_a_copy());
     let lines = errors
         .iter()
         .map(|error| format!("{} {error}\n", error.code()));

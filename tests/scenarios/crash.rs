@@ -229,7 +229,6 @@ impl Labwire {
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
             .env("NO_COLOR", "1")
             .env("RUST_LOG", LOG)
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -94,9 +94,11 @@ fn commands_work_beside(site: &Site, barcode: &str) {
     assert!(is_well, "{said}");
     let (said, is_well) = command(site, &["trace", barcode]);
     assert!(is_well && said.contains(barcode), "{said}");
-    let copy = site.lab().with_file_name("copy.db");
+    let copy = site.lab().with_file_name("copy.jsonl.gz");
     let (said, is_well) = command(site, &["backup", &copy.display().to_string()]);
-    assert!(!is_well && said.contains("pg_dump"), "{said}");
+    assert!(is_well && said.contains("SHA-256"), "{said}");
+    let (said, is_well) = command(site, &["restore", "--check", &copy.display().to_string()]);
+    assert!(is_well, "{said}");
     let (said, is_well) = command(site, &["run"]);
     assert!(!is_well && said.contains("STORE-0007"), "{said}");
 }

@@ -38,6 +38,13 @@ fn view() -> View {
     View {
         moment,
         health: Health::default(),
+        backup: Some(backups::Last {
+            at: 1_773_129_600_000_000,
+            file: "labwire.age".to_owned(),
+            bytes: 1_024,
+            sha256: String::new(),
+            is_encrypted: true,
+        }),
         certificates: vec![certificate],
         is_live: true,
         is_ready: false,

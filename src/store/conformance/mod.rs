@@ -17,7 +17,7 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture, join_all};
 use labwire_protocols::wire::{Commit, Mono, Received};
 
 use super::{
-    Clock, Fault, FaultPoint, Faults, JournalEntry, Store, StoreError, StoreOptions, Turn,
+    Backup, Clock, Fault, FaultPoint, Faults, JournalEntry, Store, StoreError, StoreOptions, Turn,
     journal::{self, MessageState},
     start::wait_for,
 };
@@ -611,10 +611,12 @@ pub fn a_backup_taken_while_running_opens_and_is_equal(ground: &dyn Ground) {
                 .unwrap();
         }
     };
-    let (copied, ()) = wait_for(futures_util::future::join(store.backup(&path), meanwhile));
+    let asked = Backup::plain(&path, 0);
+    let copying = store.backup(asked.clone());
+    let (copied, ()) = wait_for(futures_util::future::join(copying, meanwhile));
     copied.unwrap();
     assert_eq!(
-        wait_for(store.backup(&path)).unwrap_err().code(),
+        wait_for(store.backup(asked)).unwrap_err().code(),
         "STORE-0106"
     );
     let copy = ground.open_copy(&path);
