@@ -232,7 +232,13 @@ impl Run {
             ward.attend();
             ward.is_idle()
         });
-        assert!(said.await, "still to be said: {}", self.ward.state());
+        let seed = self.plan.seed;
+        assert!(
+            said.await,
+            "still to be said, seed {seed}: {}; {}",
+            self.ward.state(),
+            self.process.log()
+        );
         let mut looked = Instant::now();
         let done = comes(self.plan.patience(), || {
             // A look at the store costs more than one at the simulators.
@@ -242,7 +248,6 @@ impl Run {
             }
             is_time && account::open_work(&url).is_empty()
         });
-        let seed = self.plan.seed;
         assert!(
             done.await,
             "not drained, seed {seed}: {:#?}; {}",
