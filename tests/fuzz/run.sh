@@ -40,4 +40,4 @@ broken="$folder/broken/${targets//,/+}"
 mkdir -p "$corpus" "$broken"
 python3 "$here/seeds.py" "$corpus" "$targets"
 LABWIRE_FUZZ="$targets" exec "$fuzzer" -max_total_time="$seconds" -max_len="${LABWIRE_FUZZ_LEN:-2048}" \
-    -timeout=25 -rss_limit_mb=2048 -artifact_prefix="$broken/" -print_final_stats=1 "$corpus"
+    -timeout=120 -rss_limit_mb=2048 -artifact_prefix="$broken/" -print_final_stats=1 "$corpus"
