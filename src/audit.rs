@@ -2,7 +2,7 @@
 
 mod chain;
 
-pub use self::chain::{Break, HASH_BYTES, Head, Walk, newest};
+pub use self::chain::{Archived, Break, HASH_BYTES, Head, Walk, archived, newest, set_archived};
 
 use crate::store::{Db, Insert, Sql, StoreError};
 

@@ -21,6 +21,7 @@ pub mod model;
 pub mod people;
 pub mod profile;
 pub mod queue;
+pub mod retention;
 pub mod settle;
 pub mod store;
 pub mod text;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     people::hex,
-    store::{Db, Sql, StoreError},
+    store::{Db, Sql, StoreError, journal},
 };
 
 /// Bytes of a hash.
@@ -21,8 +21,68 @@ const PAGE: Sql = Sql::same(
      ORDER BY id LIMIT $2",
 );
 
+const ATTESTED: Sql =
+    Sql::same("SELECT detail FROM audit WHERE subject = $1 AND action = 'archive'");
+
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&HEAD, &PAGE];
+pub(super) const ALL: &[&Sql] = &[&HEAD, &PAGE, &ATTESTED];
+
+/// The key of `meta` that says up to which row the audit is in archives. The database lets rows be removed
+/// up to this one, and the walk begins behind it.
+const ARCHIVED: &str = "audit_archived";
+
+/// The last row that is in an archive and no longer in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// The row.
+    pub id: i64,
+    /// Its hash, hexadecimal; `None` of a row that is older than the chain.
+    pub hash: Option<String>,
+    /// When it was written, microseconds UTC.
+    pub at: i64,
+}
+
+impl Archived {
+    /// What the row of the audit is about that says so.
+    pub fn subject(id: i64) -> String {
+        format!("audit:{id}")
+    }
+
+    /// As people note it down, and as that row says it.
+    pub fn head(&self) -> Head {
+        Head {
+            id: self.id,
+            hash: self.hash.clone().unwrap_or_else(|| hex(&BEGIN)),
+        }
+    }
+}
+
+/// Up to which row the audit is in archives, if any is.
+///
+/// # Errors
+/// The store's.
+pub fn archived(db: &mut dyn Db) -> Result<Option<Archived>, StoreError> {
+    let wrong = || StoreError::value("the last row of the audit in an archive");
+    let Some(text) = journal::meta(db, ARCHIVED)? else {
+        return Ok(None);
+    };
+    let (head, at) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let head: Head = head.parse().map_err(|_| wrong())?;
+    Ok(Some(Archived {
+        id: head.id,
+        hash: (head.hash != hex(&BEGIN)).then_some(head.hash),
+        at: at.parse().map_err(|_| wrong())?,
+    }))
+}
+
+/// The rows up to `last` are in an archive: they may be removed, in this transaction.
+///
+/// # Errors
+/// The store's.
+pub fn set_archived(db: &mut dyn Db, last: &Archived) -> Result<(), StoreError> {
+    let text = format!("{}:{}", last.head(), last.at);
+    journal::set_meta(db, ARCHIVED, &text)
+}
 
 /// Rows that are read at once.
 const PAGE_ROWS: i64 = 2_000;
@@ -99,6 +159,15 @@ impl std::str::FromStr for Head {
     }
 }
 
+/// The bytes of hexadecimal digits, which a [`Head`] proved to be some.
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| u8::try_from(char::from(byte).to_digit(16).unwrap_or(0)).unwrap_or(0);
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| pair.iter().fold(0, |byte, one| (byte << 4) | digit(*one)))
+        .collect()
+}
+
 /// Where a chain does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Break {
@@ -121,6 +190,8 @@ pub enum Break {
     },
     /// The row that was noted down is not there, or has another hash.
     NotAsNoted(Head),
+    /// Rows up to this one are gone, and no row says that they were archived.
+    NotArchived(Head),
 }
 
 /// Walks the chain from its first row on.
@@ -136,6 +207,9 @@ pub struct Walk {
     pub rows: u64,
     /// Rows of before there was a chain.
     pub unchained: u64,
+    /// The last row that is in an archive: the chain goes on from it.
+    pub archived: Option<Archived>,
+    has_begun: bool,
 }
 
 impl Walk {
@@ -148,7 +222,37 @@ impl Walk {
             noted,
             rows: 0,
             unchained: 0,
+            archived: None,
+            has_begun: false,
         }
+    }
+
+    /// Begins behind what is in archives. What was noted down of that stands there.
+    fn begin(&mut self, db: &mut dyn Db) -> Result<Option<Break>, StoreError> {
+        self.has_begun = true;
+        let Some(last) = archived(db)? else {
+            return Ok(None);
+        };
+        let head = last.head();
+        let said = db.rows(&ATTESTED, &[Archived::subject(last.id).into()])?;
+        let is_said = |row: &crate::store::Row| {
+            row.text(0)
+                .is_ok_and(|detail| detail.contains(&head.to_string()))
+        };
+        if !said.iter().any(is_said) {
+            return Ok(Some(Break::NotArchived(head)));
+        }
+        if let Some(noted) = self.noted.take_if(|noted| noted.id <= last.id)
+            && noted.id == last.id
+            && noted != head
+        {
+            return Ok(Some(Break::NotAsNoted(noted)));
+        }
+        self.after = last.id;
+        self.hash = unhex(&head.hash);
+        self.head = last.hash.is_some().then_some(head);
+        self.archived = Some(last);
+        Ok(None)
     }
 
     /// The newest row that holds.
@@ -162,6 +266,11 @@ impl Walk {
     /// # Errors
     /// The store's.
     pub fn next_page(&mut self, db: &mut dyn Db) -> Result<Option<Result<(), Break>>, StoreError> {
+        if !self.has_begun
+            && let Some(found) = self.begin(db)?
+        {
+            return Ok(Some(Err(found)));
+        }
         let rows = db.rows(&PAGE, &[self.after.into(), PAGE_ROWS.into()])?;
         for row in &rows {
             let (id, at) = (row.int(0)?, row.int(1)?);

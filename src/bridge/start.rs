@@ -27,6 +27,7 @@ use crate::{
     },
     profile::{Library, Wire},
     queue::{self, Backoff},
+    retention,
     store::{Store, StoreError, StoreOptions, Turn, journal},
     tubes,
 };
@@ -164,6 +165,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         starter.host(host, &loaded)?;
     }
     starter.backups(&loaded);
+    starter.archives(&loaded);
     Ok(starter.finish())
 }
 
@@ -349,6 +351,16 @@ impl Starter {
             clock: Arc::clone(&self.clock),
             not_before: i64::MIN,
         };
+        self.couriers
+            .push(tokio::spawn(keeper.run(self.stop.clone())));
+    }
+
+    /// Archives what the site need not keep in the store.
+    fn archives(&mut self, loaded: &Loaded) {
+        let Some(plan) = retention::Plan::of(loaded) else {
+            return;
+        };
+        let keeper = retention::Keeper::new(plan, self.store.clone(), Arc::clone(&self.clock));
         self.couriers
             .push(tokio::spawn(keeper.run(self.stop.clone())));
     }

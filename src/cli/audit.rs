@@ -60,6 +60,13 @@ fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Verdict, Failure> {
         }
         progress.at(walk.rows, walk.rows);
     };
+    if let Some(last) = &walk.archived {
+        out.line(format_args!(
+            "Rows up to {} are in archives (`labwire archive list`); the chain goes on from the last of \
+             them.",
+            last.id
+        ))?;
+    }
     if walk.unchained > 0 && end.is_ok() {
         out.line(format_args!(
             "{} rows are older than the chain and prove nothing.",
@@ -91,6 +98,10 @@ fn verify(args: &VerifyArgs, out: &mut Out) -> Result<Verdict, Failure> {
         Break::Unchained { id, at } => out.line(format_args!(
             "Row {id} of {} has no hash, though rows before it have: it was put in by somebody else.",
             instant(at, &site.zone)
+        ))?,
+        Break::NotArchived(head) => out.line(format_args!(
+            "Rows up to {} are gone, and no row says that they were archived.",
+            head.id
         ))?,
         Break::NotAsNoted(head) => out.line(format_args!(
             "Row {} is not there with the hash that was noted: the audit was made anew since.",

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Verdict, failure::Failure, out::Out, progress::Progress, site::SiteArgs};
 use crate::{
     ledger::{End, Entry, Finding, Ledger, Page},
-    trace,
+    retention, trace,
 };
 
 /// Show every journalled message and where it ended
@@ -65,6 +65,13 @@ pub(crate) fn run(args: &LedgerArgs, out: &mut Out) -> Result<Verdict, Failure> 
         }
         let (done, total) = ledger.progress();
         progress.at(done, total);
+    }
+    let archived = store.read(retention::counts)?;
+    if archived.files > 0 && !args.json {
+        out.line(format_args!(
+            "archived before: {} messages, {} results, {} deliveries in {} files (labwire archive list)",
+            archived.messages, archived.results, archived.deliveries, archived.files
+        ))?;
     }
     out.line(totals.line(args.json))?;
     Ok(Verdict::found_if(totals.findings > 0))

@@ -4,6 +4,7 @@
 //! itself could not be carried out. Answers go to standard output and nothing else does; errors,
 //! warnings and progress go to standard error.
 
+mod archive;
 mod audit;
 mod backup;
 mod certificates;
@@ -82,6 +83,7 @@ enum Command {
     Restore(backup::RestoreArgs),
     User(user::UserArgs),
     Audit(audit::AuditArgs),
+    Archive(archive::ArchiveArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -145,6 +147,7 @@ impl Command {
             Self::Restore(args) => backup::restore(&args, out),
             Self::User(args) => user::run(&args, out),
             Self::Audit(args) => audit::run(&args, out),
+            Self::Archive(args) => archive::run(&args, out),
             Self::Completions(args) => completions::run(&args, Cli::command(), out),
         }
     }

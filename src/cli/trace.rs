@@ -3,7 +3,11 @@
 use clap::Args;
 
 use super::{Verdict, failure::Failure, out, out::Out, site::SiteArgs};
-use crate::trace::{Subject, gather, render, resolve, visible};
+use crate::{
+    retention, settle,
+    store::{Db, StoreError},
+    trace::{Subject, gather, render, resolve, visible},
+};
 
 /// Follow a result or a tube from the host's acknowledgement back to the bytes on the wire
 #[derive(Debug, Args)]
@@ -26,6 +30,7 @@ pub(crate) struct TraceArgs {
 pub(crate) fn run(args: &TraceArgs, out: &mut Out) -> Result<Verdict, Failure> {
     let site = args.site.read()?;
     let mut store = site.reader()?;
+    let archived = store.read(|db| archived(db, &args.what))?;
     let found = store.read(|db| {
         let subjects = resolve(db, &args.what)?;
         let trace = subjects
@@ -34,6 +39,17 @@ pub(crate) fn run(args: &TraceArgs, out: &mut Out) -> Result<Verdict, Failure> {
             .transpose()?;
         Ok(trace.map(|trace| (trace, subjects)))
     })?;
+    let tell = |out: &mut Out| {
+        archived.iter().try_for_each(|file| {
+            out.line(format_args!(
+                "Archived in {file}: labwire archive show BARCODE"
+            ))
+        })
+    };
+    if found.is_none() && !archived.is_empty() {
+        tell(out)?;
+        return Ok(Verdict::Clean);
+    }
     let Some((trace, subjects)) = found else {
         out::complain(&format!(
             "labwire: no tube, result or message is called `{}`: barcodes are compared to the last \
@@ -43,6 +59,7 @@ pub(crate) fn run(args: &TraceArgs, out: &mut Out) -> Result<Verdict, Failure> {
         return Ok(Verdict::Found);
     };
     out.text(render(&trace, &site.zone, out.colour()))?;
+    tell(out)?;
     for other in subjects.iter().skip(1) {
         let how = match other {
             Subject::Result(id) => format!("labwire trace r{id}"),
@@ -52,4 +69,16 @@ pub(crate) fn run(args: &TraceArgs, out: &mut Out) -> Result<Verdict, Failure> {
         out.line(format_args!("\nThere is also {other}: {how}"))?;
     }
     Ok(Verdict::Clean)
+}
+
+/// The archives that a tube, or a result that is not in the store any more, is in.
+fn archived(db: &mut dyn Db, what: &str) -> Result<Vec<String>, StoreError> {
+    let of_tube = retention::of_tube(db, what)?;
+    let number = what.strip_prefix(['r', 'R']).unwrap_or(what).parse();
+    match number {
+        Ok(id) if of_tube.is_empty() && settle::result_by_id(db, id)?.is_none() => {
+            retention::of_result(db, id)
+        }
+        _ => Ok(of_tube),
+    }
 }

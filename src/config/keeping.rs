@@ -91,6 +91,90 @@ impl Backup {
     }
 }
 
+/// What `[retention]` says: from which age on rows leave the store for archives. What is not written stays
+/// in the store for ever.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// The folder of archives, relative to `lab.toml`.
+    pub folder: At<String>,
+    /// Results with their messages, versions, pictures, calls and deliveries, by age in days.
+    pub tubes_days: Option<At<u32>>,
+    /// Messages from which no result came, and what devices were told.
+    pub messages_days: Option<At<u32>>,
+    /// The audit.
+    pub audit_days: Option<At<u32>>,
+    /// Public keys of age; none written: those of `[backup]`.
+    pub recipients: Vec<At<String>>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            folder: At::unwritten("archive".to_owned()),
+            tubes_days: None,
+            messages_days: None,
+            audit_days: None,
+            recipients: Vec::new(),
+        }
+    }
+}
+
+/// Less would touch what still decides about new results: orders of some weeks, and the 72 hours within
+/// which a device sends a result again.
+const DAYS_MIN: u32 = 30;
+
+impl Retention {
+    pub(super) fn read(table: Option<&Table<'_>>, specimen_days: u32) -> Self {
+        let Some(table) = table else {
+            return Self::default();
+        };
+        let least = DAYS_MIN.max(specimen_days.saturating_add(7));
+        let days = |key| {
+            let days = table.whole(key, least, least..=36_500);
+            days.is_written().then_some(days)
+        };
+        let retention = Self {
+            folder: table
+                .text("folder")
+                .unwrap_or_else(|| Self::default().folder),
+            tubes_days: days("tubes_days"),
+            messages_days: days("messages_days"),
+            audit_days: days("audit_days"),
+            recipients: recipients(table),
+        };
+        retention.check(table);
+        retention
+    }
+
+    fn check(&self, table: &Table<'_>) {
+        let longest = self.tubes_days.iter().chain(&self.messages_days);
+        let longest = longest.map(|days| **days).max();
+        if let Some(audit) = &self.audit_days
+            && longest.is_some_and(|longest| **audit < longest)
+        {
+            table.file().error(
+                "CONF-0265",
+                audit.span.clone(),
+                "the audit leaves the store before what it is about",
+                "fewer days than tubes_days or messages_days",
+                "make audit_days at least as many",
+            );
+        }
+    }
+
+    /// Whom archives are encrypted for; the error is a recipient that is none.
+    ///
+    /// # Errors
+    /// The place in the list.
+    pub fn keys(&self, backup: &Backup) -> Result<Recipients, usize> {
+        if self.recipients.is_empty() {
+            return backup.keys();
+        }
+        let keys: Vec<&str> = self.recipients.iter().map(|one| one.as_str()).collect();
+        Recipients::read(&keys)
+    }
+}
+
 fn when(table: &Table<'_>) -> When {
     let every = table.whole("every_h", 24, 1..=168);
     let at = table.text("at");

@@ -12,7 +12,7 @@ use super::{
     cross, guard,
     host::Host,
     instrument::Instrument,
-    keeping::Backup,
+    keeping::{Backup, Retention},
     problem::Problems,
     read::{At, File, Table},
     track::Track,
@@ -32,6 +32,8 @@ pub struct LabConfig {
     pub alerts: Alerts,
     /// `[backup]`
     pub backup: Backup,
+    /// `[retention]`
+    pub retention: Retention,
     /// `[[host]]`, in the order written.
     pub hosts: Vec<Host>,
     /// `[[instrument]]`, in the order written.
@@ -93,8 +95,11 @@ impl LabConfig {
             let hosts = root.tables("host");
             let instruments = root.tables("instrument");
             let tracks = root.tables("track");
+            let lab = Lab::read(root.table("lab").as_ref());
+            let retention = root.table("retention");
             let config = Self {
-                lab: Lab::read(root.table("lab").as_ref()),
+                retention: Retention::read(retention.as_ref(), lab.specimen_days),
+                lab,
                 store: Store::read(root.table("store").as_ref()),
                 console: Console::read(root.table("console").as_ref()),
                 alerts: Alerts::read(root.table("alerts").as_ref()),

@@ -76,6 +76,7 @@ pub(super) fn page(
     for row in db.rows(&EVENTS, &range)? {
         events.insert(row.int(0)?, row.count(1)?);
     }
+    let audit_since = audit::archived(db)?.map_or(i64::MIN, |last| last.at);
     let mut page = Page::default();
     for row in rows {
         let id = row.int(0)?;
@@ -86,6 +87,7 @@ pub(super) fn page(
             db: &mut *db,
             page: &mut page,
             standing: &standing,
+            audit_since,
         };
         let results = results.remove(&id).unwrap_or_default();
         reading.message(&row, &results, events.get(&id).copied().unwrap_or(0))?;
@@ -127,6 +129,8 @@ struct Reading<'a> {
     db: &'a mut dyn Db,
     page: &'a mut Page,
     standing: &'a Standing,
+    /// Older rows of the audit are in archives, and say nothing here any more.
+    audit_since: i64,
 }
 
 impl Reading<'_> {
@@ -149,7 +153,7 @@ impl Reading<'_> {
         match MessageState::from_code(&entry.state) {
             Some(MessageState::Parsed) => self.parsed(&mut entry, row.opt_text(6)?, found),
             Some(MessageState::Unparsed) => self.unparsed(&entry, row.count(5)?, found),
-            Some(MessageState::SetAside) => self.set_aside_by_somebody(id)?,
+            Some(MessageState::SetAside) => self.set_aside_by_somebody(id, entry.received_at)?,
             Some(MessageState::Held | MessageState::Retransmission) => {}
             None => {
                 let what = format!("it stands in the unknown state `{}`", entry.state);
@@ -221,8 +225,10 @@ impl Reading<'_> {
         }
     }
 
-    fn set_aside_by_somebody(&mut self, id: i64) -> Result<(), StoreError> {
-        if audit::of_subject(self.db, &format!("message:{id}"))?.is_empty() {
+    fn set_aside_by_somebody(&mut self, id: i64, received_at: i64) -> Result<(), StoreError> {
+        if received_at > self.audit_since
+            && audit::of_subject(self.db, &format!("message:{id}"))?.is_empty()
+        {
             self.finding(
                 "LEDG-0105",
                 id,
@@ -253,7 +259,10 @@ impl Reading<'_> {
             let what = format!("it is {} and on the queue all the same", end.code());
             self.result_finding("LEDG-0203", id, what);
         }
-        if end == End::SetAside && audit::of_subject(self.db, &format!("result:{id}"))?.is_empty() {
+        if end == End::SetAside
+            && entry.received_at > self.audit_since
+            && audit::of_subject(self.db, &format!("result:{id}"))?.is_empty()
+        {
             let what = "it was set aside and nobody's name is on it";
             self.result_finding("LEDG-0204", id, what);
         }

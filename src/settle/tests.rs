@@ -1321,6 +1321,7 @@ fn every_statement_of_the_domain_prepares() {
             crate::tubes::statements(),
             crate::image::statements(),
             crate::downtime::statements(),
+            crate::retention::statements(),
         ];
         all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
     });

@@ -84,6 +84,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0009_alerts.sql"),
         postgres: include_str!("migrations/postgres/0009_alerts.sql"),
     },
+    Migration {
+        number: 10,
+        name: "archive",
+        sqlite: include_str!("migrations/0010_archive.sql"),
+        postgres: include_str!("migrations/postgres/0010_archive.sql"),
+    },
 ];
 
 const CREATE: Migration = Migration {

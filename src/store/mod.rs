@@ -55,6 +55,7 @@ pub use self::{
     lane::Turn,
     restore::{RESTORED_AT, Restore, check_backup, restore},
 };
+pub(crate) use self::{file::publish, portable::to_json};
 use self::{
     health::Board,
     job::{EntryTask, Task, Work},
