@@ -182,6 +182,11 @@ impl Lab {
         lab
     }
 
+    /// The store's address.
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
     /// Where the files are.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
