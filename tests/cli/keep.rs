@@ -9,8 +9,9 @@ use super::{
 
 /// The one file in the folder of backups.
 fn only_file(lab: &Lab) -> String {
-    let mut files = fs::read_dir(lab.path("backups")).unwrap();
-    let file = files.next().expect("a backup was written").unwrap();
+    let mut files = fs::read_dir(lab.path("backups")).expect("the folder is there");
+    let file = files.next().expect("a backup was written");
+    let file = file.expect("its name can be read");
     assert!(files.next().is_none());
     file.path().display().to_string()
 }

@@ -167,6 +167,7 @@ pub struct Promise {
 ///
 /// # Panics
 /// When a token was not read or not answered.
+#[expect(clippy::panic, reason = "a test ends here, and says which token")]
 pub fn promises(calls: &[Call], tokens: &[String], ending: &str) -> Vec<Promise> {
     let is_log = |call: &&Call| call.of.ends_with(ending);
     let promise = |token: &String| {
