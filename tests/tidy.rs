@@ -461,10 +461,8 @@ fn a_long_file_and_an_idle_exception_are_found() {
     let lines = BTreeMap::from([("a.rs".to_owned(), 801), ("b.rs".to_owned(), 800)]);
     assert_eq!(wrong_lengths(&lines, &[]).len(), 1);
     assert!(wrong_lengths(&lines, &[("a.rs", "why")]).is_empty());
-    assert_eq!(
-        wrong_lengths(&lines, &[("a.rs", ""), ("b.rs", "")]).len(),
-        1
-    );
+    let idle = [("a.rs", ""), ("b.rs", "")];
+    assert_eq!(wrong_lengths(&lines, &idle).len(), 1);
     assert_eq!(
         wrong_lengths(&lines, &[("a.rs", ""), ("gone.rs", "")]).len(),
         1

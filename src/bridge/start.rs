@@ -9,8 +9,8 @@ use labwire_drivers::{
     spawn_line,
 };
 use labwire_protocols::{
-    astm::link::{Dialect, Durability, Link},
-    bci, beckman_au, dimension, mllp, poct1a, sysmex_legacy,
+    astm::link::{Dialect, Link},
+    mllp,
     wire::Machine,
 };
 use tokio::{
@@ -24,12 +24,12 @@ use crate::{
     certificates::Certificates,
     config::{
         self, Guard, Host, Instrument, Loaded, Problems, Track,
-        choice::{Durability as Promise, HostKind, ImagesTaken},
+        choice::{HostKind, ImagesTaken},
     },
-    profile::{Library, Wire},
+    profile::Library,
     queue::{self, Backoff},
     retention,
-    store::{Db, NodeRun, Store, StoreError, StoreOptions, Turn, journal},
+    store::{Db, Store, StoreError, StoreOptions, Turn, journal},
     tubes,
     vitals::Vitals,
 };
@@ -42,8 +42,10 @@ use super::{
     folder::Folder,
     host_line::HostLine,
     http_courier,
+    machine::machine_of,
     news::News,
     node::Node,
+    opening::open_store,
     parser::{self, Parser, Size, Workers},
     replay,
     site::{LineSite, Site},
@@ -182,62 +184,6 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     running.lines = running.open.lines();
     running.tracks = running.open.tracks();
     Ok(running)
-}
-
-/// Another run began within the same millisecond: so often another number is tried.
-const RUNS_TRIED: i64 = 8;
-
-/// The store, and the numbers of this run.
-async fn open_store(
-    loaded: &Loaded,
-    options: StoreOptions,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Store, Arc<Ids>), StartError> {
-    let url = store_url(loaded);
-    // Nodes that start together draw different milliseconds.
-    let salt = match &loaded.lab.node {
-        Some(_) => i64::from(std::process::id()) % RUNS_TRIED * 1_000,
-        None => 0,
-    };
-    let mut began = clock.utc_micros() + salt;
-    loop {
-        let ids = Ids::new(began);
-        let mut options = options.clone();
-        options.node = loaded.lab.node.as_ref().map(|node| NodeRun {
-            name: node.id.to_string(),
-            run: ids.run().to_owned(),
-        });
-        let store = Store::open(&url, options, Arc::clone(clock)).await?;
-        let restored = store
-            .read(|db| journal::meta(db, crate::store::RESTORED_AT))
-            .await?;
-        let not_before = run_began(began, restored.as_deref());
-        if not_before == began {
-            return Ok((store, Arc::new(ids)));
-        }
-        // The clock was set back to before the restore.
-        store.close().await;
-        began = not_before + salt;
-    }
-}
-
-/// What names this run in control ids: its start, and never a moment before the store was restored. A
-/// host has seen control ids of runs that began between the backup and the restore and that the store
-/// knows nothing of; with a clock that was set back this run could take the name of one of them.
-fn run_began(now: i64, restored_at: Option<&str>) -> i64 {
-    let restored_at = restored_at.and_then(|text| text.parse::<i64>().ok());
-    // Runs are named by the millisecond.
-    restored_at.map_or(now, |at| now.max(at.saturating_add(1_000)))
-}
-
-/// A relative path of the store lies beside `lab.toml`.
-fn store_url(loaded: &Loaded) -> String {
-    match loaded.lab.store.url.strip_prefix("sqlite:") {
-        Some(path) if !path.starts_with('/') && !path.starts_with(':') => {
-            format!("sqlite:{}", loaded.base.join(path).display())
-        }
-        _ => loaded.lab.store.url.to_string(),
-    }
 }
 
 /// What all units share, and how each is opened.
@@ -723,64 +669,6 @@ pub(super) fn backoff_of(host: &Host) -> Backoff {
     }
 }
 
-fn machine_of(
-    line: &Arc<LineSite>,
-    framing: Framing,
-    instrument: &Instrument,
-) -> Result<MachineFactory, String> {
-    let profile = line.profile.profile();
-    let protocol = profile.device.protocol;
-    if protocol.is_mllp() != (framing == Framing::Mllp) {
-        let (instead, written) = if protocol.is_mllp() {
-            ("mllp-listen:// or mllp://", "tcp")
-        } else {
-            ("tcp-listen://, tcp:// or serial://", "mllp")
-        };
-        return Err(format!(
-            "profile {} speaks {}: write {instead} in place of {written}",
-            profile.name,
-            protocol.name()
-        ));
-    }
-    let durability = match instrument.durability {
-        Promise::Frame => Durability::Frame,
-        Promise::Message => Durability::Message,
-    };
-    Ok(match &profile.wire {
-        Wire::Astm => {
-            let mut dialect = profile.link.dialect();
-            dialect.durability = durability;
-            Arc::new(move || Box::new(Link::new(dialect.clone())))
-        }
-        Wire::Hl7 => {
-            let config = profile.link.mllp();
-            Arc::new(move || Box::new(mllp::Endpoint::new(config.clone())))
-        }
-        Wire::BeckmanAu(dialect) => {
-            let mut dialect = beckman_au::Dialect::clone(dialect);
-            dialect.durability = durability;
-            Arc::new(move || Box::new(beckman_au::Link::new(dialect.clone())))
-        }
-        // One message is one frame: both promises are the same.
-        Wire::Dimension(dialect) => {
-            let dialect = Arc::clone(dialect);
-            Arc::new(move || Box::new(dimension::Link::new(dimension::Dialect::clone(&dialect))))
-        }
-        Wire::Poct1a(dialect) => {
-            let dialect = Arc::clone(dialect);
-            Arc::new(move || Box::new(poct1a::Link::new(poct1a::Dialect::clone(&dialect))))
-        }
-        Wire::Bci(wire) => {
-            let wire = Arc::clone(wire);
-            Arc::new(move || Box::new(bci::Link::new(wire.dialect.clone())))
-        }
-        Wire::SysmexLegacy(wire) => {
-            let wire = Arc::clone(wire);
-            Arc::new(move || Box::new(sysmex_legacy::Link::new(wire.dialect.clone())))
-        }
-    })
-}
-
 impl Running {
     /// Where a listening line listens.
     pub async fn address(&self, line: &str) -> Option<SocketAddr> {
@@ -844,28 +732,5 @@ impl Running {
             node.cut().await;
         }
         self.store.close().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_after_a_restore_is_named_like_none_before_it_whatever_the_clock_says() {
-        let restored_at = 1_773_129_600_000_500;
-        let name =
-            |now, restored: Option<&str>| Ids::new(run_began(now, restored)).run().to_owned();
-        let text = restored_at.to_string();
-        let before: Vec<String> = (0..5)
-            .map(|ago| name(restored_at - ago * 400, None))
-            .collect();
-        for now in [restored_at - 3_600_000_000, restored_at - 400, restored_at] {
-            assert!(!before.contains(&name(now, Some(&text))), "{now}");
-        }
-        assert_eq!(
-            name(restored_at + 5_000, Some(&text)),
-            name(restored_at + 5_000, None)
-        );
     }
 }

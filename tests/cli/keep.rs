@@ -44,14 +44,14 @@ fn an_encrypted_backup_is_restored_by_its_key_alone() {
         check(&told, 2);
         assert!(told.err.contains(code), "{}", told.err);
     };
-    refused(&["restore", &file, "--check"], "STORE-0114");
+    refused(&["restore", &file, "--check"], "STORE-0116");
     refused(
         &["restore", &file, "--check", "--identity", "other"],
-        "STORE-0115",
+        "STORE-0117",
     );
     refused(
         &["restore", &file, "--check", "--identity", "lab.toml"],
-        "STORE-0116",
+        "STORE-0118",
     );
     check(
         &lab.labwire(&["restore", "named", "--check", "--identity", "key"]),
