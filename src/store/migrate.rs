@@ -180,6 +180,19 @@ fn apply(
     path: &Arc<str>,
     now: i64,
 ) -> Result<(), StoreError> {
+    match change(session, schema, path, now)? {
+        Some(least) => journal::set_meta(session, LEAST_KEY, &least),
+        None => Ok(()),
+    }
+}
+
+/// Makes the changes; what [`LEAST_KEY`] is to say from now on, where there were any.
+fn change(
+    session: &mut dyn Session,
+    schema: Schema<'_>,
+    path: &Arc<str>,
+    now: i64,
+) -> Result<Option<String>, StoreError> {
     let dialect = session.dialect();
     session.script(CREATE.text(dialect))?;
     let applied = check(session, schema, path)?;
@@ -207,10 +220,7 @@ fn apply(
             ],
         )?;
     }
-    if newest == applied {
-        return Ok(());
-    }
-    journal::set_meta(session, LEAST_KEY, &format!("{least} {newest}"))
+    Ok((newest > applied).then(|| format!("{least} {newest}")))
 }
 
 /// Nodes of older programs that are at work could not go on.
@@ -242,7 +252,7 @@ pub(super) fn name_of(number: i64) -> Option<&'static str> {
 }
 
 /// Makes the schema as it was after the change `last`, in the transaction of the caller, in a database
-/// that is empty.
+/// that is empty. No row is in it: what a backup says of its schema comes with its rows.
 pub(super) fn make(
     session: &mut dyn Session,
     last: i64,
@@ -257,7 +267,7 @@ pub(super) fn make(
         migrations,
         additive: ADDITIVE,
     };
-    apply(session, schema, path, now)
+    change(session, schema, path, now).map(drop)
 }
 
 /// Whether this program can work with the database of `session` as it is: it has all that the program
