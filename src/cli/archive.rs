@@ -33,10 +33,15 @@ pub(crate) struct ArchiveArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Every archive, oldest first
+    #[command(after_help = "Example:\n  labwire archive list")]
     List(Common),
     /// Prove every archive; exit code 1 where one is missing or not what was written
+    #[command(after_help = "Example:\n  labwire archive verify --identity /mnt/usb/labwire.key")]
     Verify(Common),
     /// Everything that archives have of a tube, as JSON
+    #[command(
+        after_help = "Example:\n  labwire archive show 2501150042 --identity /mnt/usb/labwire.key"
+    )]
     Show {
         /// The barcode
         barcode: String,

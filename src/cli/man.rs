@@ -8,6 +8,7 @@ use super::{Verdict, failure::Failure};
 
 /// Write a page of the manual for every command
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  labwire man /usr/share/man/man1")]
 pub(crate) struct ManArgs {
     /// The folder for them
     #[arg(value_name = "FOLDER")]

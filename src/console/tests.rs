@@ -135,7 +135,7 @@ fn quoted_calls(route: &str) -> Vec<&str> {
 #[test]
 fn what_is_asked_again_and_again_goes_by_an_index() {
     let is_asked = |sql: &&&Sql| {
-        ["GROUP BY destination, state", "content IS NULL AND file"]
+        ["AS oldest FROM queue", "content IS NULL AND file"]
             .iter()
             .any(|part| sql.sqlite.contains(part))
     };
@@ -166,7 +166,10 @@ fn what_is_asked_again_and_again_goes_by_an_index() {
                 .collect::<Result<Vec<_>, _>>()
         });
         let steps = steps.expect("it is a statement");
-        let is_scan = |step: &&String| step.starts_with("SCAN") && !step.contains("USING");
+        // `c` is what was counted: a row for each destination.
+        let is_scan = |step: &&String| {
+            step.starts_with("SCAN") && !step.contains("USING") && *step != "SCAN c"
+        };
         assert_eq!(steps.iter().find(is_scan), None, "{}", sql.sqlite);
     }
 }

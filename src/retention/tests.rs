@@ -518,7 +518,7 @@ fn what_is_closed_and_old_leaves_encrypted_and_the_ledger_stays_clean() {
     let unit = &found[0].unit;
     assert_eq!(unit["rows"]["message"][0]["raw"]["utf8"], "H|7\r");
     assert_eq!(unit["about"]["specimen"][0]["barcode"], "T7");
-    assert_eq!(file::verify(&path, None).unwrap_err().code(), "STORE-0114");
+    assert_eq!(file::verify(&path, None).unwrap_err().code(), "STORE-0116");
     // Numbers go on; none is given twice.
     let next = lab.work(|db| {
         db.row(&Sql::same("SELECT max(id) FROM result"), &[])?

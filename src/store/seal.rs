@@ -460,8 +460,8 @@ mod tests {
         assert_eq!(all, open(Some(&witness)).unwrap());
         assert!(all.ends_with("Trần Thị Bích 4999\n".as_bytes()));
         let other = Keys::read(&at("other")).unwrap();
-        assert_eq!(open(Some(&other)).unwrap_err().code(), "STORE-0115");
-        assert_eq!(open(None).unwrap_err().code(), "STORE-0114");
+        assert_eq!(open(Some(&other)).unwrap_err().code(), "STORE-0117");
+        assert_eq!(open(None).unwrap_err().code(), "STORE-0116");
     }
 
     #[test]
@@ -500,6 +500,6 @@ mod tests {
         assert!(public.starts_with("age1"));
         assert_eq!(new_key(&path).unwrap_err().code(), "STORE-0106");
         std::fs::write(&path, "no key").unwrap();
-        assert_eq!(Keys::read(&path).unwrap_err().code(), "STORE-0116");
+        assert_eq!(Keys::read(&path).unwrap_err().code(), "STORE-0118");
     }
 }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use labwire_drivers::{Certificate, TlsFiles};
 
 use super::*;
+use crate::store::nodes::NodeRow;
 
 /// Where every metric has a sample.
 fn view() -> View {
@@ -24,6 +25,17 @@ fn view() -> View {
         state: "waiting".to_owned(),
         count: 7,
         oldest_at: 30_000_000,
+    });
+    moment.nodes.push(Listed {
+        node: NodeRow {
+            run: "LW1".to_owned(),
+            name: "a".to_owned(),
+            version: "0.1.0".to_owned(),
+            started_at: 0,
+            seen_at: 89_000_000,
+            is_present: true,
+        },
+        units: vec![("line:xn-1".to_owned(), 1)],
     });
     let certificate = TlsStatus {
         owner: "console".to_owned(),
