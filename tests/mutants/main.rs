@@ -24,7 +24,7 @@ const PARTS: [&str; 10] = [
     "tests",
     "rustfmt.toml",
 ];
-/// More than enough seeds: each of these was found by one of the first ten.
+/// Seeds that a broken build gets.
 const SEEDS: &str = "120";
 
 /// A broken build.

@@ -225,10 +225,12 @@ impl Labwire {
 
     /// By a command that becomes or begins `labwire` with the arguments that are added to it.
     pub fn start_by(mut command: Command, lab: &Path) -> Self {
+        if command.get_envs().all(|(name, _)| name != "RUST_LOG") {
+            command.env("RUST_LOG", LOG);
+        }
         let mut child = command
             .args([PathBuf::from("run"), "-c".into(), lab.into()])
             .env("NO_COLOR", "1")
-            .env("RUST_LOG", LOG)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

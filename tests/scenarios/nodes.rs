@@ -303,7 +303,9 @@ async fn a_node_that_was_paused_for_longer_than_its_lease_writes_and_promises_no
     pair.nodes[holder].resume();
     let status = pair.nodes[holder].exit_code().await;
     assert_eq!(status, Some(2), "{}", pair.log());
-    assert!(pair.nodes[holder].count("STORE-0012") > 0, "{}", pair.log());
+    // What it said last is read a moment after its end.
+    let says = comes(PATIENCE, || pair.nodes[holder].count("STORE-0012") > 0);
+    assert!(says.await, "{}", pair.log());
     let heard = late.await.expect("it was asked");
     assert!(!heard.contains("MSA|AA"), "{heard}");
     let is_told = comes(PATIENCE, || observations(&his, "2600003") == 1);
