@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Files, Verdict, check::check_profiles, failure::Failure, out, site};
 use crate::{
-    bridge::{self, Ended, Setup},
+    bridge::{self, Ended, Setup, StartError},
     config::render,
     store::StoreOptions,
     vitals::notify::Manager,
@@ -81,7 +81,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Verdict, Failure> {
     // After an end that was cut short, or by another node, threads may still wait for a store or a peer
     // that is away.
     runtime.shutdown_background();
-    Ok(Verdict::found_if(ended? == Ended::CutShort))
+    match ended {
+        Ok(ended) => Ok(Verdict::found_if(ended == Ended::CutShort)),
+        // It did start: what ended it is what is to be told.
+        Err(StartError::ShutOut(error)) => Err(error.into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A line that listens and is connected has two files open, and what starts programs allows 1,024
