@@ -98,6 +98,7 @@ fn every_mutant_is_found_by_the_simulation() {
     }
     // Below the target folder, and always the same, so that a second run builds little.
     let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
+    fs::create_dir_all(&tree).expect("the target folder takes the tree");
     for part in PARTS {
         copy(&root().join(part), &tree.join(part)).expect("the target folder takes the tree");
     }
