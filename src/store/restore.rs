@@ -232,18 +232,23 @@ fn mark(session: &mut dyn Session, restore: &Restore<'_>) -> Result<(), StoreErr
 fn put_aside(target: &Path, ending: &str) -> Result<Option<PathBuf>, StoreError> {
     let failed = |error| cannot_open(target, error);
     let aside = beside(target, &format!(".{ending}"));
+    let log = beside(target, "-wal");
+    let had_store = target.exists();
+    if !had_store && !log.exists() {
+        // A restore that was cut off has put it aside, perhaps within this very second.
+        remove_if_there(&beside(target, "-shm"))?;
+        return Ok(None);
+    }
     if aside.exists() {
         let path = aside.display().to_string().into();
         return Err(StoreError::BackupExists { path });
     }
-    let had_store = target.exists();
     if had_store {
         // Opening and closing moves the log into the file. A file that is too damaged for that is
         // kept as it is, log and all.
         drop(SqliteBackend::new(target.to_path_buf(), None).connect(Access::Write));
         fs::rename(target, &aside).map_err(failed)?;
     }
-    let log = beside(target, "-wal");
     if log.exists() {
         fs::rename(&log, beside(&aside, "-wal")).map_err(failed)?;
     }
