@@ -122,12 +122,14 @@ impl Desk {
     ) -> Result<Vec<Leased>, StoreError> {
         let name = self.name();
         let ended = ended.to_vec();
-        let (now, backoff) = (self.clock.utc_micros(), self.backoff);
+        let (clock, backoff) = (Arc::clone(&self.clock), self.backoff);
         let destination = self.destination.clone();
         let run = self.ids.run().to_owned();
         let is_of_node = self.tenure.is_of_node();
         let count_max = i64::try_from(room.rows).unwrap_or(0);
         let work = move |db: &mut dyn Db| {
+            // What was committed while this waited for the writer is in what it sends: it is tried after it.
+            let now = clock.utc_micros();
             queue::settle_attempts(db, &ended, &run, backoff, now)?;
             if !ended.is_empty() {
                 crash::point_at("verdict", &name);
