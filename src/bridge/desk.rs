@@ -134,12 +134,15 @@ impl Desk {
             if !ended.is_empty() {
                 crash::point_at("verdict", &name);
             }
+            // The unit of a destination has its name. What is leased there is another node's, if that has it.
+            if is_of_node && !nodes::holds(db, &name, &run)? {
+                return Ok(Vec::new());
+            }
             if let Some(under_way) = &under_way {
                 queue::reclaim(db, &name, under_way, now)?;
                 queue::renew(db, &run, under_way, now + LEASE)?;
             }
-            // The unit of a destination has its name.
-            if count_max == 0 || (is_of_node && !nodes::holds(db, &name, &run)?) {
+            if count_max == 0 {
                 return Ok(Vec::new());
             }
             let terms = LeaseTerms {

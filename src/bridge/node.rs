@@ -309,14 +309,22 @@ impl Work {
             let Some(unit) = self.units.get(&lease.unit).filter(|_| !is_open) else {
                 continue;
             };
-            self.starter.take_up(Some(unit)).await?;
-            let opened = self.starter.open(unit).await?;
-            tracing::info!(
-                unit = lease.unit,
-                token = lease.token,
-                "served by this node"
-            );
-            self.opened.insert(lease.unit.clone(), opened);
+            match self.starter.serve(unit).await {
+                Ok(opened) => {
+                    tracing::info!(
+                        unit = lease.unit,
+                        token = lease.token,
+                        "served by this node"
+                    );
+                    self.opened.insert(lease.unit.clone(), opened);
+                }
+                // The store is away for the others, too.
+                Err(StartError::Store(error)) if error.is_unavailable() => {
+                    return Err(error.into());
+                }
+                // One that cannot be opened holds up no other.
+                Err(error) => tell_failure(&error),
+            }
         }
         Ok(())
     }

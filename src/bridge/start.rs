@@ -308,6 +308,12 @@ impl Starter {
         Ok(())
     }
 
+    /// Takes up what the last holder of a unit left, and opens it.
+    pub(super) async fn serve(&self, unit: &Unit) -> Result<Opened, StartError> {
+        self.take_up(Some(unit)).await?;
+        self.open(unit).await
+    }
+
     /// Opens a unit.
     pub(super) async fn open(&self, unit: &Unit) -> Result<Opened, StartError> {
         let mut out = Opened::new(unit, &self.open);

@@ -45,7 +45,7 @@ pub(super) const ALL: &[&Sql] = &[&MESSAGES, &DELIVERIES];
 const UNITS_MAX: usize = 500;
 
 /// Rows looked at for a file, where most have to stay.
-const LOOKS_MAX: usize = 4_000;
+pub(super) const LOOKS_MAX: usize = 4_000;
 
 /// Rows of the audit in a file.
 const EVENTS_MAX: i64 = 5_000;
@@ -169,11 +169,20 @@ impl Keeper {
         Ok(!batch.is_end)
     }
 
-    /// Files without a row are of a process that was killed before anything left the store for them.
+    /// Sets aside what the store knows nothing of. Mostly a process was killed before anything left the
+    /// store for that file; but after the restore of an old backup, or in a folder of two stores, it may be
+    /// the only place of what is in it.
     async fn clear(&self) -> Result<(), StoreError> {
         let known = self.store.read(rows::files).await?;
         let folder = &self.plan.folder;
-        clear(folder, &known).map_err(|error| cannot(folder, error))
+        let aside = set_aside(folder, &known).map_err(|error| cannot(folder, error))?;
+        for file in aside {
+            tracing::warn!(
+                file,
+                "this store knows nothing of an archive: it has another name now, and is kept"
+            );
+        }
+        Ok(())
     }
 
     async fn write(
@@ -198,7 +207,7 @@ impl Keeper {
                 about.kind
             );
             let target = self.plan.folder.join(&name);
-            if !target.exists() {
+            if !target.exists() && !self.plan.folder.join(unlisted(&name)).exists() {
                 break (name, target);
             }
         };
@@ -318,17 +327,30 @@ fn cannot(path: &Path, source: std::io::Error) -> StoreError {
     }
 }
 
-fn clear(folder: &Path, known: &BTreeSet<String>) -> std::io::Result<()> {
+/// The name of an archive that the store knows nothing of.
+fn unlisted(name: &str) -> String {
+    format!("{name}.unlisted")
+}
+
+/// Renames whole files that are not `known`, and removes what never became whole; the new names.
+fn set_aside(folder: &Path, known: &BTreeSet<String>) -> std::io::Result<Vec<String>> {
+    let mut aside = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let whole = name.strip_suffix(".part").unwrap_or(name);
-        if file::is_archive(whole) && !known.contains(name) {
+        if name.strip_suffix(".part").is_some_and(file::is_archive) {
             fs::remove_file(entry.path())?;
+        } else if file::is_archive(name) && !known.contains(name) {
+            let other = unlisted(name);
+            let target = folder.join(&other);
+            if !target.exists() {
+                fs::rename(entry.path(), target)?;
+                aside.push(other);
+            }
         }
     }
-    Ok(())
+    Ok(aside)
 }
 
 /// The next units that may go, from the oldest on.
@@ -344,7 +366,9 @@ fn gather(db: &mut dyn Db, ages: Ages, looked: [i64; 2], before: i64) -> Result<
     let mut looks = 0;
     for (kind, (sql, member)) in kinds.into_iter().enumerate() {
         let limit = i64::try_from(LOOKS_MAX).unwrap_or(i64::MAX);
-        for row in db.rows(sql, &[batch.looked[kind].into(), limit.into()])? {
+        let rows = db.rows(sql, &[batch.looked[kind].into(), limit.into()])?;
+        let may_be_more = rows.len() == LOOKS_MAX;
+        for row in rows {
             if row.int(1)? >= before {
                 break;
             }
@@ -364,6 +388,10 @@ fn gather(db: &mut dyn Db, ages: Ages, looked: [i64; 2], before: i64) -> Result<
             if judge.may_go(db, &unit)? {
                 batch.units.push(unit);
             }
+        }
+        // All that was asked for was looked at: more lies behind it, however much of it has to stay.
+        if may_be_more && looks >= LOOKS_MAX {
+            return Ok(batch);
         }
     }
     batch.is_end = true;

@@ -528,6 +528,49 @@ fn what_is_closed_and_old_leaves_encrypted_and_the_ledger_stays_clean() {
 }
 
 #[test]
+fn an_archive_that_the_store_knows_nothing_of_is_kept_under_another_name() {
+    let lab = Lab::new();
+    let courses = closed(10);
+    lab.work(move |db| write(db, &courses));
+    // As after the restore of a backup that is older than the archive.
+    lab.runtime
+        .block_on(lab.keeper(None).look_and_die(None))
+        .unwrap();
+    let unknown = file::list(&lab.folder()).unwrap();
+    let bytes = std::fs::read(lab.folder().join(&unknown[0])).unwrap();
+    std::fs::write(lab.folder().join(format!("{}.part", unknown[0])), "half").unwrap();
+    lab.archive(None);
+    let aside = lab.folder().join(format!("{}.unlisted", unknown[0]));
+    assert_eq!(std::fs::read(aside).unwrap(), bytes);
+    assert!(!file::list(&lab.folder()).unwrap().contains(&unknown[0]));
+    let parts = std::fs::read_dir(lab.folder()).unwrap();
+    let is_part = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".part");
+    assert_eq!(
+        parts
+            .filter(|entry| is_part(&entry.as_ref().unwrap().file_name()))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn what_has_to_stay_does_not_hide_what_lies_behind_it() {
+    let lab = Lab::new();
+    let stays = i64::try_from(super::keeper::LOOKS_MAX).unwrap();
+    let mut courses = closed(stays + 20);
+    for (course, number) in courses.iter_mut().zip(0..) {
+        course.age_days = 300;
+        course.has_blood = number < stays;
+    }
+    lab.work(move |db| write(db, &courses));
+    lab.archive(None);
+    let stored = lab.stored();
+    assert!(stored.contains_key(&("result".to_owned(), 1)), "a group");
+    let behind = ("result".to_owned(), stays + 5);
+    assert!(!stored.contains_key(&behind), "nothing left");
+}
+
+#[test]
 fn what_changed_since_its_file_was_written_stays() {
     let lab = Lab::new();
     let courses = closed(10);

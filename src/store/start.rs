@@ -32,7 +32,7 @@ use super::{
 /// Reader threads: a page of the console, a host query and a report at the same time.
 const READERS: usize = 3;
 
-/// How often a start asks for its turn to look at the schema; each waits five seconds.
+/// How often a node asks at its start for its turn to look at the schema; each waits five seconds.
 const SCHEMA_TRIES: u32 = 24;
 
 /// All threads of a store.
@@ -157,7 +157,9 @@ fn prepare(writer: &mut Writer) -> Result<Box<dyn Session>, StoreError> {
     let mut session = writer.backend.connect(Access::Write)?;
     let now = writer.clock.utc_micros();
     // Another node may be changing the schema; this one waits, and finds it done.
-    for left in (0..SCHEMA_TRIES).rev() {
+    let is_node = Arc::clone(&writer.backend).seat().is_some();
+    let tries = if is_node { SCHEMA_TRIES } else { 1 };
+    for left in (0..tries).rev() {
         match migrate::migrate(session.as_mut(), migrate::SCHEMA, &writer.path, now) {
             Err(StoreError::Busy { .. }) if left > 0 => {}
             outcome => {

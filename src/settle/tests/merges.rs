@@ -125,19 +125,7 @@ fn a_merge_moves_the_tube_and_an_unsent_result_to_the_survivor() {
     let mut lab = Lab::new();
     lab.order(&CBC);
     lab.result(wbc("6.4"));
-    let now = lab.now;
-    lab.work(move |db| {
-        let context = BookContext {
-            host: "his",
-            message: 1,
-            now,
-            specimen_age_max: 14 * DAY,
-        };
-        let (mut survivor, _) = CBC.entries();
-        survivor.identifiers = vec![identifier("MRN2")];
-        survivor.fields = Private::new(Fields::from([(3, "MRN2".to_owned())]));
-        book::merge(db, &context, &survivor, &[identifier("MRN1")])
-    });
+    merge(&lab);
     assert_eq!(lab.lease(), [(1, "MRN2 T1: 6.4".to_owned())]);
     let seen = PatientSeen {
         ids: vec![Private::new("MRN1".to_owned())],
