@@ -21,6 +21,8 @@ pub(super) const RENEW: Duration = Duration::from_mins(5);
 /// How long a courier rests at most before it looks for due rows, so that a row put on the queue
 /// by another process is found too.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The same for a device, whose courier is woken when something is due ([`super::lookout`]).
+const LOOK_AGAIN_DEVICE: Duration = Duration::from_mins(1);
 /// The rest after the store refused to take down what ended.
 pub(super) const WRITE_AGAIN: Duration = Duration::from_millis(200);
 
@@ -73,17 +75,22 @@ impl Desk {
         }
     }
 
-    /// How long until a row is due, zero if one is; at most [`LOOK_AGAIN`].
+    /// How long until a row is due, zero if one is; or until the queue is looked at again, as rows of
+    /// another process come without a word.
     pub(super) async fn until_due(&self) -> Duration {
         let name = self.name();
         let now = self.clock.utc_micros();
+        let longest = match &self.destination {
+            Destination::Device(_) => LOOK_AGAIN_DEVICE,
+            Destination::Host(_) | Destination::Http(_) => LOOK_AGAIN,
+        };
         match self.store.read(move |db| queue::due(db, &name)).await {
             Ok(Some(due)) if due.is_out_of_time(now) => self.bring_forward(now).await,
             Ok(Some(due)) => {
                 let wait = u64::try_from(due.earliest.saturating_sub(now)).unwrap_or(0);
-                Duration::from_micros(wait).min(LOOK_AGAIN)
+                Duration::from_micros(wait).min(longest)
             }
-            Ok(None) => LOOK_AGAIN,
+            Ok(None) => longest,
             Err(error) => {
                 // The writer may still see it: delivery does not hang on a reader.
                 tracing::error!(queue = self.name(), %error, "the queue cannot be read");

@@ -19,6 +19,7 @@ mod host_line;
 mod http_courier;
 mod joined;
 mod law;
+mod lookout;
 mod machine;
 mod news;
 mod node;

@@ -42,6 +42,7 @@ use super::{
     folder::Folder,
     host_line::HostLine,
     http_courier,
+    lookout::Lookout,
     machine::machine_of,
     news::News,
     node::Node,
@@ -153,6 +154,12 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
     let starter = Arc::new(starter);
     let stop = CancellationToken::new();
     let looking = Arc::clone(&starter.certificates).run(stop.clone());
+    let lookout = Arc::clone(&starter.lookout).run(
+        starter.store.clone(),
+        Arc::clone(&starter.clock),
+        Arc::clone(&starter.downloads_changed),
+        stop.clone(),
+    );
     let vitals = Vitals::new(
         starter.store.clone(),
         Arc::new(starter.open.clone()),
@@ -168,7 +175,7 @@ pub async fn start(setup: Setup, clock: Arc<dyn Clock>) -> Result<Running, Start
         store: starter.store.clone(),
         site: Arc::clone(&starter.site),
         stop,
-        tasks: vec![tokio::spawn(looking)],
+        tasks: vec![tokio::spawn(looking), tokio::spawn(lookout)],
         units: Vec::new(),
         node: None,
         workers,
@@ -197,6 +204,8 @@ pub(super) struct Starter {
     pub(super) parser: Parser,
     pub(super) results_changed: Arc<News>,
     pub(super) downloads_changed: Arc<News>,
+    /// Wakes the couriers of devices after `downloads_changed`.
+    lookout: Arc<Lookout>,
     site: Arc<Site>,
     certificates: Arc<Certificates>,
     answers: Arc<Answers>,
@@ -265,6 +274,7 @@ impl Starter {
             answers,
             results_changed,
             downloads_changed: Arc::new(News::default()),
+            lookout: Arc::default(),
             ports: None,
         };
         Ok((starter, workers))
@@ -605,7 +615,7 @@ impl Starter {
     ) {
         let queue_changed = match &destination {
             Destination::Host(_) | Destination::Http(_) => Arc::clone(&self.results_changed),
-            Destination::Device(_) => Arc::clone(&self.downloads_changed),
+            Destination::Device(line) => self.lookout.news_of(&format!("line:{}", line.id)),
         };
         let desk = Desk {
             destination,

@@ -118,6 +118,43 @@ const LATEST_DUE: Sql = Sql::same(
     "SELECT due_at FROM queue WHERE destination = $1 AND state = 'waiting' AND priority = $2 \
      ORDER BY due_at DESC LIMIT 1",
 );
+/// The first or the last row of a priority for a device of [`DEVICES_DUE`].
+macro_rules! due_at {
+    ($rank:literal, $order:literal) => {
+        concat!(
+            "(SELECT q.due_at FROM queue q WHERE q.destination = device.destination \
+             AND q.state = 'waiting' AND q.priority = ",
+            $rank,
+            " ORDER BY q.due_at ",
+            $order,
+            " LIMIT 1)"
+        )
+    };
+}
+/// Devices that something waits for are found one after the other by the index `queue_open`, whatever
+/// waits for hosts.
+const DEVICES_DUE: Sql = Sql::same(concat!(
+    "WITH RECURSIVE device(destination) AS (\
+       SELECT (SELECT destination FROM queue WHERE state = 'waiting' \
+         AND destination >= 'line:' ORDER BY destination LIMIT 1) \
+       UNION ALL \
+       SELECT (SELECT q.destination FROM queue q WHERE q.state = 'waiting' \
+         AND q.destination > device.destination ORDER BY q.destination LIMIT 1) \
+       FROM device WHERE device.destination IS NOT NULL) \
+     SELECT destination FROM device WHERE destination IS NOT NULL AND (",
+    due_at!(0, ""),
+    " <= $1 OR ",
+    due_at!(1, ""),
+    " <= $1 OR ",
+    due_at!(2, ""),
+    " <= $1 OR ",
+    due_at!(0, "DESC"),
+    " > $2 OR ",
+    due_at!(1, "DESC"),
+    " > $2 OR ",
+    due_at!(2, "DESC"),
+    " > $2)"
+));
 const BRING_FORWARD: Sql = Sql::same(
     "UPDATE queue SET due_at = $2 WHERE destination = $1 AND state = 'waiting' AND due_at > $3",
 );
@@ -145,6 +182,7 @@ pub(super) const ALL: &[&Sql] = &[
     &ITEMS,
     &EARLIEST_DUE,
     &LATEST_DUE,
+    &DEVICES_DUE,
     &BRING_FORWARD,
 ];
 
@@ -631,6 +669,16 @@ pub fn due(db: &mut dyn Db, destination: &str) -> Result<Option<Due>, StoreError
         }));
     }
     Ok(due)
+}
+
+/// Destinations `line:…` that a row is due for, or waits for a time out of time ([`Due::is_out_of_time`]).
+///
+/// # Errors
+/// The store's.
+pub fn devices_due(db: &mut dyn Db, now: i64) -> Result<Vec<String>, StoreError> {
+    let beyond = now.saturating_add(PUT_OFF_MAX);
+    let rows = db.rows(&DEVICES_DUE, &[now.into(), beyond.into()])?;
+    rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()
 }
 
 /// Makes rows due that were put off by a clock that has been set back since; returns how many.

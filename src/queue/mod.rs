@@ -18,8 +18,9 @@ pub use self::{
         withdraw_result,
     },
     lease::{
-        Backoff, Due, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, bring_forward, due,
-        lease, reclaim, renew, settle_attempt, settle_attempts, void_all_leases, void_leases,
+        Backoff, Due, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, bring_forward,
+        devices_due, due, lease, reclaim, renew, settle_attempt, settle_attempts, void_all_leases,
+        void_leases,
     },
     list::{QueueRow, discard, find, list, retry, summary},
 };

@@ -207,6 +207,35 @@ fn goes_by(plan: &[String], indexes: &[&str]) {
 }
 
 #[test]
+fn devices_are_found_that_something_is_due_for_and_no_others() {
+    const OF: Sql =
+        Sql::same("UPDATE queue SET destination = $2, priority = $3, due_at = $4 WHERE id = $1");
+    let lab = deep();
+    let now = lab.now;
+    let rows = [
+        (1, "line:b", 2, now),
+        (2, "line:a", 0, now - 1),
+        (3, "line:a", 1, now - 2),
+        (4, "line:later", 2, now + 1),
+        // Put off by a clock that was set back since.
+        (5, "line:out-of-time", 1, now + DAY),
+        (6, "line:out-of-time", 1, now + 1),
+        (7, "line:done", 2, now),
+    ];
+    lab.work(move |db| {
+        for (id, to, priority, due) in rows {
+            db.exec(&OF, &[id.into(), to.into(), priority.into(), due.into()])?;
+        }
+        const DONE: Sql = Sql::same("UPDATE queue SET state = 'done' WHERE id = $1");
+        db.exec(&DONE, &[7.into()])
+    });
+    let due = lab.work(move |db| queue::devices_due(db, now));
+    assert_eq!(due, ["line:a", "line:b", "line:out-of-time"]);
+    let none = lab.work(move |db| queue::devices_due(db, now - DAY / 2));
+    assert_eq!(none, ["line:a", "line:b", "line:later", "line:out-of-time"]);
+}
+
+#[test]
 fn what_couriers_ask_of_a_long_queue_goes_by_its_index_and_sorts_nothing() {
     let lab = deep();
     let (now, after): (Param, Param) = (lab.now.into(), 100.into());
@@ -230,6 +259,11 @@ fn what_couriers_ask_of_a_long_queue_goes_by_its_index_and_sorts_nothing() {
         &plan(&lab, find("ORDER BY due_at LIMIT 1"), vec![to, priority]),
         &["queue_open"],
     );
+    let devices = find("WITH RECURSIVE device");
+    goes_by(
+        &plan(&lab, devices, vec![after.clone(), after.clone()]),
+        &["queue_open"],
+    );
     let list = find("WHERE q.state = 'waiting' AND q.id > $1");
     goes_by(
         &plan(&lab, list, vec![after.clone(), after]),
@@ -242,4 +276,5 @@ crate::on_postgres_too! {
     what_is_refused_again_and_again_does_not_keep_a_long_queue_from_moving
     what_waits_behind_a_deferred_message_of_its_tube_is_due_with_it
     what_couriers_ask_of_a_long_queue_goes_by_its_index_and_sorts_nothing
+    devices_are_found_that_something_is_due_for_and_no_others
 }
