@@ -367,11 +367,65 @@ pub fn patients_of(
     Ok(patients)
 }
 
-/// What a device that can measure `measures` should be told about a barcode: the tube and, per
-/// item that is not cancelled, the tests that have no released result yet.
+/// What any device may be told about a barcode: tubes, the oldest first, and per item that is not
+/// cancelled the tests that have no released result yet. Read once for all devices of a laboratory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting(Vec<(BookSpecimen, Vec<BookItem>)>);
+
+impl Waiting {
+    /// What a device that can measure `measures` should be told.
+    pub fn for_device(
+        &self,
+        measures: &dyn Fn(&str) -> bool,
+    ) -> Option<(BookSpecimen, Vec<BookItem>)> {
+        self.0.iter().rev().find_map(|(tube, items)| {
+            let measured = items.iter().filter_map(|item| {
+                let tests = item.tests.iter().filter(|test| measures(test));
+                let tests: Vec<String> = tests.cloned().collect();
+                let item = || BookItem {
+                    tests: tests.clone(),
+                    ..item.clone()
+                };
+                (!tests.is_empty()).then(item)
+            });
+            let measured: Vec<BookItem> = measured.collect();
+            (!measured.is_empty()).then(|| (tube.clone(), measured))
+        })
+    }
+}
+
+/// What waits on a barcode. Empty when nothing is ordered, when all is done, or when the barcode is
+/// active for two patients (nobody guesses; the device gets its negative answer).
 ///
-/// Empty when nothing is ordered, when all is done, or when the barcode is active for two
-/// patients (nobody guesses; the device gets its negative answer).
+/// # Errors
+/// The store's.
+pub fn waiting(db: &mut dyn Db, barcode: &str, since: i64) -> Result<Waiting, StoreError> {
+    let mut active = Vec::new();
+    for tube in specimens_with_barcode(db, barcode, since)? {
+        let done: Vec<String> = db
+            .rows(&RELEASED_TESTS, &[tube.id.into()])?
+            .iter()
+            .map(|row| row.text(0).map(str::to_owned))
+            .collect::<Result<_, _>>()?;
+        let mut items = open_items(db, tube.id)?;
+        items.retain(|item| item.status != OrderStatus::Cancelled);
+        if items.is_empty() {
+            continue;
+        }
+        for item in &mut items {
+            item.tests.retain(|test| !done.contains(test));
+        }
+        active.push((tube, items));
+    }
+    let first_patient = active.first().map(|(tube, _)| tube.patient);
+    let is_of_one = |(tube, _): &(BookSpecimen, _)| Some(tube.patient) == first_patient;
+    if !active.iter().all(is_of_one) {
+        return Ok(Waiting::default());
+    }
+    Ok(Waiting(active))
+}
+
+/// [`waiting`] for one device.
 ///
 /// # Errors
 /// The store's.
@@ -381,36 +435,7 @@ pub fn waiting_for_device(
     since: i64,
     measures: &dyn Fn(&str) -> bool,
 ) -> Result<Option<(BookSpecimen, Vec<BookItem>)>, StoreError> {
-    let mut candidates = Vec::new();
-    for tube in specimens_with_barcode(db, barcode, since)? {
-        let done: Vec<String> = db
-            .rows(&RELEASED_TESTS, &[tube.id.into()])?
-            .iter()
-            .map(|row| row.text(0).map(str::to_owned))
-            .collect::<Result<_, _>>()?;
-        let mut items = open_items(db, tube.id)?;
-        items.retain(|item| item.status != OrderStatus::Cancelled);
-        let is_active = !items.is_empty();
-        for item in &mut items {
-            item.tests
-                .retain(|test| measures(test) && !done.contains(test));
-        }
-        items.retain(|item| !item.tests.is_empty());
-        if is_active {
-            candidates.push((tube, items));
-        }
-    }
-    let first_patient = candidates.first().map(|(tube, _)| tube.patient);
-    if candidates
-        .iter()
-        .any(|(tube, _)| Some(tube.patient) != first_patient)
-    {
-        return Ok(None);
-    }
-    Ok(candidates
-        .into_iter()
-        .rev()
-        .find(|(_, items)| !items.is_empty()))
+    Ok(waiting(db, barcode, since)?.for_device(measures))
 }
 
 /// Whether a test of a tube has a released result.

@@ -30,9 +30,9 @@ pub use self::{
         known_patient, next_number, of_one,
     },
     lookup::{
-        BookItem, BookPatient, BookSpecimen, has_released, item_by_id, items_of, open_items,
-        patient_of, patients_of, specimen_by_id, specimens_by_ids, specimens_with_barcode,
-        specimens_with_barcodes, tests_of, waiting_for_device,
+        BookItem, BookPatient, BookSpecimen, Waiting, has_released, item_by_id, items_of,
+        open_items, patient_of, patients_of, specimen_by_id, specimens_by_ids,
+        specimens_with_barcode, specimens_with_barcodes, tests_of, waiting, waiting_for_device,
     },
     name::name_words,
     patient::resolve,

@@ -152,10 +152,14 @@ pub fn follow_up_by_hand(
 /// Orders for devices that are told instead of asking.
 fn broadcast(db: &mut dyn Db, site: &Site, barcode: &str, now: i64) -> Result<(), StoreError> {
     let since = now - site.laboratory.specimen_age_max;
-    for line in site.lines.values().filter(|line| line.is_told) {
+    let mut lines = site.lines.values().filter(|line| line.is_told).peekable();
+    if lines.peek().is_none() {
+        return Ok(());
+    }
+    let waiting = book::waiting(db, barcode, since)?;
+    for line in lines {
         let measures = |test: &str| !line.profile.codes_of(test).is_empty();
-        let found = book::waiting_for_device(db, barcode, since, &measures)?;
-        let Some((specimen, items)) = found else {
+        let Some((specimen, items)) = waiting.for_device(&measures) else {
             continue;
         };
         let told = book::told_tests(db, &line.id, &items)?;

@@ -171,7 +171,8 @@ pub struct Timers {
     pub receive: Duration,
     /// Sender that honoured an interrupt (6.3.5): 15 s.
     pub interrupt: Duration,
-    /// Receiver, for the next byte inside a frame. The standard knows none; ours is 5 s, then NAK.
+    /// Receiver, for the next byte inside a frame. The standard knows none; ours is 5 s, then NAK. A
+    /// whole frame may take as long as the next may (`receive`), and what 300 bit/s need for its bytes.
     pub inter_byte: Duration,
     /// Receiver, for the disk: 10 s, then NAK, before the sender's 15 s have passed.
     pub commit: Duration,

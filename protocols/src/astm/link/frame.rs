@@ -142,6 +142,11 @@ impl FrameReader {
         }
     }
 
+    /// Byte offset of its STX.
+    pub(super) const fn start(&self) -> u64 {
+        self.frame.start
+    }
+
     /// The last ENQ or EOT seen inside the frame.
     pub(super) fn control(&self) -> Option<u8> {
         self.frame.control

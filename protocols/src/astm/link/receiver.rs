@@ -21,6 +21,9 @@ use crate::wire::{Mono, Note, Timer};
 /// bit makes ENQ of that CR, and the ACK we would give to ENQ would be read as one for the frame.
 const TAIL: Duration = Duration::from_millis(200);
 
+/// What a byte takes at 300 bit/s: start, eight bits, parity, stop.
+const SLOWEST_BYTE: Duration = Duration::from_millis(37);
+
 /// What the receiver remembers.
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
@@ -36,6 +39,8 @@ pub(super) struct Receiver {
     last: Option<KnownFrame>,
     assembler: Option<Assembler>,
     reader: Option<FrameReader>,
+    /// When the STX of the frame under way came.
+    frame_since: Mono,
     /// Unframed: the record under way, and where the message began.
     line: BytesMut,
     line_start: u64,
@@ -209,12 +214,20 @@ impl Link {
     fn begin_frame(&mut self) {
         self.receiver.is_ignoring = false;
         self.receiver.reader = Some(FrameReader::new(self.inbox.offset));
+        self.receiver.frame_since = self.now;
         self.await_byte();
     }
 
+    /// A frame has to go on, and it has to end: the ENQ and EOT of a peer that gave it up, and asks
+    /// again and again, would prolong it for ever.
     fn await_byte(&mut self) {
         let timers = &self.dialect.timers;
         let after = timers.inter_byte.min(timers.receive);
+        let start = self.receiver.reader.as_ref().map(FrameReader::start);
+        let bytes = start.map_or(0, |start| self.inbox.offset.saturating_sub(start));
+        let longest = SLOWEST_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let end = self.receiver.frame_since.after(timers.receive + longest);
+        let after = after.min(end.since(self.now));
         self.enter(Phase::InFrame, Timer::InterByte, after);
     }
 
@@ -237,7 +250,10 @@ impl Link {
         self.await_byte();
         match read {
             Read::More => {}
-            Read::Restarted => self.note(notes::FRAME_RESTARTED.at(at)),
+            Read::Restarted => {
+                self.receiver.frame_since = self.now;
+                self.note(notes::FRAME_RESTARTED.at(at));
+            }
             Read::TooLong => self.refuse_unended(notes::FRAME_TOO_LONG, Refusal::TooLong),
             Read::Ended => {
                 self.receiver.tail_until = self.now.after(TAIL);

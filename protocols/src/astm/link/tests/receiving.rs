@@ -490,6 +490,21 @@ fn eot_inside_a_frame_ends_the_session_only_when_nothing_follows() {
 }
 
 #[test]
+fn a_peer_that_gave_a_frame_up_and_asks_again_is_heard_at_last() {
+    // The ETX was damaged. The peer asks again sooner than a byte may take to come.
+    let asks = "in <EOT><ENQ> \n wait 4 \n".repeat(8);
+    begun(&format!(
+        "in <STX>4R|1 \n {asks} out <ACK> \n note 0122 \n note 0117"
+    ));
+}
+
+#[test]
+fn a_long_frame_of_a_slow_line_is_waited_for() {
+    let slow = format!("wait 3 \n in {} \n ", "-".repeat(82)).repeat(20);
+    begun(&format!("in <STX>4R|1 \n {slow} state InFrame"));
+}
+
+#[test]
 fn enq_inside_a_frame_that_stops_begins_again() {
     begun("in <STX>4R|<EOT><ENQ> \n wait 5 \n out <ACK> \n note 0122 \n note 0117");
 }
