@@ -8,7 +8,8 @@ use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use labwire_protocols::wire::{
-    CloseReason, Commit, CommitId, Input, Machine, Mono, Note, OutId, Outgoing, Output, SendOutcome,
+    CloseReason, Commit, CommitId, Input, Machine, Mono, Note, OutId, Outgoing, Output,
+    SendFailure, SendOutcome,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -220,14 +221,24 @@ impl<M: Machine + ?Sized, D: Device + ?Sized> Session<'_, M, D> {
             self.answer(now, id, verdict);
             self.drain_closed(now);
         }
+        let mut unsent = Vec::new();
         while let Some(action) = self.actions.pop() {
-            if let Action::Answer(id, verdict, _) = action {
-                let verdict = self.spoil(verdict);
-                self.answer(now, id, verdict);
-                self.drain_closed(now);
+            match action {
+                Action::Answer(id, verdict, _) => {
+                    let verdict = self.spoil(verdict);
+                    self.answer(now, id, verdict);
+                    self.drain_closed(now);
+                }
+                Action::Send(id, _) => unsent.push(id),
+                Action::Close => {}
             }
         }
         self.device.on_close(now);
+        // What it wanted to send after the last word about the message before has its last word too.
+        for id in unsent {
+            let outcome = SendOutcome::Failed(SendFailure::LineLost);
+            self.device.on_finished(now, id, outcome, &mut self.actions);
+        }
     }
 
     fn drain_closed(&mut self, now: Mono) {

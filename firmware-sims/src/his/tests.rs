@@ -8,6 +8,8 @@ use labwire_protocols::{
     mllp,
 };
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 use crate::clock::Wall;
 
@@ -333,4 +335,34 @@ async fn a_sender_whose_line_is_cut_dials_again_and_repeats_the_same_bytes() {
     server.await.expect("no panic").expect("an end");
     assert_eq!(book.verify(&[expected("P1", "GLU", "5.40")]), []);
     assert_eq!(book.with_ledger(|ledger| ledger.messages()["B1"].times), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_with_an_answer_holds_up_no_later_order() {
+    let clock = clock();
+    let orders = Orders::default();
+    for control in ["C1", "C2"] {
+        orders.push(oru(control, "P1", "1", "GLU", "5.0"));
+    }
+    let mut placer = Placer::new(orders.clone(), true);
+    let mut machine = mllp::Endpoint::new(mllp::Config::default());
+    // The first answer lacks its last byte, so the end of the connection ends it.
+    for (control, end) in [("C1", "\x1c"), ("C2", "\x1c\r")] {
+        let (near, mut far) = tokio::io::duplex(4_096);
+        let peer = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"\x1c\r") {
+                heard.push(far.read_u8().await.expect("a whole message"));
+            }
+            let answer = format!(
+                "\x0bMSH|^~\\&|LAB|LAB|HIS|BV01|20250115104000||ACK|1|P|2.5.1\rMSA|AA|{control}\r{end}"
+            );
+            far.write_all(answer.as_bytes()).await.expect("it is heard");
+        });
+        let mut wire = Wire::new(clock);
+        wire.wake = orders.wake();
+        session(near, &mut machine, &mut placer, &mut wire).await;
+        peer.await.expect("the peer ends");
+    }
+    assert_eq!((orders.waiting(), orders.accepted()), (0, 2));
 }
