@@ -170,7 +170,15 @@ impl Plan {
     pub fn clear_parts(&self) -> std::io::Result<()> {
         for path in self.files()? {
             let name = path.file_name().and_then(|name| name.to_str());
-            if name.is_some_and(|name| name.strip_suffix(".part").is_some_and(is_ours)) {
+            // The second is what SQLite lays beside a copy that it writes.
+            let endings = [".part", ".part-journal"];
+            let ours = |name: &str| {
+                let mut whole = endings
+                    .iter()
+                    .filter_map(|ending| name.strip_suffix(ending));
+                whole.any(is_ours)
+            };
+            if name.is_some_and(ours) {
                 fs::remove_file(path)?;
             }
         }

@@ -6,6 +6,7 @@
 //! in CI, it fails.
 
 use std::{
+    ffi::OsString,
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -58,7 +59,12 @@ impl Cluster {
 
     /// Starts one; `None`, and a word about it, where it cannot be had.
     pub fn start() -> Option<Self> {
-        let started = Self::try_start();
+        Self::start_by(&[])
+    }
+
+    /// Starts one whose server is begun by a program with these arguments, which becomes the server.
+    pub fn start_by(around: &[OsString]) -> Option<Self> {
+        let started = Self::try_start(around);
         if let Err(why) = &started {
             let must = std::env::var("LABWIRE_POSTGRES").is_ok_and(|value| value == "required");
             assert!(!must, "PostgreSQL could not be started: {why}");
@@ -69,7 +75,7 @@ impl Cluster {
         started.ok()
     }
 
-    fn try_start() -> Result<Self, String> {
+    fn try_start(around: &[OsString]) -> Result<Self, String> {
         let programs = programs().ok_or("it is not installed")?;
         let folder = tempfile::Builder::new()
             .prefix("labwire-pg-")
@@ -93,6 +99,7 @@ impl Cluster {
         let keeper = Command::new("sh")
             .args(["-c", KEEPER])
             .arg(&folder)
+            .args(around)
             .arg(postgres.get_program())
             .args(postgres.get_args())
             .arg("-D")

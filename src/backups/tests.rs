@@ -100,7 +100,10 @@ fn a_site_with_recipients_has_encrypted_backups_alone_and_so_many_as_it_wants() 
         assert!(!runtime.block_on(keeper.look()).unwrap());
         if round == 0 {
             fs::write(folder.join("labwire.db"), "of somebody else").unwrap();
-            fs::write(folder.join("labwire-20260101T000000Z.db.part"), "left").unwrap();
+            for left in ["part", "part-journal"] {
+                let left = format!("labwire-20260101T000000Z.db.{left}");
+                fs::write(folder.join(left), "left").unwrap();
+            }
             keeper.plan.clear_parts().unwrap();
         }
     }

@@ -1,15 +1,20 @@
-//! Builds that break a promise on purpose, and the simulation that has to find each.
+//! Builds that break a promise on purpose, and what has to find each.
 //!
 //! A mutant is a text of one file and what takes its place (`mutants.toml`). The tree is copied below
-//! the target folder, one mutant at a time is applied, and the test that it names must fail with the
-//! rule that it names. It takes some minutes, so `LABWIRE_MUTANTS=1` asks for it; `.ci/run` does.
+//! the target folder, one mutant at a time is applied, and the test that it names must fail: the
+//! simulation with the rule that the mutant names, any other test with the words that it names. What is
+//! sound passes the same tests, in the ordinary run. It takes some minutes, so `LABWIRE_MUTANTS=1` asks
+//! for it, or a part of a name for some of them; `.ci/run` does.
 
 use std::{
+    ffi::OsString,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
+
+use labwire_drivers::{Clock as _, SystemClock};
 
 /// What is copied: everything that a build needs.
 const PARTS: [&str; 10] = [
@@ -27,6 +32,9 @@ const PARTS: [&str; 10] = [
 /// Seeds that a broken build gets.
 const SEEDS: &str = "120";
 
+/// What a test says where PostgreSQL is not installed; with `LABWIRE_POSTGRES=required` it fails.
+const LEFT_OUT: &str = "left out: what PostgreSQL does";
+
 /// A broken build.
 struct Mutant {
     name: String,
@@ -34,7 +42,34 @@ struct Mutant {
     find: String,
     replace: String,
     test: String,
-    rule: String,
+    breaks: Breaks,
+}
+
+/// How the test has to fail.
+enum Breaks {
+    /// By a rule of the simulation.
+    Rule(String),
+    /// With these words; the test is named with its whole path, and nothing else runs.
+    Words(String),
+}
+
+impl Breaks {
+    /// What has to stand in what the test says.
+    fn shown(&self) -> String {
+        match self {
+            Self::Rule(rule) => format!("[{rule}]"),
+            Self::Words(words) => words.clone(),
+        }
+    }
+}
+
+/// What became of a mutant.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Found,
+    /// Its test needs what is not installed here.
+    LeftOut,
+    Missed,
 }
 
 fn root() -> &'static Path {
@@ -46,14 +81,18 @@ fn mutants() -> Vec<Mutant> {
     let list: toml::Table = text.parse().expect("the list is TOML");
     let mutants = list["mutant"].as_array().expect("mutants");
     let mutants = mutants.iter().map(|one| {
-        let text = |key: &str| one[key].as_str().expect("a text").to_owned();
+        let may = |key: &str| Some(one.get(key)?.as_str().expect("a text").to_owned());
+        let text = |key: &str| may(key).expect("every key is there");
         Mutant {
             name: text("name"),
             file: text("file"),
             find: text("find"),
             replace: text("replace"),
             test: text("test"),
-            rule: text("rule"),
+            breaks: match may("rule") {
+                Some(rule) => Breaks::Rule(rule),
+                None => Breaks::Words(text("words")),
+            },
         }
     });
     mutants.collect()
@@ -67,7 +106,8 @@ fn every_mutant_fits_the_tree() {
         name,
         file,
         find,
-        rule,
+        test,
+        breaks,
         ..
     } in mutants
     {
@@ -77,6 +117,10 @@ fn every_mutant_fits_the_tree() {
             1,
             "{name}: the text to find in {file}"
         );
+        let function = format!("fn {}(", test.rsplit("::").next().unwrap_or_default());
+        let is_there = holds(&root().join("src"), &function);
+        assert!(is_there, "{name}: no such test: {test}");
+        let Breaks::Rule(rule) = breaks else { continue };
         let rules = ["account", "checks", "colleague", "run"].map(|part| {
             let path = root().join(format!("src/bridge/simulation/{part}.rs"));
             fs::read_to_string(path).expect("a file of the simulation")
@@ -88,36 +132,107 @@ fn every_mutant_fits_the_tree() {
     }
 }
 
+/// Whether a file of Rust in the folder has this text.
+fn holds(folder: &Path, text: &str) -> bool {
+    let entries = fs::read_dir(folder).expect("a folder of the tree");
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .any(|path| {
+            if path.is_dir() {
+                return holds(&path, text);
+            }
+            let is_rust = path.extension().is_some_and(|ending| ending == "rs");
+            is_rust && fs::read_to_string(&path).is_ok_and(|file| file.contains(text))
+        })
+}
+
 #[test]
-fn every_mutant_is_found_by_the_simulation() {
-    if std::env::var_os("LABWIRE_MUTANTS").is_none() {
+fn a_mutant_is_found_by_its_test_and_its_words_alone() {
+    let mutant = |breaks| Mutant {
+        name: String::new(),
+        file: String::new(),
+        find: String::new(),
+        replace: String::new(),
+        test: "a::b".to_owned(),
+        breaks,
+    };
+    let words = mutant(Breaks::Words("on an `Ok` value".to_owned()));
+    let failed = "panicked: on an `Ok` value\ntest a::b ... FAILED\n0 passed; 1 failed; 0 ignored";
+    assert_eq!(judge(&words, false, failed), Fate::Found);
+    let others = [
+        "error: it does not build",
+        "running 0 tests\n0 passed; 0 failed; 9 filtered out",
+        "panicked: the server is not there\n0 passed; 1 failed; 0 ignored",
+    ];
+    for said in others {
+        assert_eq!(judge(&words, false, said), Fate::Missed, "{said}");
+    }
+    assert_eq!(judge(&words, true, "1 passed; 0 failed"), Fate::Missed);
+    let nowhere = "left out: what PostgreSQL does under the store\n1 passed; 0 failed";
+    assert_eq!(judge(&words, true, nowhere), Fate::LeftOut);
+    let nothing = "left out: what PostgreSQL does under the store\n0 passed; 0 failed";
+    assert_eq!(judge(&words, true, nothing), Fate::Missed);
+    let rule = mutant(Breaks::Rule("a rule".to_owned()));
+    assert_eq!(judge(&rule, false, "[a rule] 1 failed"), Fate::Found);
+    assert_eq!(judge(&rule, false, "a rule, 1 failed"), Fate::Missed);
+}
+
+#[test]
+fn every_mutant_is_found() {
+    let Ok(wanted) = std::env::var("LABWIRE_MUTANTS") else {
         // Past the captured output, because a test that passes shows none.
         let said = "left out: builds that break a promise on purpose (bash .ci/run builds them)\n";
         drop(io::stderr().write_all(said.as_bytes()));
         return;
-    }
+    };
     // Below the target folder, and always the same, so that a second run builds little.
     let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     fs::create_dir_all(&tree).expect("the target folder takes the tree");
     for part in PARTS {
         copy(&root().join(part), &tree.join(part)).expect("the target folder takes the tree");
     }
-    for mutant in mutants() {
+    let mut mutants = mutants();
+    mutants.retain(|mutant| wanted == "1" || mutant.name.contains(&wanted));
+    assert!(!mutants.is_empty(), "no mutant is named so: {wanted}");
+    let clock = SystemClock::new();
+    for mutant in mutants {
         let file = tree.join(&mutant.file);
         let sound = fs::read_to_string(&file).expect("it was copied");
         fs::write(&file, sound.replace(&mutant.find, &mutant.replace)).expect("it is ours");
-        let (is_found, said) = run(&tree, &mutant);
+        let began = clock.mono();
+        let (fate, said) = run(&tree, &mutant);
         fs::write(&file, sound).expect("it is ours");
-        assert!(is_found, "{} was not found: {said}", mutant.name);
-        eprintln!("{}: found by [{}]", mutant.name, mutant.rule);
+        let seconds = clock.mono().since(began).as_secs();
+        match fate {
+            Fate::Found => {
+                let by = mutant.breaks.shown();
+                eprintln!("{}: found by {by} ({seconds} s)", mutant.name);
+            }
+            Fate::LeftOut => eprintln!("left out: {} (no PostgreSQL)", mutant.name),
+            Fate::Missed => unreachable!("{} was not found: {said}", mutant.name),
+        }
     }
 }
 
-/// Runs the mutant's test; whether it failed by the mutant's rule, and what it said.
-fn run(tree: &Path, mutant: &Mutant) -> (bool, String) {
+/// Runs the mutant's test; what became of it, and what it said.
+fn run(tree: &Path, mutant: &Mutant) -> (Fate, String) {
     let target: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
-    let output = Command::new(env!("CARGO"))
-        .args(["test", "--package", "labwire", "--lib", &mutant.test])
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["test", "--package", "labwire", "--lib"]);
+    command.arg(&mutant.test);
+    if matches!(mutant.breaks, Breaks::Words(_)) {
+        command.args(["--", "--exact"]);
+    }
+    // Cargo tells a test of its package; a build of others that looks at these begins anew each time.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    let is_of_package = |name: &OsString| {
+        let name = name.to_str().unwrap_or_default();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for name in told.filter(is_of_package) {
+        command.env_remove(name);
+    }
+    let output = command
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("LABWIRE_SEEDS", SEEDS)
@@ -126,9 +241,19 @@ fn run(tree: &Path, mutant: &Mutant) -> (bool, String) {
         .expect("cargo runs");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8(said).expect("cargo speaks UTF-8");
+    (judge(mutant, output.status.success(), &said), said)
+}
+
+/// What a run says of the mutant: a test that was not run, or failed in another way, found nothing.
+fn judge(mutant: &Mutant, has_passed: bool, said: &str) -> Fate {
     let was_run = said.contains("1 failed");
-    let has_rule = said.contains(&format!("[{}]", mutant.rule));
-    (!output.status.success() && was_run && has_rule, said)
+    if !has_passed && was_run && said.contains(&mutant.breaks.shown()) {
+        Fate::Found
+    } else if has_passed && said.contains(LEFT_OUT) && said.contains("1 passed") {
+        Fate::LeftOut
+    } else {
+        Fate::Missed
+    }
 }
 
 /// Copies a file or a folder, and leaves alone what is the same: its time then stays too.

@@ -5,14 +5,20 @@
 //! made from the same trace, and loses whatever was not synced, still holds at every single
 //! acknowledgement everything that was acknowledged.
 
+use std::{path::Path, process::Command};
+
 use labwire_sims::chance::Chance;
 
 use crate::{
     account,
+    cluster::Cluster,
     crash::Labwire,
     crash_bench::{ACK, Bench, message, reads_everything, tell},
     crash_tools::{left_out, runs},
-    crash_trace::{Call, Disk, Promise, is_whole, promises, read, strace_all},
+    crash_trace::{
+        Call, Disk, Log, Promise, is_whole, promises, read, read_timed, strace_all, strace_log,
+        strace_timed,
+    },
     hospital::{PATIENCE, Site, comes},
 };
 
@@ -29,8 +35,10 @@ async fn every_ack_leaves_after_the_sync_of_its_page_and_outlives_a_power_cut() 
     }
     let bench = Bench::new(SEED, None);
     let site = &bench.site;
-    let (calls, tokens) = traced(&bench).await;
-    let promised = promises(&calls, &tokens, "-wal");
+    let trace = site.lab().with_file_name("trace");
+    let (text, tokens) = traced(&bench, strace_all(&trace), &trace).await;
+    let calls = read(&text);
+    let promised = promises(&calls, &tokens, Log::Sqlite);
     let broken: Vec<&Promise> = promised.iter().filter(|one| !one.is_kept).collect();
     assert!(
         broken.is_empty(),
@@ -45,11 +53,50 @@ async fn every_ack_leaves_after_the_sync_of_its_page_and_outlives_a_power_cut() 
     goes_on(site, &calls, promised.last().expect("some")).await;
 }
 
-/// Runs the program under `strace` from its very first start until it is killed: its calls, and what
-/// it acknowledged.
-async fn traced(bench: &Bench) -> (Vec<Call>, Vec<String>) {
+/// The log of PostgreSQL is synced by its server: both run under `strace`, whose times are those of one
+/// clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_ack_leaves_after_postgresql_has_synced_its_page() {
+    if !runs("strace", &["true"]) {
+        return left_out(
+            "the trace of the server's calls",
+            "strace does not run here",
+        );
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let of_server = folder.path().join("server");
+    let Some(cluster) = Cluster::start_by(&strace_log(&of_server)) else {
+        return;
+    };
+    let bench = Bench::new(SEED, Some(&cluster.new_schema()));
     let trace = bench.site.lab().with_file_name("trace");
-    let mut begin = strace_all(&trace);
+    let (program, tokens) = traced(&bench, strace_timed(&trace), &trace).await;
+    cluster.stop();
+    let text = || std::fs::read_to_string(&of_server).unwrap_or_default();
+    // The first process is the last to go.
+    let ends = comes(PATIENCE, || {
+        let text = text();
+        let first = text.lines().next().and_then(|line| line.split(' ').next());
+        first.is_some_and(|pid| is_whole(&of_server, pid.parse().unwrap_or(0)))
+    });
+    assert!(ends.await, "the trace of the server does not end");
+    let mut calls = read_timed(&[program, text()]);
+    let promised = promises(&calls, &tokens, Log::Postgres);
+    assert_eq!(promised.len(), MESSAGES * 6);
+    let broken: Vec<&Promise> = promised.iter().filter(|one| !one.is_kept).collect();
+    assert!(
+        broken.is_empty(),
+        "acknowledged before the sync: {broken:?}"
+    );
+    // The same traces, had the server synced nothing, keep none.
+    calls.retain(|call| !call.is_sync());
+    let promised = promises(&calls, &tokens, Log::Postgres);
+    assert!(promised.iter().all(|one| !one.is_kept));
+}
+
+/// Runs the program under `strace` from its very first start until it is killed: its trace, and what it
+/// acknowledged.
+async fn traced(bench: &Bench, mut begin: Command, trace: &Path) -> (String, Vec<String>) {
     begin.arg(env!("CARGO_BIN_EXE_labwire"));
     let mut labwire = bench.start_by(begin).await;
     let (mut astm, mut hl7) = bench.dial().await;
@@ -67,10 +114,10 @@ async fn traced(bench: &Bench) -> (Vec<Call>, Vec<String>) {
     hl7.say(&message("LAST")).await;
     let pid = labwire.pid();
     labwire.kill();
-    let ends = comes(PATIENCE, || is_whole(&trace, pid));
+    let ends = comes(PATIENCE, || is_whole(trace, pid));
     assert!(ends.await, "the trace does not end");
-    let text = std::fs::read_to_string(&trace).expect("the trace");
-    (read(&text), tokens)
+    let text = std::fs::read_to_string(trace).expect("the trace");
+    (text, tokens)
 }
 
 /// Cuts the power at every acknowledgement that is given; how often, and what a store lacked then that

@@ -2,7 +2,12 @@
 //! its bytes and the place where each began and ended. And a disk for it that loses what was not
 //! synced.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::Command,
+};
 
 use labwire_sims::chance::Chance;
 
@@ -23,6 +28,36 @@ pub fn strace_all(into: &Path) -> Command {
     strace(into, &["-s", "70000", "-xx", "-yy", "-e", CALLS])
 }
 
+/// What has to be known of a server that keeps the log: its writes and its syncs.
+const CALLS_OF_A_LOG: &str = "trace=pwrite64,pwritev,fsync,fdatasync";
+
+/// The same with times, so that traces of two programs fit together: [`read_timed`].
+pub fn strace_timed(into: &Path) -> Command {
+    let mut command = strace_all(into);
+    command.args(["-ttt", "-T"]);
+    command
+}
+
+/// The same of a server, whose log alone matters.
+pub fn strace_log(into: &Path) -> Vec<OsString> {
+    let options = [
+        "-s",
+        "70000",
+        "-xx",
+        "-yy",
+        "-ttt",
+        "-T",
+        "-e",
+        CALLS_OF_A_LOG,
+    ];
+    let command = strace(into, &options);
+    let program = command.get_program();
+    std::iter::once(program)
+        .chain(command.get_args())
+        .map(OsStr::to_owned)
+        .collect()
+}
+
 /// One system call that ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Call {
@@ -34,7 +69,7 @@ pub struct Call {
     /// The arguments behind the bytes.
     rest: String,
     pub returned: i64,
-    /// Places in the trace: what ended before another began has happened before it.
+    /// Places in the trace, or microseconds: what ended before another began has happened before it.
     pub begun: usize,
     pub ended: usize,
 }
@@ -74,6 +109,40 @@ impl Call {
 
 /// Every call of a trace that ended, in the order of their ends.
 pub fn read(trace: &str) -> Vec<Call> {
+    calls(trace, |place, text| Some((place, text, None)))
+}
+
+/// The same of traces with times, as one, with the microseconds at which each call began and ended.
+pub fn read_timed(traces: &[String]) -> Vec<Call> {
+    let traces = traces
+        .iter()
+        .map(|trace| calls(trace, |_, text| timed(text)));
+    let mut calls: Vec<Call> = traces.flatten().collect();
+    calls.sort_by_key(|call| call.ended);
+    calls
+}
+
+/// The time before a line, and how long its call took, if it ended there.
+fn timed(text: &str) -> Option<(usize, &str, Option<usize>)> {
+    let micros = |text: &str| text.replace('.', "").parse::<usize>().ok();
+    let (at, text) = text.split_once(' ')?;
+    let at = micros(at)?;
+    let ends = text
+        .strip_suffix('>')
+        .and_then(|text| text.rsplit_once(" <"))
+        .and_then(|(text, took)| Some((text, micros(took)?)));
+    // Both times are cut off to whole microseconds: it ended no later than so.
+    Some(match ends {
+        Some((text, took)) => (at, text, Some(took + 2)),
+        None => (at, text, None),
+    })
+}
+
+/// `at` gives the place of a line or its time, what is left of it, and how long its call took.
+fn calls(
+    trace: &str,
+    at: impl Fn(usize, &str) -> Option<(usize, &str, Option<usize>)>,
+) -> Vec<Call> {
     let mut begun: BTreeMap<u32, (usize, String)> = BTreeMap::new();
     let mut calls = Vec::new();
     for (place, line) in trace.lines().enumerate() {
@@ -81,18 +150,21 @@ pub fn read(trace: &str) -> Vec<Call> {
             continue;
         };
         let thread: u32 = thread.parse().expect("a thread's number begins a line");
-        let text = text.trim_start();
+        let Some((at, text, took)) = at(place, text.trim_start()) else {
+            continue;
+        };
+        let end = |from: usize| took.map_or(at, |took| from + took);
         if let Some(begin) = text.strip_suffix("<unfinished ...>") {
-            begun.insert(thread, (place, begin.trim_end().to_owned()));
+            begun.insert(thread, (at, begin.trim_end().to_owned()));
         } else if let Some(rest) = text.strip_prefix("<... ") {
             let Some((_, rest)) = rest.split_once(" resumed>") else {
                 continue;
             };
             if let Some((from, begin)) = begun.remove(&thread) {
-                calls.extend(call(thread, &format!("{begin}{rest}"), [from, place]));
+                calls.extend(call(thread, &format!("{begin}{rest}"), [from, end(from)]));
             }
         } else {
-            calls.extend(call(thread, text, [place, place]));
+            calls.extend(call(thread, text, [at, end(at)]));
         }
     }
     calls
@@ -161,15 +233,57 @@ pub struct Promise {
     pub is_kept: bool,
 }
 
+/// Whose log it is that a promise needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Log {
+    /// Of SQLite, written and synced by the program itself.
+    Sqlite,
+    /// Of PostgreSQL, by its server.
+    Postgres,
+}
+
+/// A page of PostgreSQL's log, and what stands at its beginning: more in the first of a file.
+const PAGE: usize = 8_192;
+const PAGE_HEAD: usize = 24;
+const FILE_HEAD: usize = 40;
+
+impl Log {
+    fn is_of(self, call: &Call) -> bool {
+        match self {
+            Self::Sqlite => call.of.ends_with("-wal"),
+            Self::Postgres => call.of.contains("/pg_wal/"),
+        }
+    }
+
+    fn wrote(self, call: &Call, token: &str) -> bool {
+        if call.name != "pwrite64" || call.returned < 0 {
+            return false;
+        }
+        let Self::Postgres = self else {
+            return call.holds(token.as_bytes());
+        };
+        // What is longer than the rest of a page goes on behind the head of the next.
+        let head = |n| match (n, call.last_number()) {
+            (0, 0) => FILE_HEAD,
+            _ => PAGE_HEAD,
+        };
+        let pages = call.bytes.chunks(PAGE).enumerate();
+        let content = pages.flat_map(|(n, page)| page.iter().skip(head(n)).copied());
+        let content: Vec<u8> = content.collect();
+        content
+            .windows(token.len())
+            .any(|window| window == token.as_bytes())
+    }
+}
+
 /// For each of the tokens, which a peer sent once and was answered: whether between the read that
-/// brought it and the reply of the same connection it was written into a file whose path ends so, and
-/// that file was synced after the write and before the reply.
+/// brought it and the reply of the same connection it was written into the log, and that file was
+/// synced after the write and before the reply.
 ///
 /// # Panics
 /// When a token was not read or not answered.
 #[expect(clippy::panic, reason = "a test ends here, and says which token")]
-pub fn promises(calls: &[Call], tokens: &[String], ending: &str) -> Vec<Promise> {
-    let is_log = |call: &&Call| call.of.ends_with(ending);
+pub fn promises(calls: &[Call], tokens: &[String], log: Log) -> Vec<Promise> {
     let promise = |token: &String| {
         let read = calls
             .iter()
@@ -182,13 +296,12 @@ pub fn promises(calls: &[Call], tokens: &[String], ending: &str) -> Vec<Promise>
             .unwrap_or_else(|| panic!("{token} was never answered"));
         let mut between = calls
             .iter()
-            .filter(is_log)
+            .filter(|call| log.is_of(call))
             .filter(|call| call.begun > read.ended && call.ended < reply.begun);
-        let written = between
-            .clone()
-            .find(|call| call.name == "pwrite64" && call.holds(token.as_bytes()));
+        let written = between.clone().find(|call| log.wrote(call, token));
         let is_kept = written.is_some_and(|written| {
-            between.any(|call| call.is_sync() && call.begun > written.ended)
+            between
+                .any(|call| call.is_sync() && call.of == written.of && call.begun > written.ended)
         });
         Promise {
             token: token.clone(),
@@ -358,12 +471,13 @@ pub fn is_whole(trace: &Path, pid: u32) -> bool {
     let text = std::fs::read_to_string(trace).unwrap_or_default();
     let pid = pid.to_string();
     text.lines().rev().any(|line| {
-        let end = line
-            .split_once(' ')
-            .map(|(thread, rest)| (thread, rest.trim_start()));
-        end.is_some_and(|(thread, rest)| {
-            thread == pid && (rest.starts_with("+++ killed by") || rest.starts_with("+++ exited"))
-        })
+        let Some((thread, rest)) = line.split_once(' ') else {
+            return false;
+        };
+        // Perhaps there is a time between.
+        let is_time = |sign: char| sign.is_ascii_digit() || sign == '.' || sign == ' ';
+        let rest = rest.trim_start_matches(is_time);
+        thread == pid && (rest.starts_with("+++ killed by") || rest.starts_with("+++ exited"))
     })
 }
 
@@ -391,9 +505,67 @@ mod tests {
     fn an_ack_before_the_sync_is_found_in_a_trace() {
         let calls = read(TRACE);
         let tokens = ["T1".to_owned(), "T2".to_owned()];
-        let found = promises(&calls, &tokens, "-wal");
+        let found = promises(&calls, &tokens, Log::Sqlite);
         let kept: Vec<bool> = found.iter().map(|promise| promise.is_kept).collect();
         assert_eq!(kept, [true, false]);
+    }
+
+    /// What a program and its server do for three frames: the second is answered after the write alone,
+    /// the third by a sync that began before its write had ended.
+    const PROGRAM: &str = r#"10 5.000010 recvfrom(7<TCP:[127.0.0.1:1->127.0.0.1:2]>, "\x54\x31", 99, 0, NULL, NULL) = 2 <0.000002>
+10 5.000090 sendto(7<TCP:[127.0.0.1:1->127.0.0.1:2]>, "\x06", 1, 0, NULL, 0) = 1 <0.000005>
+10 5.000100 recvfrom(7<TCP:[127.0.0.1:1->127.0.0.1:2]>,  <unfinished ...>
+11 5.000110 futex(1 <unfinished ...>
+10 5.000120 <... recvfrom resumed>"\x54\x32", 99, 0, NULL, NULL) = 2 <0.000020>
+10 5.000160 sendto(7<TCP:[127.0.0.1:1->127.0.0.1:2]>, "\x06", 1, 0, NULL, 0) = 1 <0.000005>
+10 5.000200 recvfrom(7<TCP:[127.0.0.1:1->127.0.0.1:2]>, "\x54\x33", 99, 0, NULL, NULL) = 2 <0.000002>
+10 5.000290 sendto(7<TCP:[127.0.0.1:1->127.0.0.1:2]>, "\x06", 1, 0, NULL, 0) = 1 <0.000005>
+10 5.000300 +++ killed by SIGKILL +++
+"#;
+    const SERVER: &str = r#"20 5.000020 pwrite64(3</d/pg_wal/01>, "\x54\x31", 2, 24576) = 2 <0.000004>
+20 5.000040 fdatasync(3</d/pg_wal/01> <unfinished ...>
+21 5.000050 fsync(4</d/base/1>) = 0 <0.000001>
+20 5.000070 <... fdatasync resumed>) = 0 <0.000030>
+20 5.000130 pwrite64(3</d/pg_wal/01>, "\x54\x32", 2, 24576) = 2 <0.000004>
+20 5.000140 fdatasync(3</d/pg_wal/01>) = 0 <0.000030>
+21 5.000210 fdatasync(3</d/pg_wal/01> <unfinished ...>
+20 5.000220 pwrite64(3</d/pg_wal/01>, "\x54\x33", 2, 24576) = 2 <0.000004>
+21 5.000240 <... fdatasync resumed>) = 0 <0.000030>
+"#;
+
+    #[test]
+    fn an_ack_before_the_sync_of_the_server_is_found_in_two_traces() {
+        // What stands at the beginning of a page is no part of what was written down.
+        let head = "\\x00".repeat(PAGE_HEAD);
+        let server = SERVER.replace("\"\\x54", &format!("\"{head}\\x54"));
+        let tokens = ["T1", "T2", "T3"].map(str::to_owned);
+        let kept = |server: String| -> Vec<bool> {
+            let calls = read_timed(&[PROGRAM.to_owned(), server]);
+            let found = promises(&calls, &tokens, Log::Postgres);
+            found.iter().map(|promise| promise.is_kept).collect()
+        };
+        assert_eq!(kept(server.clone()), [true, false, false]);
+        assert_eq!(kept(server.replace("fdatasync", "fadvise")), [false; 3]);
+        assert_eq!(
+            kept(server.replace("pg_wal/01>, ", "base/2>, ")),
+            [false; 3]
+        );
+        assert_eq!(kept(server.replace(") = 0 <", ") = -1 EIO <")), [false; 3]);
+    }
+
+    #[test]
+    fn what_goes_over_two_pages_of_a_log_is_found() {
+        let mut bytes = vec![b'-'; 2 * PAGE];
+        bytes[PAGE - 2..PAGE].copy_from_slice(b"TO");
+        bytes[PAGE + PAGE_HEAD..PAGE + PAGE_HEAD + 3].copy_from_slice(b"KEN");
+        let call = Call {
+            name: "pwrite64".to_owned(),
+            bytes,
+            rest: ", 16384, 8192".to_owned(),
+            ..Call::default()
+        };
+        assert!(Log::Postgres.wrote(&call, "TOKEN"));
+        assert!(!Log::Sqlite.wrote(&call, "TOKEN"));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod crash_backup;
 mod crash_bench;
 mod crash_clock;
 mod crash_disk;
+mod crash_half;
 mod crash_points;
 mod crash_power;
 mod crash_tools;
