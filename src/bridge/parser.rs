@@ -30,6 +30,8 @@ use super::{
 /// Messages handed to the workers and not yet settled, held in memory. What comes beyond stays in
 /// the journal alone, and a worker reads it there: no burst costs more memory than this.
 const HANDED_MAX: usize = 1_024;
+/// Bytes of them: a message with pictures has megabytes. One larger than this is handed over alone.
+const HANDED_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Messages that one transaction settles: enough to share its cost, few enough to stay short.
 pub(super) const BATCH_MAX: usize = 64;
 /// The first pause when the store is away.
@@ -63,7 +65,9 @@ pub(super) trait Heard: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub(super) struct Parser {
     workers: Vec<Arc<Hand>>,
+    /// Permits by [`weight`].
     room: Arc<Semaphore>,
+    handed_max: usize,
 }
 
 /// The worker threads.
@@ -158,7 +162,11 @@ impl Parser {
         }
         let room = Arc::new(Semaphore::new(size.handed_max));
         Ok((
-            Self { workers, room },
+            Self {
+                workers,
+                room,
+                handed_max: size.handed_max,
+            },
             Workers {
                 stop,
                 beats,
@@ -169,7 +177,9 @@ impl Parser {
 
     /// Hands a message over, which is in the journal.
     pub(super) fn submit(&self, job: Job) {
-        let permit = Arc::clone(&self.room).try_acquire_owned().ok();
+        let weight = weight(job.raw.len(), self.handed_max);
+        let room = Arc::clone(&self.room);
+        let permit = room.try_acquire_many_owned(weight).ok();
         if let Some(worker) = self.worker_of(&job.line.id) {
             worker.submit(job, permit);
         }
@@ -196,6 +206,13 @@ impl Parser {
         let worker = self.workers.get(sum % self.workers.len().max(1));
         worker.map(Arc::as_ref)
     }
+}
+
+/// How many of so many permits a message of so many bytes takes: a message of the usual length one.
+pub(super) fn weight(bytes: usize, handed_max: usize) -> u32 {
+    let each = HANDED_BYTES_MAX / handed_max.max(1);
+    let weight = (1 + bytes / each.max(1)).min(handed_max);
+    u32::try_from(weight).unwrap_or(u32::MAX)
 }
 
 /// A decoded message, ready to be settled.

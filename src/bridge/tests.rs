@@ -23,7 +23,7 @@ use crate::{
 use super::{
     backlog::Hand,
     orders::Answered,
-    parser::{Heard, Job, Parser, Size, Workers},
+    parser::{Heard, Job, Parser, Size, Workers, weight},
     site::{LineSite, Site},
 };
 
@@ -396,6 +396,24 @@ fn what_finds_no_room_is_read_from_the_journal_in_order_and_once() {
 }
 
 #[test]
+fn what_is_handed_over_is_few_where_it_is_large() {
+    let handed = |bytes: usize| {
+        let room = Arc::new(Semaphore::new(1_024));
+        let mut permits = Vec::new();
+        while let Ok(permit) = Arc::clone(&room).try_acquire_many_owned(weight(bytes, 1_024)) {
+            permits.push(permit);
+        }
+        permits.len()
+    };
+    const MEGABYTE: usize = 1_024 * 1_024;
+    assert_eq!(handed(3_000), 1_024);
+    assert_eq!(handed(2 * MEGABYTE), 7);
+    // What is as large as everything together, or larger, still goes alone.
+    assert_eq!(handed(16 * MEGABYTE), 1);
+    assert_eq!(handed(64 * MEGABYTE), 1);
+}
+
+#[test]
 fn a_withdrawn_query_takes_back_the_answer_that_still_waits() {
     let bench = Bench::new();
     let ear = Arc::new(Ear::default());
@@ -562,6 +580,7 @@ crate::on_postgres_too! {
     a_message_that_cannot_be_settled_is_held_alone_and_the_others_go_on
     a_start_reads_the_oldest_of_a_large_backlog_and_the_rest_goes_on_in_order
     what_finds_no_room_is_read_from_the_journal_in_order_and_once
+    what_is_handed_over_is_few_where_it_is_large
     a_withdrawn_query_takes_back_the_answer_that_still_waits
     a_message_that_a_device_goes_on_with_in_the_middle_is_settled_as_one
     the_next_tube_after_a_cut_does_not_end_the_one_before

@@ -74,6 +74,7 @@ pub const ALL: &[&Sql] = &[
     &SESSIONS,
     &MESSAGE,
     &UNPARSED,
+    &UNPARSED_SIZES,
     &UNPARSED_AT,
     &UNPARSED_LINES,
     &BEGIN_ATTEMPTS,
@@ -186,6 +187,12 @@ const UNPARSED: Sql = Sql::same(
     "SELECT id, line, connection, session, received_at, is_complete, raw, state, attempts \
      FROM message WHERE line = $1 AND state = 'unparsed' AND id > $2 AND id <= $3 \
      ORDER BY id LIMIT $4",
+);
+
+/// How large the messages of [`UNPARSED`] are; their bytes are not read for it.
+const UNPARSED_SIZES: Sql = Sql::same(
+    "SELECT id, CAST(length(raw) AS bigint) FROM message \
+     WHERE line = $1 AND state = 'unparsed' AND id > $2 AND id <= $3 ORDER BY id LIMIT $4",
 );
 
 const UNPARSED_AT: Sql = Sql::same(
@@ -531,8 +538,11 @@ fn message_row(
     Ok(row)
 }
 
+/// So much of what waits to be read is held in memory at a time; a larger message comes alone.
+const UNPARSED_BYTES_MAX: u64 = 8 * 1_024 * 1_024;
+
 /// Up to `limit` unparsed messages of `line` after the message `after` and up to `until`, oldest
-/// first.
+/// first; fewer, but one at least, where they are large.
 ///
 /// # Errors
 /// What the database says.
@@ -543,6 +553,20 @@ pub fn unparsed(
     limit: u32,
 ) -> Result<Vec<Message>, StoreError> {
     let params = [line.into(), after.into(), until.into(), limit.into()];
+    let mut room = UNPARSED_BYTES_MAX;
+    let mut last = None;
+    for row in db.rows(&UNPARSED_SIZES, &params)? {
+        let size = row.count(1)?;
+        if last.is_some() && size > room {
+            break;
+        }
+        room = room.saturating_sub(size);
+        last = Some(row.int(0)?);
+    }
+    let Some(last) = last else {
+        return Ok(Vec::new());
+    };
+    let params = [line.into(), after.into(), last.into(), limit.into()];
     db.rows(&UNPARSED, &params)?.iter().map(read).collect()
 }
 

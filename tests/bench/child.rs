@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -22,17 +23,20 @@ use crate::{
 const PROGRAM: &str = env!("CARGO_BIN_EXE_labwire");
 
 /// A running `labwire run`.
-struct Running {
+pub struct Running {
     child: Child,
     /// Where the device lines listen.
-    lines: Vec<String>,
+    pub lines: Vec<String>,
     /// From the start of the process to the last line listening.
-    started_in: Duration,
+    pub started_in: Duration,
+    /// Where the HIS sends its orders, and where the console is, as soon as the log says so.
+    pub orders: Arc<OnceLock<String>>,
+    pub console: Arc<OnceLock<String>>,
 }
 
 impl Running {
     /// Starts it and waits until so many device lines listen.
-    async fn start(lab: &Path, count: usize) -> anyhow::Result<Self> {
+    pub async fn start(lab: &Path, count: usize) -> anyhow::Result<Self> {
         let lab = lab.to_owned();
         tokio::task::spawn_blocking(move || Self::start_blocking(&lab, count)).await?
     }
@@ -52,20 +56,32 @@ impl Running {
             child,
             lines: Vec::new(),
             started_in: Duration::ZERO,
+            orders: Arc::default(),
+            console: Arc::default(),
+        };
+        let (orders, console) = (Arc::clone(&running.orders), Arc::clone(&running.console));
+        let heard = move |line: &str| match address(line)? {
+            Address::Device(at) => Some(at),
+            Address::Orders(at) => orders.set(at).ok().and(None),
+            Address::Console(at) => console.set(at).ok().and(None),
         };
         let mut log = BufReader::new(log).lines();
         while running.lines.len() < count {
             let line = log.next().context("labwire ended")??;
-            running.lines.extend(device_address(&line));
+            running.lines.extend(heard(&line));
         }
         running.started_in = began.elapsed();
-        // Nobody reads on, but a full pipe would stop it.
-        std::thread::spawn(move || log.for_each(drop));
+        // A full pipe would stop it.
+        std::thread::spawn(move || {
+            for line in log.map_while(Result::ok) {
+                heard(&line);
+            }
+        });
         Ok(running)
     }
 
     /// SIGKILL, in the middle of everything.
-    fn kill(&mut self) -> anyhow::Result<()> {
+    pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -73,10 +89,19 @@ impl Running {
 
     /// Resident memory, bytes.
     fn memory(&self) -> anyhow::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, bytes.
+    pub fn memory_max(&self) -> anyhow::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &'static str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(kilobytes.context("VmRSS")?.parse::<u64>()? * 1_024)
+        Ok(kilobytes.context(name)?.parse::<u64>()? * 1_024)
     }
 }
 
@@ -87,13 +112,27 @@ impl Drop for Running {
     }
 }
 
-/// The address in a line of the log that tells where a device line listens.
-fn device_address(line: &str) -> Option<String> {
+/// What a line of the log tells an address of.
+enum Address {
+    Device(String),
+    Orders(String),
+    Console(String),
+}
+
+fn address(line: &str) -> Option<Address> {
     let event: serde_json::Value = serde_json::from_str(line).ok()?;
     let text = |of: &str, name: &str| Some(event.get(of)?.get(name)?.as_str()?.to_owned());
-    let is_device = !text("span", "line")?.starts_with("host:");
-    let is_listening = text("fields", "message")? == "listening";
-    (is_device && is_listening).then(|| text("fields", "at").unwrap_or_default())
+    let message = text("fields", "message")?;
+    if message.starts_with("the console is open") {
+        return text("fields", "address").map(Address::Console);
+    }
+    let is_host = text("span", "line")?.starts_with("host:");
+    let at = text("fields", "at").filter(|_| message == "listening")?;
+    Some(if is_host {
+        Address::Orders(at)
+    } else {
+        Address::Device(at)
+    })
 }
 
 fn lines(mllp: usize) -> Shape {

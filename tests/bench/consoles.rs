@@ -86,7 +86,7 @@ pub async fn consoles(table: &mut Table, wanted: &Wanted, _: &Limits) -> anyhow:
         "a new result on an open page, after its acknowledgement, longest",
         [time(news), String::new(), String::new(), "≤ 1 s".to_owned()],
     );
-    let (bytes, longest) = page(address, &ticket, wanted.count(200, 40)).await?;
+    let (bytes, longest) = page(address, "/", &ticket, wanted.count(200, 40)).await?;
     table.row(
         "the start page, to its last byte, longest; its size",
         [
@@ -121,10 +121,18 @@ impl Rates {
 
 /// The console of a bridge, and the cookie of somebody who is logged in.
 async fn open(site: &Site, bridge: &Bridge) -> anyhow::Result<(Console, String)> {
+    let cookie = log_in(bridge).await?;
     let (loaded, _) = config::load(&site.lab(), &Seams::default());
     let loaded = Arc::new(loaded.context("a configuration")?);
-    let clock = Arc::new(SystemClock::default());
-    let now = clock.utc_micros();
+    let parts = Parts::of(&bridge.running, loaded, Arc::new(SystemClock::default()));
+    let limits = ConsoleLimits::default();
+    let console = Console::start(parts, "127.0.0.1:0", limits).await?;
+    Ok((console, cookie))
+}
+
+/// The cookie of somebody who is logged in.
+pub async fn log_in(bridge: &Bridge) -> anyhow::Result<String> {
+    let now = SystemClock::default().utc_micros();
     let person = NewPerson {
         login: "bench".to_owned(),
         name: "bench".to_owned(),
@@ -134,18 +142,15 @@ async fn open(site: &Site, bridge: &Bridge) -> anyhow::Result<(Console, String)>
     };
     let ticket = Ticket::new()?;
     let cookie = format!("labwire_session={}", ticket.as_str());
-    let log_in = move |db: &mut dyn labwire::store::Db| {
+    let begin = move |db: &mut dyn labwire::store::Db| {
         if let Ok(id) = people::add(db, &person, "bench", now)? {
             people::begin(db, &ticket, id, "127.0.0.1", now)?;
         }
         Ok(())
     };
     let store = &bridge.running.store;
-    store.transact(Turn::Background, log_in).await?;
-    let parts = Parts::of(&bridge.running, loaded, clock);
-    let limits = ConsoleLimits::default();
-    let console = Console::start(parts, "127.0.0.1:0", limits).await?;
-    Ok((console, cookie))
+    store.transact(Turn::Background, begin).await?;
+    Ok(cookie)
 }
 
 async fn ask(address: SocketAddr, path: &str, cookie: &str) -> anyhow::Result<TcpStream> {
@@ -222,17 +227,25 @@ async fn drain(stream: &mut TcpStream, buffer: &mut [u8]) {
     while let Ok(1..) = stream.read(buffer).await {}
 }
 
-/// Bytes of the start page, and the longest time that it took.
-async fn page(address: SocketAddr, cookie: &str, count: u64) -> anyhow::Result<(usize, Duration)> {
+/// Bytes of a page, and the longest time that it took.
+///
+/// # Errors
+/// If it is refused.
+pub async fn page(
+    address: SocketAddr,
+    path: &str,
+    cookie: &str,
+    count: u64,
+) -> anyhow::Result<(usize, Duration)> {
     let (mut bytes, mut longest) = (0, Duration::ZERO);
     for _ in 0..count {
         let began = Instant::now();
-        let mut stream = ask(address, "/", cookie).await?;
+        let mut stream = ask(address, path, cookie).await?;
         let mut answer = Vec::new();
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await??;
         longest = longest.max(began.elapsed());
         let is_page = answer.starts_with(b"HTTP/1.1 200");
-        ensure!(is_page, "the start page was refused");
+        ensure!(is_page, "{path} was refused");
         bytes = answer.len();
     }
     Ok((bytes, longest))

@@ -24,6 +24,7 @@ mod consoles;
 mod decode;
 mod limits;
 mod mllp;
+mod outage;
 mod site;
 mod stored;
 mod table;
@@ -137,6 +138,7 @@ async fn run(wanted: &Wanted) -> anyhow::Result<()> {
     row!("consoles", consoles::consoles);
     row!("memory", child::memory);
     row!("restart", child::restart);
+    row!("outage", outage::outage);
     row!("binary", child::binary);
     table.note(machine());
     writeln!(stdout().lock(), "\n{table}")?;

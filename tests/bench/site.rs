@@ -74,6 +74,10 @@ pub struct Shape {
     pub durability: &'static str,
     /// The path of a serial port, for a line `s-0` at 9600 baud.
     pub serial: Option<String>,
+    /// A console on a free port.
+    pub has_console: bool,
+    /// Another HIS than one that counts what it acknowledges.
+    pub results: Option<SocketAddr>,
 }
 
 /// A folder with `lab.toml` and catalogue, and the HIS it names.
@@ -98,7 +102,7 @@ impl Site {
     pub async fn new(shape: &Shape) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let results = listener.local_addr()?;
+        let results = shape.results.map_or_else(|| listener.local_addr(), Ok)?;
         let delivered = Arc::<AtomicU64>::default();
         let his = tokio::spawn(load::count_mllp(listener, Arc::clone(&delivered)));
         std::fs::write(folder.path().join("catalogue.toml"), catalogue())?;
@@ -216,6 +220,7 @@ impl Bridge {
                 address,
                 part.to_vec(),
                 format!("{name}{}-", plan.seed),
+                false,
             ));
         }
         while let Some(done) = lines.join_next().await {
@@ -246,14 +251,27 @@ impl Bridge {
     }
 }
 
-async fn order_line(address: SocketAddr, tubes: Vec<String>, prefix: String) -> anyhow::Result<()> {
+/// Orders the panel on these tubes, one after the other.
+///
+/// # Errors
+/// If the bridge refuses one.
+pub async fn order_line(
+    address: SocketAddr,
+    tubes: Vec<String>,
+    prefix: String,
+    is_stat: bool,
+) -> anyhow::Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(address).await?);
     stream.get_mut().set_nodelay(true)?;
     let mut writer = Writer::new(Version::V251, prefix);
     let time = wall_time();
     let mut reply = Vec::new();
     for tube in tubes {
-        let written = writer.request(&request(&tube, &time), &time);
+        let form = Request {
+            is_stat,
+            ..request(&tube, &time)
+        };
+        let written = writer.request(&form, &time);
         let mut block = vec![0x0B];
         block.extend_from_slice(&written.bytes);
         block.extend_from_slice(&[0x1C, b'\r']);
@@ -324,6 +342,9 @@ fn lab(shape: &Shape, results: SocketAddr) -> String {
          [[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\n\
          results = \"mllp://{results}\"\nconnections = 16\n"
     );
+    if shape.has_console {
+        text.push_str("\n[console]\nlisten = \"127.0.0.1:0\"\n");
+    }
     for number in 0..shape.mllp {
         text.push_str(&format!(
             "\n[[instrument]]\nid = \"m-{number}\"\nprofile = \"generic/hl7\"\n\

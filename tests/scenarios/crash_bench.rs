@@ -107,7 +107,8 @@ pub async fn reads_everything(labwire: &mut Labwire, site: &Site) {
 pub struct Peer(TcpStream);
 
 impl Peer {
-    async fn dial(port: u16) -> Self {
+    /// The device on this port.
+    pub async fn dial(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await;
         Self(stream.expect("the line listens"))
     }

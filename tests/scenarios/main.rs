@@ -39,6 +39,7 @@ mod lines;
 mod load;
 mod nodes;
 mod orders;
+mod overload;
 #[path = "../../drivers/src/tests/paper.rs"]
 mod paper;
 mod postgres;

@@ -74,14 +74,14 @@ impl Plan {
 }
 
 /// The HIS's port for results, which may be away.
-struct Results {
-    book: Book,
-    at: SocketAddr,
+pub struct Results {
+    pub book: Book,
+    pub at: SocketAddr,
     serving: Option<CancellationToken>,
 }
 
 impl Results {
-    async fn open(seed: u64) -> Self {
+    pub async fn open(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("bound");
         let book = Book::new(usual(seed), Clock::real(ZONE));
@@ -105,13 +105,13 @@ impl Results {
     }
 
     /// Nothing listens any more, and every connection is gone.
-    fn go_away(&mut self) {
+    pub fn go_away(&mut self) {
         if let Some(cancel) = self.serving.take() {
             cancel.cancel();
         }
     }
 
-    async fn come_back(&mut self) {
+    pub async fn come_back(&mut self) {
         if self.serving.is_none() {
             let listener = TcpListener::bind(self.at).await;
             self.serve(listener.expect("nobody took its port meanwhile"));

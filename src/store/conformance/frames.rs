@@ -235,3 +235,32 @@ pub fn a_message_of_ten_megabytes_is_kept(ground: &dyn Ground) {
     assert!(found.raw == bytes);
     wait_for(store.close());
 }
+
+pub fn large_messages_that_wait_are_read_few_at_a_time(ground: &dyn Ground) {
+    let store = ground.open(StoreOptions::default());
+    let keep = |megabytes: usize| {
+        let message = Received {
+            session: 1,
+            bytes: vec![0x41; megabytes * 1_000_000].into(),
+            is_complete: true,
+        };
+        write(&store, "xn", Commit::Message(message)).unwrap()[0]
+    };
+    let ids = [3, 3, 3, 10, 1, 0].map(keep);
+    let (mut after, mut pages) = (0, Vec::new());
+    loop {
+        let read = move |db: &mut dyn Db| journal::unparsed(db, "xn", (after, i64::MAX), 64);
+        let page: Vec<i64> = store
+            .read_blocking(read)
+            .unwrap()
+            .iter()
+            .map(|message| message.id)
+            .collect();
+        let Some(last) = page.last() else { break };
+        after = *last;
+        pages.push(page);
+    }
+    let [a, b, c, d, e, f] = ids;
+    assert_eq!(pages, [vec![a, b], vec![c], vec![d], vec![e, f]]);
+    wait_for(store.close());
+}

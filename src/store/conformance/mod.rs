@@ -85,6 +85,7 @@ macro_rules! conformance_tests {
             unparsed_messages_wait_in_order_and_attempts_count,
             the_opening_of_a_session_is_its_first_message,
             a_message_of_ten_megabytes_is_kept,
+            large_messages_that_wait_are_read_few_at_a_time,
         );
     };
 }
