@@ -236,6 +236,7 @@ pub fn a_message_of_ten_megabytes_is_kept(ground: &dyn Ground) {
     wait_for(store.close());
 }
 
+/// A portion of what waits is bounded by its bytes; what is larger than a portion comes alone.
 pub fn large_messages_that_wait_are_read_few_at_a_time(ground: &dyn Ground) {
     let store = ground.open(StoreOptions::default());
     let keep = |megabytes: usize| {
