@@ -152,8 +152,8 @@ struct Tally {
 
 impl Write for Tally {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.to.write_all(bytes)?;
         crash::point("sealing");
+        self.to.write_all(bytes)?;
         self.hash.update(bytes);
         self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         Ok(bytes.len())
