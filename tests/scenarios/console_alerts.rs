@@ -232,8 +232,12 @@ async fn an_unplugged_line_is_told_by_webhook_and_mail_and_ends_when_it_speaks()
             break one;
         }
     };
+    // A moment may have the digits of a value.
+    let mut said: Value = serde_json::from_str(&urgent).expect("JSON");
+    said.as_object_mut().expect("an object").remove("at");
+    let said = said.to_string();
     assert!(
-        !urgent.contains("6.9") && !urgent.contains("26031000093"),
+        !said.contains("6.9") && !said.contains("26031000093"),
         "{urgent}"
     );
     stop.cancel();
