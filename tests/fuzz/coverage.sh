@@ -16,25 +16,36 @@ mkdir -p "$folder"
 tools="$(echo "$(rustc --print sysroot)"/lib/rustlib/*/bin)"
 [[ -x "$tools/llvm-cov" ]] || rustup component add llvm-tools >/dev/null
 
+# Targets of the protocols alone are built without all the rest.
+features=()
+if [[ -n "${LABWIRE_FUZZ_WIRES:-}" ]]; then
+    features=(--no-default-features)
+fi
 build="$folder/coverage"
 LABWIRE_FUZZ_LINES=1 RUSTC_WRAPPER="$here/rustc.sh" CARGO_TARGET_DIR="$build" LLVM_PROFILE_FILE=/dev/null \
-    cargo build --quiet --manifest-path "$here/Cargo.toml" --locked
+    cargo build --quiet --manifest-path "$here/Cargo.toml" --locked "${features[@]}"
 program="$build/debug/labwire-fuzz"
 
 # What a target is about: files and folders, below the root.
 aims() {
     case "$1" in
-        astm_link | astm_deframe) echo protocols/src/astm/link ;;
+        astm_link) echo protocols/src/astm/{link,link.rs} ;;
+        astm_deframe) echo protocols/src/astm/link/{deframe,frame,assembler,receiver}.rs ;;
         astm_records) echo protocols/src/astm/record ;;
         mllp_endpoint) echo protocols/src/mllp protocols/src/mllp.rs ;;
         hl7_message) echo protocols/src/hl7/{ack,adt,batch,build,charset,escape,header,message,observation,order_reply,path,segment,separators,time,types,views}.rs ;;
         law_tree) echo protocols/src/hl7/law ;;
-        automation_message) echo protocols/src/automation ;;
-        beckman_link | beckman_text) echo protocols/src/beckman_au ;;
-        dimension_link | dimension_message) echo protocols/src/dimension ;;
-        poct1a_link | poct1a_xml) echo protocols/src/poct1a ;;
-        bci_link | bci_message) echo protocols/src/bci ;;
-        sysmex_link | sysmex_text) echo protocols/src/sysmex_legacy ;;
+        automation_message) echo protocols/src/automation/{event,message,reply,segments}.rs ;;
+        beckman_link) echo protocols/src/beckman_au/{link,link.rs,dialect.rs} ;;
+        beckman_text) echo protocols/src/beckman_au/{code,columns,layout,text,writer}.rs ;;
+        dimension_link) echo protocols/src/dimension/{link,link.rs,dialect.rs} ;;
+        dimension_message) echo protocols/src/dimension/{field,message,writer}.rs ;;
+        poct1a_link) echo protocols/src/poct1a/{link,link.rs,dialect.rs} ;;
+        poct1a_xml) echo protocols/src/poct1a/{message,observation,take,writer,xml}.rs ;;
+        bci_link) echo protocols/src/bci/{link,link.rs,dialect.rs} ;;
+        bci_message) echo protocols/src/bci/{field,message,writer}.rs ;;
+        sysmex_link) echo protocols/src/sysmex_legacy/{link,link.rs,dialect.rs} ;;
+        sysmex_text) echo protocols/src/sysmex_legacy/{layout,text,writer}.rs ;;
         charset) echo protocols/src/charset ;;
         profile_decode) echo src/profile/{decode,rows,rows.rs,value.rs,fields.rs,condition.rs} ;;
         profile_file) echo src/profile/{load,definition,schema,sections,example,template,line}.rs src/profile/sections ;;
@@ -55,7 +66,8 @@ printf '| target | inputs kept | lines run | of | share |\n|---|---|---|---|---|
 for target in "${targets[@]}"; do
     raw="$folder/$target.profraw"
     LLVM_PROFILE_FILE="$raw" LABWIRE_FUZZ="$target" \
-        "$program" -runs=0 -timeout=300 -max_len=4096 "$corpora/$target" >"$folder/$target.log" 2>&1
+        "$program" -runs=0 -timeout=300 -max_len=4096 "$corpora/$target" >"$folder/$target.log" 2>&1 ||
+        { cat "$folder/$target.log" >&2; exit 1; }
     "$tools/llvm-profdata" merge -sparse "$raw" -o "$folder/$target.profdata"
     sources=()
     for aim in $(aims "$target"); do sources+=("$root/$aim"); done
