@@ -74,8 +74,10 @@ const STATEMENTS_MAX: usize = 512;
 
 /// What every connection sets. A commit is on disk whatever the server's default says; a transaction
 /// waits for its turn as long as one of SQLite does; a machine that is gone without a word is noticed
-/// after half a minute, so that another can take over.
-const SETTINGS: &str = "SET synchronous_commit = on; SET lock_timeout = '5s'; \
+/// after half a minute, so that another can take over. What is asked for lies in memory or on a disk without
+/// arms: at the server's default for arms, a look by an index into a table of some ten thousand rows is
+/// taken for dearer than reading all of it.
+const SETTINGS: &str = "SET synchronous_commit = on; SET random_page_cost = 1.1; SET lock_timeout = '5s'; \
     SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
     SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0";
 

@@ -207,6 +207,37 @@ fn goes_by(plan: &[String], indexes: &[&str]) {
 }
 
 #[test]
+fn the_identifiers_of_a_patient_are_found_among_many_by_their_index() {
+    const IDENTIFIERS: Sql = Sql::same(
+        "INSERT INTO patient_identifier (host, identifier, authority, is_key, patient) \
+         SELECT 'his', 'P' || id, '', 1, id FROM patient",
+    );
+    const ANALYZE: Sql = Sql::same("ANALYZE patient_identifier");
+    const ANALYZE_PATIENTS: Sql = Sql::same("ANALYZE patient");
+    let lab = deep();
+    lab.work(|db| {
+        db.exec(&IDENTIFIERS, &[])?;
+        db.exec(&ANALYZE, &[])?;
+        db.exec(&ANALYZE_PATIENTS, &[])
+    });
+    let all = crate::book::statements();
+    let mut found = all
+        .into_iter()
+        .filter(|sql| sql.postgres.starts_with("WITH RECURSIVE one(root, id)"));
+    let sql = found.next().expect("the book has this statement");
+    let plan = plan(&lab, sql, vec!["[7, 8]".into()]);
+    assert!(
+        plan.iter()
+            .any(|line| line.contains("patient_identifier_patient")),
+        "{plan:#?}"
+    );
+    assert!(
+        !plan.iter().any(|line| line.contains("Seq Scan")),
+        "{plan:#?}"
+    );
+}
+
+#[test]
 fn devices_are_found_that_something_is_due_for_and_no_others() {
     const OF: Sql =
         Sql::same("UPDATE queue SET destination = $2, priority = $3, due_at = $4 WHERE id = $1");
@@ -277,4 +308,5 @@ crate::on_postgres_too! {
     what_waits_behind_a_deferred_message_of_its_tube_is_due_with_it
     what_couriers_ask_of_a_long_queue_goes_by_its_index_and_sorts_nothing
     devices_are_found_that_something_is_due_for_and_no_others
+    the_identifiers_of_a_patient_are_found_among_many_by_their_index
 }
