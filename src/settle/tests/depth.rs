@@ -220,7 +220,7 @@ fn the_identifiers_of_a_patient_are_found_among_many_by_their_index() {
         db.exec(&ANALYZE, &[])?;
         db.exec(&ANALYZE_PATIENTS, &[])
     });
-    let all = crate::book::statements();
+    let all = book::statements();
     let mut found = all
         .into_iter()
         .filter(|sql| sql.postgres.starts_with("WITH RECURSIVE one(root, id)"));
