@@ -382,11 +382,10 @@ impl Waiting {
             let measured = items.iter().filter_map(|item| {
                 let tests = item.tests.iter().filter(|test| measures(test));
                 let tests: Vec<String> = tests.cloned().collect();
-                let item = || BookItem {
-                    tests: tests.clone(),
+                (!tests.is_empty()).then(|| BookItem {
+                    tests,
                     ..item.clone()
-                };
-                (!tests.is_empty()).then(item)
+                })
             });
             let measured: Vec<BookItem> = measured.collect();
             (!measured.is_empty()).then(|| (tube.clone(), measured))

@@ -62,7 +62,7 @@ const PICTURE_BYTES: usize = 1_024 * 1_024;
 /// How much more memory the program may need for all of this than at rest. It waits with eight messages of
 /// a line, a commit, 16 MB of what is handed over to be read, and copies of these: some 110 MB whether
 /// the pictures are 130 MB together or 380. When the number of messages was its only bound, 70 MB of
-/// pictures took 165, and these 190 MB would take more than twice as much.
+/// pictures took 165; here there are 190.
 const MEMORY_KB_MAX: u64 = 200 * 1_024;
 
 /// Routine results that wait for the HIS and are in no courier's hands, as tube and test. A tube may have
@@ -290,7 +290,8 @@ async fn say_all(
                 return;
             }
             // It was through before the STAT tube came.
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let comes = comes(PATIENCE, || shared.is_urgent.load(Ordering::Relaxed)).await;
+            assert!(comes, "no STAT tube comes");
             continue;
         };
         if is_astm {
