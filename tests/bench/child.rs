@@ -14,9 +14,9 @@ use tokio::{net::TcpStream, time::Instant};
 
 use crate::{
     Wanted,
+    copies::queue_copies,
     limits::Limits,
     site::{Shape, Site, plan, size},
-    stored::{Past, fill},
     table::{Table, ratio, time},
 };
 
@@ -188,15 +188,9 @@ pub async fn restart(table: &mut Table, wanted: &Wanted, _limits: &Limits) -> an
     let site = Site::new(&lines(4)).await?;
     site.start().await?.running.stop().await;
     let empty = kill_and_start(&site, 40).await?;
-    let rows = wanted.count(1_000_000, 100_000).cast_signed();
+    let rows = wanted.count(1_000_000, 100_000);
     let site = Site::new(&lines(4)).await?;
-    site.start().await?.running.stop().await;
-    let past = Past {
-        messages: rows,
-        results: 1,
-        is_queued: true,
-    };
-    fill(&site, past).await?;
+    queue_copies(&site, rows).await?;
     let full = kill_and_start(&site, 41).await?;
     table.row(
         &format!(

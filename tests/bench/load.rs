@@ -21,6 +21,7 @@ mod child;
 #[expect(dead_code, reason = "tests do more with a cluster")]
 mod cluster;
 mod consoles;
+mod copies;
 mod decode;
 mod limits;
 mod mllp;

@@ -23,9 +23,9 @@ use crate::{
     Wanted,
     child::Running,
     consoles,
+    copies::queue_copies,
     limits::Limits,
     site::{Shape, Site, order_line, plan},
-    stored::{Past, fill},
     table::{Table, rate, ratio, share, time},
 };
 
@@ -163,12 +163,7 @@ impl Draining {
         let bridge = site.start().await?;
         let cookie = consoles::log_in(&bridge).await?;
         bridge.running.stop().await;
-        let past = Past {
-            messages: rows.cast_signed(),
-            results: 1,
-            is_queued: true,
-        };
-        fill(&site, past).await?;
+        queue_copies(&site, rows).await?;
         let running = Running::start(&site.lab(), 1).await?;
         his.until(COLD).await?;
         let (began, before) = (Instant::now(), his.count());

@@ -32,7 +32,7 @@ use tokio::{
 use crate::cluster::Cluster;
 
 /// How long a row may take at most: a bound for a broken bridge, not a wait.
-const PATIENCE: Duration = Duration::from_secs(900);
+pub const PATIENCE: Duration = Duration::from_secs(900);
 
 /// Connections of the HIS that sends orders.
 const ORDER_LINES: u64 = 8;

@@ -30,8 +30,6 @@ pub struct Past {
     pub messages: i64,
     /// Results of each.
     pub results: i64,
-    /// Whether each is still on the queue.
-    pub is_queued: bool,
 }
 
 /// Stored details are as long as those of the load.
@@ -83,16 +81,6 @@ pub async fn fill(site: &Site, past: Past) -> anyhow::Result<()> {
              {now} - ({all} - i) * {step}, {now} FROM n"
         ),
     ];
-    if past.is_queued {
-        statements.push(format!(
-            "INSERT INTO queue (id, destination, kind, specimen, priority, state, attempts, due_at, \
-             reason, created_at, closed_by, answer) SELECT i, 'host:his', 'result', i, 2, 'waiting', \
-             0, {now} - ({messages} - i), '', {now}, '', '' FROM n WHERE i <= {messages}"
-        ));
-        statements.push(format!(
-            "UPDATE result SET queue = (id - 1) / {results} + 1 WHERE id % {results} = 1 OR {results} = 1"
-        ));
-    }
     statements.push("COMMIT".to_owned());
     for statement in statements {
         connection
@@ -141,16 +129,6 @@ async fn fill_server(url: &str, past: Past) -> anyhow::Result<()> {
              {now} - ({all} - i) * {step}, {now} FROM generate_series(1::bigint, {all}) AS n(i)"
         ),
     ];
-    if past.is_queued {
-        statements.push(format!(
-            "INSERT INTO queue (id, destination, kind, specimen, priority, state, attempts, due_at, \
-             reason, created_at, closed_by, answer) SELECT i, 'host:his', 'result', i, 2, 'waiting', \
-             0, {now} - ({messages} - i), '', {now}, '', '' FROM {numbers}"
-        ));
-        statements.push(format!(
-            "UPDATE result SET queue = (id - 1) / {results} + 1 WHERE id % {results} = 1 OR {results} = 1"
-        ));
-    }
     statements.push("ANALYZE".to_owned());
     let mut connection = sqlx::PgConnection::connect(url).await?;
     for statement in statements {
@@ -159,7 +137,7 @@ async fn fill_server(url: &str, past: Past) -> anyhow::Result<()> {
             .await
             .context("the past cannot be written")?;
     }
-    // Rows of `result` and `queue` go on after the highest of their table by themselves.
+    // Rows of `result` go on after the highest of their table by themselves.
     for table in ["patient", "specimen", "message"] {
         let next = format!(
             "SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
@@ -192,7 +170,6 @@ pub async fn growth(table: &mut Table, wanted: &Wanted, _limits: &Limits) -> any
     let past = Past {
         messages: wanted.stored / RESULTS,
         results: RESULTS,
-        is_queued: false,
     };
     fill(&site, past).await?;
     let bridge = site.start().await?;
@@ -235,7 +212,6 @@ pub async fn query(table: &mut Table, wanted: &Wanted, limits: &Limits) -> anyho
     let past = Past {
         messages: wanted.stored / RESULTS,
         results: RESULTS,
-        is_queued: false,
     };
     fill(&site, past).await?;
     let bridge = site.start().await?;

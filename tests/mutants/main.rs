@@ -1,12 +1,14 @@
 //! Builds that break a promise on purpose, and what has to find each.
 //!
-//! A mutant is a text of one file and what takes its place (`mutants.toml`). The tree is copied below
-//! the target folder, one mutant at a time is applied, and the test that it names must fail: the
-//! simulation with the rule that the mutant names, any other test with the words that it names. What is
-//! sound passes the same tests, in the ordinary run. It takes some minutes, so `LABWIRE_MUTANTS=1` asks
-//! for it, or a part of a name for some of them; `.ci/run` does.
+//! A mutant is an expression of one file and what takes its place (`mutants.toml`). The tree is copied
+//! below the target folder and built once with all of them in it, each asleep until
+//! `LABWIRE_MUTANT` names it. Then, one after the other, the test that it names must fail: the
+//! simulation with the rule that the mutant names, any other test with the words that it names. While
+//! all sleep the same tests must pass. It takes some minutes, so `LABWIRE_MUTANTS=1` asks for it, or a
+//! part of a name for some of them; `.ci/run` does.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     io::{self, Write as _},
@@ -31,6 +33,11 @@ const PARTS: [&str; 10] = [
 ];
 /// Seeds that a broken build gets.
 const SEEDS: &str = "120";
+/// Seeds that must pass while all mutants are asleep.
+const SEEDS_ASLEEP: &str = "8";
+
+/// Names the mutant that is awake.
+const AWAKE: &str = "LABWIRE_MUTANT";
 
 /// What a test says where PostgreSQL is not installed; with `LABWIRE_POSTGRES=required` it fails.
 const LEFT_OUT: &str = "left out: what PostgreSQL does";
@@ -51,6 +58,23 @@ enum Breaks {
     Rule(String),
     /// With these words; the test is named with its whole path, and nothing else runs.
     Words(String),
+}
+
+impl Mutant {
+    /// What takes the place of the expression: itself, or the broken one where this mutant is awake.
+    fn asleep(&self) -> String {
+        let Self {
+            name,
+            find,
+            replace,
+            ..
+        } = self;
+        format!(
+            "{{ static AWAKE: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| \
+             std::env::var_os({AWAKE:?}).is_some_and(|name| name == {name:?})); \
+             if *AWAKE {{ {replace} }} else {{ {find} }} }}"
+        )
+    }
 }
 
 impl Breaks {
@@ -192,21 +216,33 @@ fn every_mutant_is_found() {
         copy(&root().join(part), &tree.join(part)).expect("the target folder takes the tree");
     }
     let mut mutants = mutants();
+    for mutant in &mutants {
+        let file = tree.join(&mutant.file);
+        let text = fs::read_to_string(&file).expect("it was copied");
+        let text = text.replace(&mutant.find, &mutant.asleep());
+        fs::write(&file, text).expect("it is ours");
+    }
     mutants.retain(|mutant| wanted == "1" || mutant.name.contains(&wanted));
     assert!(!mutants.is_empty(), "no mutant is named so: {wanted}");
     let clock = SystemClock::new();
-    for mutant in mutants {
-        let file = tree.join(&mutant.file);
-        let sound = fs::read_to_string(&file).expect("it was copied");
-        fs::write(&file, sound.replace(&mutant.find, &mutant.replace)).expect("it is ours");
+    let since = |began| clock.mono().since(began).as_secs();
+    let tests: BTreeSet<_> = mutants.iter().map(|mutant| &mutant.test).collect();
+    for test in tests {
         let began = clock.mono();
-        let (fate, said) = run(&tree, &mutant);
-        fs::write(&file, sound).expect("it is ours");
-        let seconds = clock.mono().since(began).as_secs();
-        match fate {
+        let (has_passed, said) = run(&tree, test, "", SEEDS_ASLEEP);
+        assert!(
+            has_passed && said.contains("1 passed"),
+            "{test} fails while all mutants sleep: {said}"
+        );
+        eprintln!("all asleep: {test} passes ({} s)", since(began));
+    }
+    for mutant in mutants {
+        let began = clock.mono();
+        let (has_passed, said) = run(&tree, &mutant.test, &mutant.name, SEEDS);
+        match judge(&mutant, has_passed, &said) {
             Fate::Found => {
                 let by = mutant.breaks.shown();
-                eprintln!("{}: found by {by} ({seconds} s)", mutant.name);
+                eprintln!("{}: found by {by} ({} s)", mutant.name, since(began));
             }
             Fate::LeftOut => eprintln!("left out: {} (no PostgreSQL)", mutant.name),
             Fate::Missed => unreachable!("{} was not found: {said}", mutant.name),
@@ -214,15 +250,19 @@ fn every_mutant_is_found() {
     }
 }
 
-/// Runs the mutant's test; what became of it, and what it said.
-fn run(tree: &Path, mutant: &Mutant) -> (Fate, String) {
+/// Runs one test while this mutant is awake: whether it passed, and what it said.
+fn run(tree: &Path, test: &str, awake: &str, seeds: &str) -> (bool, String) {
     let target: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
     let mut command = Command::new(env!("CARGO"));
-    command.args(["test", "--package", "labwire", "--lib"]);
-    command.arg(&mutant.test);
-    if matches!(mutant.breaks, Breaks::Words(_)) {
-        command.args(["--", "--exact"]);
-    }
+    command.args([
+        "test",
+        "--package",
+        "labwire",
+        "--lib",
+        test,
+        "--",
+        "--exact",
+    ]);
     // Cargo tells a test of its package; a build of others that looks at these begins anew each time.
     let told = std::env::vars_os().map(|(name, _)| name);
     let is_of_package = |name: &OsString| {
@@ -235,13 +275,14 @@ fn run(tree: &Path, mutant: &Mutant) -> (Fate, String) {
     let output = command
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
-        .env("LABWIRE_SEEDS", SEEDS)
+        .env("LABWIRE_SEEDS", seeds)
+        .env(AWAKE, awake)
         .env_remove("LABWIRE_SEED")
         .output()
         .expect("cargo runs");
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8(said).expect("cargo speaks UTF-8");
-    (judge(mutant, output.status.success(), &said), said)
+    (output.status.success(), said)
 }
 
 /// What a run says of the mutant: a test that was not run, or failed in another way, found nothing.

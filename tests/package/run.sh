@@ -28,7 +28,9 @@ if ((${#needed[@]} > 0)); then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${needed[@]}"
 fi
 if ! command -v cargo-deb >/dev/null; then
-    CARGO_TARGET_DIR="$own/tools" cargo install --quiet --locked --version 3.8.0 --root "$own/cargo-deb" cargo-deb
+    # It packs little here: what is quickly built will do.
+    CARGO_TARGET_DIR="$own/tools" CARGO_PROFILE_DEV_DEBUG=false CARGO_PROFILE_DEV_OPT_LEVEL=1 \
+        cargo install --debug --quiet --locked --version 3.8.0 --root "$own/cargo-deb" cargo-deb
     PATH="$own/cargo-deb/bin:$PATH"
 fi
 

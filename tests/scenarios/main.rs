@@ -44,6 +44,7 @@ mod overload;
 mod paper;
 mod postgres;
 mod privacy;
+mod restore;
 mod scripted;
 mod service;
 mod soak;
