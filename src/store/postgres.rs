@@ -76,8 +76,12 @@ const STATEMENTS_MAX: usize = 512;
 /// waits for its turn as long as one of SQLite does; a machine that is gone without a word is noticed
 /// after half a minute, so that another can take over. What is asked for lies in memory or on a disk without
 /// arms: at the server's default for arms, a look by an index into a table of some ten thousand rows is
-/// taken for dearer than reading all of it.
-const SETTINGS: &str = "SET synchronous_commit = on; SET random_page_cost = 1.1; SET lock_timeout = '5s'; \
+/// taken for dearer than reading all of it. A statement is planned once a connection, perhaps while its table
+/// is all but empty, where reading all of it costs nothing: it would go on doing so until the server has
+/// counted again. Every statement has its index, so none reads a whole table that has one to offer; a plan
+/// that has to is no reason to compile it, either.
+const SETTINGS: &str = "SET synchronous_commit = on; SET random_page_cost = 1.1; SET enable_seqscan = off; \
+    SET jit = off; SET lock_timeout = '5s'; \
     SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
     SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0";
 

@@ -31,6 +31,14 @@ const PARTS: [&str; 10] = [
     "tests",
     "rustfmt.toml",
 ];
+/// The packages that mutants are in, or that are built of those.
+const OURS: [&str; 4] = [
+    "labwire",
+    "labwire-drivers",
+    "labwire-protocols",
+    "labwire-sims",
+];
+
 /// Seeds that a broken build gets.
 const SEEDS: &str = "120";
 /// Seeds that must pass while all mutants are asleep.

@@ -64,6 +64,45 @@ fn every_statement_fits_the_schema() {
     }
 }
 
+/// A statement is planned once a connection, perhaps while its tables are all but empty. What still reads
+/// a whole table has no index to go by, which the snapshot shows to whoever adds one.
+#[test]
+fn what_reads_a_whole_table_does_so_for_want_of_an_index_and_not_because_it_was_empty() {
+    let Some(server) = Server::new() else { return };
+    wait_for(try_open(&server).unwrap().close());
+    let Ok(Address::Server(address)) = Address::read(server.url()) else {
+        panic!("the address of a server");
+    };
+    let backend = PostgresBackend::new(*address, Arc::new(SystemClock::default()), None);
+    let mut session = backend.connect(Access::Write).unwrap();
+    session
+        .script("ANALYZE; SET plan_cache_mode = 'force_generic_plan'")
+        .unwrap();
+    let mut found = Vec::new();
+    for (number, sql) in crate::store::statements().into_iter().enumerate() {
+        // A script is a constant; this one is made for as long as the test runs.
+        let prepare = format!("PREPARE s{number} AS {}", sql.postgres);
+        session.script(Box::leak(prepare.into_boxed_str())).unwrap();
+        let count = (1..40)
+            .rev()
+            .find(|n| sql.postgres.contains(&format!("${n}")));
+        let given = count.map_or_else(String::new, |count| {
+            format!("({})", vec!["NULL"; count].join(", "))
+        });
+        let plan = session.made(format!("EXPLAIN EXECUTE s{number}{given}"), &[]);
+        for row in plan.unwrap() {
+            let line = row.text(0).unwrap();
+            if let Some((_, table)) = line.split_once("Seq Scan on ") {
+                let table = table.split(' ').next().unwrap_or_default();
+                found.push(format!("{table}: {}", sql.postgres));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    insta::assert_snapshot!(found.join("\n"));
+}
+
 #[test]
 fn a_commit_is_on_disk_before_it_is_reported_whatever_the_servers_default_is() {
     let Some(server) = Server::new() else { return };
