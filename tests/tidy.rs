@@ -622,6 +622,12 @@ const ON_BOTH: &[&str] = &[
     "src/settle/tests/together.rs",
     "src/settle/tests/unordered.rs",
     "src/settle/tests/versions.rs",
+    "src/worklist/tests.rs",
+    "src/worklist/tests/acts.rs",
+    "src/worklist/tests/calls.rs",
+    "src/worklist/tests/mapping.rs",
+    "src/worklist/tests/undone.rs",
+    "src/worklist/tests/worklist.rs",
 ];
 
 #[test]

@@ -37,9 +37,9 @@ const SET_HOLDS: Sql = Sql::same("UPDATE result SET holds = $2 WHERE id = $1");
 const HOLD_AGAIN: Sql =
     Sql::same("UPDATE result SET state = 'held', decided_at = NULL WHERE id = $1");
 const TRIED: Sql = Sql::same(
-    "SELECT 1 FROM queue q WHERE q.body IS NOT NULL AND (\
-     q.id = (SELECT r.queue FROM result r WHERE r.id = $1) \
-     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = $1)) LIMIT 1",
+    "SELECT 1 FROM (SELECT r.queue AS id FROM result r WHERE r.id = $1 UNION ALL \
+     SELECT f.queue FROM queue_result f WHERE f.result = $1) told \
+     JOIN queue q ON q.id = told.id WHERE q.body IS NOT NULL LIMIT 1",
 );
 
 /// Every statement of this module, for the test that prepares them all.

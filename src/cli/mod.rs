@@ -160,5 +160,11 @@ impl Command {
     }
 }
 
+/// Every statement of this module, for the test that prepares them all.
+#[cfg(test)]
+pub(crate) fn statements() -> Vec<&'static crate::store::Sql> {
+    rerun::ALL.to_vec()
+}
+
 #[cfg(test)]
 mod tests;

@@ -23,8 +23,8 @@ const RESULTS: Sql = Sql::same(
     "SELECT r.id, r.line, r.barcode, coalesce(r.test, ''), r.state, r.holds, r.detail, \
      coalesce((SELECT min(CASE q.state WHEN 'delivered' THEN 1 WHEN 'leased' THEN 2 \
      WHEN 'waiting' THEN 3 WHEN 'set-aside' THEN 4 WHEN 'discarded' THEN 5 ELSE 6 END) \
-     FROM queue q WHERE q.id = r.queue \
-     OR q.id IN (SELECT l.queue FROM queue_result l WHERE l.result = r.id)), 6) \
+     FROM (SELECT r.queue AS id UNION ALL SELECT l.queue FROM queue_result l WHERE l.result = r.id) told \
+     JOIN queue q ON q.id = told.id), 6) \
      FROM result r WHERE r.id > $1 ORDER BY r.id LIMIT $2",
 );
 

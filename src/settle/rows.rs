@@ -97,9 +97,9 @@ const INSERT_EVENT: Sql = Sql::same(
      VALUES ($1, $2, $3, $4, $5, $6)",
 );
 const TRIED: Sql = Sql::same(
-    "SELECT 1 FROM queue q WHERE q.body IS NOT NULL AND (\
-     q.id = (SELECT r.queue FROM result r WHERE r.id = $1) \
-     OR q.id IN (SELECT f.queue FROM queue_result f WHERE f.result = $1)) LIMIT 1",
+    "SELECT 1 FROM (SELECT r.queue AS id FROM result r WHERE r.id = $1 UNION ALL \
+     SELECT f.queue FROM queue_result f WHERE f.result = $1) told \
+     JOIN queue q ON q.id = told.id WHERE q.body IS NOT NULL LIMIT 1",
 );
 const RELEASED_TESTS: Sql = Sql {
     sqlite: "SELECT s.id, json_group_array(DISTINCT r.test) FROM specimen s \

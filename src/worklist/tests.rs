@@ -23,7 +23,8 @@ use crate::{
     queue::{self, Backoff, LeaseTerms, Pending, Render, Rendered, Verdict},
     settle::{self, SettleContext},
     store::{
-        Clock, Db, JournalEntry, Store, StoreError, StoreOptions, Turn,
+        Clock, Db, JournalEntry, Store, StoreError, Turn,
+        ground::{Ground, new_store},
         journal::{self, MessageState},
     },
 };
@@ -137,7 +138,7 @@ struct Lab {
     site: Arc<Site>,
     now: i64,
     sessions: u64,
-    _folder: tempfile::TempDir,
+    _ground: Box<dyn Ground>,
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -152,15 +153,13 @@ impl Lab {
     }
 
     fn with(more: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite:{}", folder.path().join("labwire.db").display());
-        let open = Store::open(&url, StoreOptions::default(), Arc::new(StoppedClock));
+        let (store, ground) = new_store(Arc::new(StoppedClock));
         Self {
-            store: runtime().block_on(open).expect("a new store opens"),
+            store,
             site: Arc::new(site(more)),
             now: MORNING,
             sessions: 0,
-            _folder: folder,
+            _ground: ground,
         }
     }
 
@@ -460,4 +459,8 @@ impl Texts {
 fn every_statement_of_the_acts_prepares() {
     let lab = Lab::new();
     lab.work(|db| statements().into_iter().try_for_each(|sql| db.prepare(sql)));
+}
+
+crate::on_postgres_too! {
+    every_statement_of_the_acts_prepares
 }

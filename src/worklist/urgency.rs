@@ -20,7 +20,8 @@ pub(super) const LATE: Sql = Sql::same(
     "SELECT i.id, i.specimen, i.placer, i.service, i.priority, s.barcode, \
      coalesce(s.collected_at, i.created_at) FROM order_item i JOIN specimen s ON s.id = i.specimen \
      WHERE i.status IN ('SC', 'A') AND i.created_at >= $1 AND coalesce(s.collected_at, i.created_at) \
-     <= CASE i.priority WHEN 0 THEN $2 WHEN 1 THEN $3 ELSE $4 END \
+     <= CASE i.priority WHEN 0 THEN CAST($2 AS bigint) WHEN 1 THEN CAST($3 AS bigint) \
+       ELSE CAST($4 AS bigint) END \
      ORDER BY i.priority, i.created_at, i.id LIMIT $5",
 );
 

@@ -245,7 +245,8 @@ pub async fn page(
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await??;
         longest = longest.max(began.elapsed());
         let is_page = answer.starts_with(b"HTTP/1.1 200");
-        ensure!(is_page, "{path} was refused");
+        let head = answer.get(..answer.len().min(120)).unwrap_or_default();
+        ensure!(is_page, "{path} was refused: {}", head.escape_ascii());
         bytes = answer.len();
     }
     Ok((bytes, longest))

@@ -30,6 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cluster::Cluster,
     hospital::{Bridge, His, Site, request, tests},
     wire_to_his::astm,
 };
@@ -87,15 +88,26 @@ impl Watched {
         Self::over_at(&site, his, limits, listen).await
     }
 
-    /// One host and one instrument.
+    /// The same, its store at `url`.
+    async fn open_on(url: &str, answering: Answering) -> Self {
+        let his = His::open(answering).await;
+        let site = Site::on(url, &Self::plain(&his, ""));
+        Self::over(&site, his, Limits::default()).await
+    }
+
     fn plain_site(his: &His, more: &str) -> Site {
+        Site::new(&Self::plain(his, more))
+    }
+
+    /// One host and one instrument.
+    fn plain(his: &His, more: &str) -> String {
         let xn = tests("sysmex/xn");
         let results = &his.results;
-        Site::new(&format!(
+        format!(
             "[[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:0\"\nresults = \"{results}\"\n\n\
              [[instrument]]\nid = \"xn-1\"\nprofile = \"sysmex/xn\"\n\
              port = \"tcp-listen://127.0.0.1:0\"\n{xn}\n{more}"
-        ))
+        )
     }
 
     /// A site at work, its host `his`.
@@ -389,7 +401,20 @@ const PAGES: [(&str, u16); 16] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_screen_shows_to_its_roles_what_the_bridge_has() {
-    let mut watched = Watched::open(refusing(), Limits::default()).await;
+    let watched = Watched::open(refusing(), Limits::default()).await;
+    every_screen_is_shown(watched).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_screen_shows_to_its_roles_what_the_bridge_has_on_postgresql() {
+    let Some(cluster) = Cluster::start() else {
+        return;
+    };
+    let watched = Watched::open_on(&cluster.new_schema(), refusing()).await;
+    every_screen_is_shown(watched).await;
+}
+
+async fn every_screen_is_shown(mut watched: Watched) {
     watched.measure("26031000071", "TRẦN").await;
     let mut technician = watched.logged_in(Role::Technician).await;
     let queue = loop {

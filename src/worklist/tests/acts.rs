@@ -19,7 +19,7 @@ fn which_act_ends_which_reason_is_frozen() {
         table.truncate(table.trim_end().len());
         table.push('\n');
     }
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!("which_act_ends_which_reason_is_frozen", table);
 }
 
 #[test]
@@ -417,4 +417,28 @@ fn results_of_one_tube_are_linked_together_or_not_at_all_and_undone_together() {
     lab.now += UNDO;
     let now = lab.now;
     assert_eq!(lab.work(move |db| recent(db, "lan", now)), None);
+}
+
+crate::on_postgres_too! {
+    which_act_ends_which_reason_is_frozen
+    a_result_that_cannot_be_measured_may_be_told_without_a_value_and_no_other_may
+    a_suspect_result_is_released_and_leaves_when_it_cannot_be_undone_any_more
+    nobody_acts_without_a_name_or_a_reason
+    a_second_result_is_released_as_a_correction_or_set_aside
+    a_version_that_never_left_is_taken_out_by_the_correction_that_a_person_releases
+    what_no_look_can_mend_is_not_released
+    what_nobody_ordered_is_kept_and_can_only_be_set_aside
+    an_order_that_was_cancelled_since_forbids_the_release
+    transfusion_is_released_by_a_verifier_alone
+    where_two_verifiers_release_the_second_is_another_person
+    only_what_is_critical_or_stat_leaves_at_once
+    a_result_without_a_tube_goes_on_when_it_is_linked_and_keeps_what_was_sent
+    a_misread_barcode_is_linked_to_the_right_tube_and_what_else_holds_it_stays
+    a_result_of_another_patient_is_linked_to_no_tube_of_this_one
+    a_barcode_of_two_patients_is_decided_by_the_order_that_a_person_chooses
+    a_rerun_sets_the_result_aside_and_tells_a_device_that_can_not_be_told_by_hand
+    a_rerun_tells_a_device_that_is_told_once_more_and_not_if_it_is_undone
+    a_message_that_could_not_be_read_is_set_aside_by_name
+    whoever_only_looks_on_decides_nothing
+    results_of_one_tube_are_linked_together_or_not_at_all_and_undone_together
 }

@@ -74,3 +74,9 @@ fn the_limit_is_the_one_of_the_patients_age_once_that_is_known() {
     infant(&mut lab);
     assert_eq!(calls_of(&lab)[1..], ["90 < 100 critical open"]);
 }
+
+crate::on_postgres_too! {
+    a_call_ends_with_its_result_and_is_open_again_when_that_is_undone
+    a_correction_that_a_person_releases_is_told_to_whoever_was_told
+    the_limit_is_the_one_of_the_patients_age_once_that_is_known
+}

@@ -136,3 +136,11 @@ fn a_mapping_that_is_undone_moves_everything_back_and_is_forgotten() {
     assert_eq!(lab.deliver(), Vec::<String>::new());
     assert_eq!(lab.findings(), Vec::<String>::new());
 }
+
+crate::on_postgres_too! {
+    a_code_is_mapped_once_and_everything_that_waits_for_it_moves
+    a_code_that_the_files_map_is_mapped_there_and_a_line_must_be_one
+    a_mapped_code_of_transfusion_is_held_all_the_same
+    another_spelling_of_the_unit_is_accepted_and_another_unit_is_not
+    a_mapping_that_is_undone_moves_everything_back_and_is_forgotten
+}

@@ -100,3 +100,11 @@ fn setting_aside_linking_rerunning_and_a_message_are_undone_too() {
     assert_eq!(state, Some(MessageState::Held));
     assert_eq!(lab.findings(), Vec::<String>::new());
 }
+
+crate::on_postgres_too! {
+    a_release_is_undone_within_ten_seconds_and_by_the_same_person
+    what_has_left_is_not_undone
+    a_correction_that_is_undone_gives_the_version_before_it_its_message_back
+    what_came_since_forbids_to_undo
+    setting_aside_linking_rerunning_and_a_message_are_undone_too
+}

@@ -195,3 +195,12 @@ fn every_part_of_the_list_is_as_long_as_its_count() {
         "of the list, not of the page"
     );
 }
+
+crate::on_postgres_too! {
+    critical_comes_before_stat_before_late_before_old
+    the_list_is_paged_without_losing_or_repeating_an_entry
+    an_entry_says_why_what_was_before_and_what_may_be_done
+    messages_and_refusals_wait_too_and_are_counted
+    critical_limits_are_those_of_the_patients_age
+    every_part_of_the_list_is_as_long_as_its_count
+}
