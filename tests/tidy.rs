@@ -601,43 +601,29 @@ fn tests_and_on_postgres(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
     (names.collect(), listed.split_whitespace().collect())
 }
 
-/// Where every test of a file is one of a rule that holds on every database.
-const ON_BOTH: &[&str] = &[
-    "src/alerts/tests.rs",
-    "src/audit/chain/tests.rs",
-    "src/bridge/orders/tests.rs",
-    "src/bridge/tests.rs",
-    "src/downtime/tests.rs",
-    "src/host/tests/inbound.rs",
-    "src/host/tests/results.rs",
-    "src/settle/tests.rs",
-    "src/settle/tests/calls.rs",
-    "src/settle/tests/depth.rs",
-    "src/settle/tests/leases.rs",
-    "src/settle/tests/matching.rs",
-    "src/settle/tests/merges.rs",
-    "src/settle/tests/orders.rs",
-    "src/settle/tests/racks.rs",
-    "src/settle/tests/repeats.rs",
-    "src/settle/tests/together.rs",
-    "src/settle/tests/unordered.rs",
-    "src/settle/tests/versions.rs",
-    "src/worklist/tests.rs",
-    "src/worklist/tests/acts.rs",
-    "src/worklist/tests/calls.rs",
-    "src/worklist/tests/mapping.rs",
-    "src/worklist/tests/undone.rs",
-    "src/worklist/tests/worklist.rs",
+/// Where some tests of a file ask for no database, or for one of them.
+const ON_ONE: &[&str] = &[
+    "src/backups/tests.rs",
+    "src/cli/tests.rs",
+    "src/host/tests/images.rs",
+    "src/retention/tests.rs",
+    "src/settle/tests/transfusion.rs",
 ];
 
 #[test]
 fn every_test_of_a_rule_runs_on_postgres_too() {
-    for file in ON_BOTH {
-        let text = read(&root().join(file));
+    let mut count = 0;
+    for file in rust_files("src") {
+        let text = read(&root().join(&file));
         let (tests, listed) = tests_and_on_postgres(&text);
-        assert!(!tests.is_empty(), "{file}");
+        if listed.is_empty() || ON_ONE.contains(&file.as_str()) {
+            continue;
+        }
         assert_eq!(tests, listed, "{file}");
+        count += 1;
     }
+    // So many rooms whose rules hold on every database; one that loses its list is missed here.
+    assert!(count >= 25, "{count} files");
     let lags = "#[test]\nfn a() {}\n#[test]\nfn b() {}\ncrate::on_postgres_too! {\n    a\n}\n";
     let (tests, listed) = tests_and_on_postgres(lags);
     assert_eq!((tests.len(), listed.len()), (2, 1));

@@ -46,6 +46,8 @@ const TABLES: [Copies; 8] = [
             ("specimen", "n.i + 1"),
             ("placer", "'Q' || n.i"),
             ("filler", "'Q' || n.i"),
+            // All its results are there: it is late for nobody.
+            ("status", "'CM'"),
         ],
     },
     Copies {
