@@ -32,8 +32,10 @@ const POSTED: Sql = Sql::same(
 const DISTINCT: Sql =
     Sql::same("SELECT count(*), count(DISTINCT control_id) FROM queue WHERE body IS NOT NULL");
 
-const INSTRUMENTS: Sql =
-    Sql::same("SELECT DISTINCT detail ->> 'instrument' FROM result ORDER BY 1");
+const INSTRUMENTS: Sql = Sql {
+    sqlite: "SELECT DISTINCT detail ->> 'instrument' FROM result ORDER BY 1",
+    postgres: "SELECT DISTINCT detail::json ->> 'instrument' FROM result ORDER BY 1",
+};
 
 /// The last of each; together what a person asks first when something did not come.
 const STORY: [(&str, Sql); 3] = [

@@ -18,7 +18,7 @@ use labwire_sims::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::account;
+use crate::{account, cluster::Cluster};
 
 /// The zone of every clock here, minutes east of Greenwich.
 pub const ZONE: i32 = 7 * 60;
@@ -153,8 +153,13 @@ pub struct Site {
 }
 
 impl Site {
-    /// `rest` holds the hosts and instruments.
+    /// `rest` holds the hosts and instruments. The store is a file, or on a server where
+    /// `LABWIRE_SCENARIOS_STORE=postgres` wants all of them there.
     pub fn new(rest: &str) -> Self {
+        if std::env::var("LABWIRE_SCENARIOS_STORE").is_ok_and(|kind| kind == "postgres") {
+            let cluster = Cluster::shared().expect("PostgreSQL was asked for");
+            return Self::on(&cluster.new_schema(), rest);
+        }
         let folder = tempfile::tempdir().expect("a folder for the test");
         let store = format!("sqlite:{}", folder.path().join("labwire.db").display());
         Self::in_folder(folder, store, rest)

@@ -8,7 +8,6 @@ mod account;
 mod automation;
 mod bad_input;
 #[path = "../cluster.rs"]
-#[expect(dead_code, reason = "other tests share one cluster")]
 mod cluster;
 mod console;
 mod console_alerts;

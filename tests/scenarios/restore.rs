@@ -142,6 +142,10 @@ impl Shift {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_store_repeats_what_it_does_not_know_as_taken_and_uses_no_control_id_again() {
     let mut ward = Ward::open().await;
+    if !ward.site.store().starts_with("sqlite:") {
+        // A server's store is never overwritten: it is restored into another one.
+        return;
+    }
     let shift = ward.begin().await;
     ward.order(&shift, "RST-KNOWN").await;
     shift.measure("RST-KNOWN");
