@@ -211,12 +211,28 @@ check((await focused()).slice(0, 30) === second.slice(0, 30), "one stands on the
 
 // --- a scanner presses no button --------------------------------------------------------------
 
-await page.goto(`${address}/`);
-await press("ArrowDown");
-check(await standsOn(), "the arrow leads to the first entry");
-await page.keyboard.type("r26031001", { delay: 3 });
-await press("Enter");
-await page.waitForURL("**/specimens?q=r26031001");
+// A scanner leaves no 50 ms between two keys; a machine with other work may, and then scans again.
+await page.addInitScript(() => {
+  let last = 0;
+  document.addEventListener("keydown", (event) => {
+    const isScanned = event.key.length === 1 || event.key === "Enter";
+    const gap = isScanned && last ? event.timeStamp - last : 0;
+    if (gap > Number(sessionStorage.gap ?? 0)) sessionStorage.gap = String(gap);
+    last = isScanned ? event.timeStamp : 0;
+  }, true);
+});
+for (let tries = 1, isFound = false; !isFound && tries <= 20; tries += 1) {
+  await page.goto(`${address}/`);
+  await press("ArrowDown");
+  check(await standsOn(), "the arrow leads to the first entry");
+  await page.evaluate(() => { sessionStorage.gap = "0"; });
+  await page.keyboard.type("r26031001", { delay: 3 });
+  await press("Enter");
+  const looked = page.waitForURL("**/specimens?q=r26031001", { timeout: 10_000 });
+  isFound = await looked.then(() => true, () => false);
+  const gap = Number(await page.evaluate(() => sessionStorage.gap));
+  check(isFound || (gap > 45 && tries < 20), `a scan with at most ${gap} ms between two keys is looked up`);
+}
 check((await work()).to_decide === held.to_decide, "a scan on an entry decides nothing");
 
 // --- map a code: once, and the HIS gets what waited -------------------------------------------

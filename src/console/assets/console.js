@@ -71,9 +71,9 @@
     if (event.key === "Shift") return;
     clearTimeout(leading);
     if (isTyping(event.target) || event.ctrlKey || event.altKey || event.metaKey || keys?.open) return;
-    const now = performance.now();
-    if (now - typedAt > SCAN_MS) typed = "";
-    typedAt = now;
+    // When the key was pressed, not when this page came to it: a busy machine makes no scan of two.
+    if (event.timeStamp - typedAt > SCAN_MS) typed = "";
+    typedAt = event.timeStamp;
     if (event.key === "Enter" && typed.length >= CODE_CHARS_MIN) {
       event.preventDefault();
       event.stopImmediatePropagation();
