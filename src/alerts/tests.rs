@@ -476,15 +476,6 @@ fn every_cause_has_its_words_in_both_languages() {
     }
 }
 
-#[test]
-fn every_statement_of_alerts_and_calls_prepares() {
-    let lab = Lab::new("");
-    lab.work(|db| {
-        let all = [statements(), crate::calls::statements()].concat();
-        all.into_iter().try_for_each(|sql| db.prepare(sql))
-    });
-}
-
 crate::on_postgres_too! {
     an_alert_is_raised_at_its_limit_and_cleared_well_below_it
     a_habit_is_the_second_longest_silence_of_the_days_at_an_hour
@@ -497,5 +488,4 @@ crate::on_postgres_too! {
     one_row_is_open_for_a_cause_and_a_person_acknowledges_it_by_name_once
     a_channel_that_fails_is_tried_again_ever_more_seldom_and_is_an_alert_itself
     every_cause_has_its_words_in_both_languages
-    every_statement_of_alerts_and_calls_prepares
 }

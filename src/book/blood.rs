@@ -36,15 +36,10 @@ const HOLDS: Sql = Sql::same("SELECT holds FROM result WHERE id = $1");
 const SET_HOLDS: Sql = Sql::same("UPDATE result SET holds = $2 WHERE id = $1");
 const HOLD_AGAIN: Sql =
     Sql::same("UPDATE result SET state = 'held', decided_at = NULL WHERE id = $1");
-const TRIED: Sql = Sql::same(
-    "SELECT 1 FROM (SELECT r.queue AS id FROM result r WHERE r.id = $1 UNION ALL \
-     SELECT f.queue FROM queue_result f WHERE f.result = $1) told \
-     JOIN queue q ON q.id = told.id WHERE q.body IS NOT NULL LIMIT 1",
-);
 
 /// Every statement of this module, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const ALL: &[&Sql] = &[&HISTORY, &HOLDS, &SET_HOLDS, &HOLD_AGAIN, &TRIED];
+pub(crate) const ALL: &[&Sql] = &[&HISTORY, &HOLDS, &SET_HOLDS, &HOLD_AGAIN];
 
 /// What one result said of its patient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,7 +267,7 @@ pub(super) fn part(db: &mut dyn Db, groups: &[Determination], now: i64) -> Resul
         match (one.state, one.specimen) {
             (ResultState::Released, Some(specimen)) => {
                 queue::withdraw_result(db, specimen, one.result, now)?;
-                if db.row_opt(&TRIED, &[one.result.into()])?.is_some() {
+                if queue::was_tried(db, one.result)? {
                     continue;
                 }
                 db.exec(&HOLD_AGAIN, &[one.result.into()])?;

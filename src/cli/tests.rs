@@ -2,8 +2,8 @@
 
 use clap::CommandFactory as _;
 
-use super::{Cli, failure::Failure, rerun};
-use crate::store::{Sql, StoreError};
+use super::{Cli, failure::Failure};
+use crate::store::StoreError;
 
 #[test]
 fn the_command_line_is_sound() {
@@ -36,25 +36,4 @@ fn a_failure_tells_its_code_and_its_causes() {
         "labwire: the disk with labwire.db is full: free some space; devices keep their results \
          until then [STORE-0001]\n  because: no space left\n"
     );
-}
-
-#[test]
-fn every_statement_fits_the_schema() {
-    let clock = std::sync::Arc::new(labwire_drivers::SystemClock::default());
-    let (store, _ground) = crate::store::ground::new_store(clock);
-    let own: Vec<&'static Sql> = [
-        rerun::ALL,
-        crate::trace::ALL,
-        crate::ledger::statements().as_slice(),
-        crate::demo::statements().as_slice(),
-    ]
-    .concat();
-    for sql in own {
-        let outcome = store.read_blocking(move |db| db.prepare(sql));
-        assert!(outcome.is_ok(), "{sql:?}\n{outcome:?}");
-    }
-}
-
-crate::on_postgres_too! {
-    every_statement_fits_the_schema
 }

@@ -92,6 +92,11 @@ const TRIED: Sql = Sql::same(
      UNION ALL SELECT id, destination, priority, state, due_at FROM queue WHERE state = 'set-aside' \
      AND specimen = $1 AND kind = 'result' AND body IS NOT NULL ORDER BY 1",
 );
+const TRIED_RESULT: Sql = Sql::same(
+    "SELECT 1 FROM (SELECT r.queue AS id FROM result r WHERE r.id = $1 UNION ALL \
+     SELECT f.queue FROM queue_result f WHERE f.result = $1) told \
+     JOIN queue q ON q.id = told.id WHERE q.body IS NOT NULL LIMIT 1",
+);
 const MOVE_OPEN: Sql = Sql::same(
     "UPDATE queue SET specimen = $2 WHERE specimen = $1 AND state IN ('waiting', 'leased')",
 );
@@ -125,6 +130,7 @@ pub(super) const ALL: &[&Sql] = &[
     &TAKE_OUT_FIRST,
     &SUPERSEDE_EMPTY,
     &TRIED,
+    &TRIED_RESULT,
     &MOVE_OPEN,
     &MOVE_ASIDE,
     &TO_FOLLOW,
@@ -295,6 +301,14 @@ pub(super) fn put_behind(db: &mut dyn Db, aside: i64) -> Result<(), StoreError> 
 pub fn raise(db: &mut dyn Db, specimen: i64, priority: Priority) -> Result<(), StoreError> {
     db.exec(&RAISE_TUBE, &[specimen.into(), priority.rank().into()])?;
     Ok(())
+}
+
+/// Whether a message that tells this result was tried: its host has it, or may have it.
+///
+/// # Errors
+/// The store's.
+pub fn was_tried(db: &mut dyn Db, result: i64) -> Result<bool, StoreError> {
+    Ok(db.row_opt(&TRIED_RESULT, &[result.into()])?.is_some())
 }
 
 /// Takes a replaced version out of every row that was never tried. Returns whether it was in one,

@@ -15,7 +15,7 @@ pub use self::{
     },
     enqueue::{
         News, aside_before, enqueue_apart, enqueue_results, follow_tried, move_open, raise,
-        withdraw_result,
+        was_tried, withdraw_result,
     },
     lease::{
         Backoff, Due, LeaseTerms, Leased, Pending, Render, Rendered, Verdict, bring_forward,

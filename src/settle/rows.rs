@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::{
     book::{self, json, unjson},
     model::{Hold, HoldReason, Observation, ObservationKind, ResultState},
+    queue,
     store::{Db, Insert, Param, Row, Sql, StoreError},
 };
 
@@ -96,11 +97,6 @@ const INSERT_EVENT: Sql = Sql::same(
     "INSERT INTO device_event (message, line, code, text, specimen, at) \
      VALUES ($1, $2, $3, $4, $5, $6)",
 );
-const TRIED: Sql = Sql::same(
-    "SELECT 1 FROM (SELECT r.queue AS id FROM result r WHERE r.id = $1 UNION ALL \
-     SELECT f.queue FROM queue_result f WHERE f.result = $1) told \
-     JOIN queue q ON q.id = told.id WHERE q.body IS NOT NULL LIMIT 1",
-);
 const RELEASED_TESTS: Sql = Sql {
     sqlite: "SELECT s.id, json_group_array(DISTINCT r.test) FROM specimen s \
              JOIN result r ON r.barcode = s.barcode AND r.specimen = s.id \
@@ -131,7 +127,6 @@ pub(super) const ALL: &[&Sql] = &[
     &UPDATE_WHOLE,
     &TELL_BY,
     &INSERT_EVENT,
-    &TRIED,
     &RELEASED_TESTS,
 ];
 
@@ -378,7 +373,7 @@ pub fn told_before(
     result: &StoredResult,
 ) -> Result<Option<StoredResult>, StoreError> {
     for earlier in versions_before(db, result)? {
-        if db.row_opt(&TRIED, &[earlier.id.into()])?.is_some() {
+        if queue::was_tried(db, earlier.id)? {
             return Ok(Some(earlier));
         }
     }

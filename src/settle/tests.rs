@@ -417,28 +417,3 @@ fn seen(patient: &str, text: &str) -> Observation {
     one.patient.name = Private::new("NGUYEN^LAN".to_owned());
     one
 }
-
-#[test]
-fn every_statement_of_the_domain_prepares() {
-    let lab = Lab::new();
-    lab.work(|db| {
-        let all = [
-            super::statements(),
-            book::statements(),
-            queue::statements(),
-            crate::audit::statements(),
-            crate::people::statements(),
-            crate::console::statements(),
-            crate::calls::statements(),
-            crate::tubes::statements(),
-            crate::image::statements(),
-            crate::downtime::statements(),
-            crate::retention::statements(),
-        ];
-        all.concat().into_iter().try_for_each(|sql| db.prepare(sql))
-    });
-}
-
-crate::on_postgres_too! {
-    every_statement_of_the_domain_prepares
-}

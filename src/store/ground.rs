@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, path::Path, sync::Arc};
 
-use super::{Clock, Store, StoreOptions, start::wait_for, tests::File};
+use super::{Clock, Sql, Store, StoreOptions, start::wait_for, tests::File};
 
 #[path = "../../tests/cluster.rs"]
 #[expect(unreachable_pub, reason = "the scenarios use the file too")]
@@ -45,6 +45,30 @@ pub(crate) fn new_store(clock: Arc<dyn Clock>) -> (Store, Box<dyn Ground>) {
     let ground = here();
     let store = ground.open_with(StoreOptions::default(), clock);
     (store, ground)
+}
+
+/// Every constant statement that the program may give a database.
+pub(crate) fn every_statement() -> Vec<&'static Sql> {
+    let of_domain = [
+        crate::alerts::statements(),
+        crate::audit::statements(),
+        crate::book::statements(),
+        crate::calls::statements(),
+        crate::cli::statements(),
+        crate::console::statements(),
+        crate::demo::statements(),
+        crate::downtime::statements(),
+        crate::image::statements(),
+        crate::ledger::statements(),
+        crate::people::statements(),
+        crate::queue::statements(),
+        crate::retention::statements(),
+        crate::settle::statements(),
+        crate::trace::ALL.to_vec(),
+        crate::tubes::statements(),
+        crate::worklist::statements(),
+    ];
+    super::statements().chain(of_domain.concat()).collect()
 }
 
 /// Makes each of these tests, which [`new_store`] opens the stores of, a test on PostgreSQL too.

@@ -75,7 +75,7 @@ fn tamper(file: &File, sql: &'static str) {
 fn every_statement_fits_the_schema() {
     let file = File::new();
     let store = file.try_open().unwrap();
-    for sql in super::statements() {
+    for sql in super::ground::every_statement() {
         let outcome = store.transact_blocking(Turn::Reply, move |db| db.prepare(sql));
         assert!(outcome.is_ok(), "{}\n{outcome:?}", sql.sqlite);
     }

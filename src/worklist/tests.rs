@@ -454,13 +454,3 @@ impl Texts {
         })
     }
 }
-
-#[test]
-fn every_statement_of_the_acts_prepares() {
-    let lab = Lab::new();
-    lab.work(|db| statements().into_iter().try_for_each(|sql| db.prepare(sql)));
-}
-
-crate::on_postgres_too! {
-    every_statement_of_the_acts_prepares
-}

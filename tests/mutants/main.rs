@@ -8,7 +8,7 @@
 //! part of a name for some of them; `.ci/run` does.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     fs,
     io::{self, Write as _},
@@ -220,15 +220,17 @@ fn every_mutant_is_found() {
     // Below the target folder, and always the same, so that a second run builds little.
     let tree = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
     fs::create_dir_all(&tree).expect("the target folder takes the tree");
-    for part in PARTS {
-        copy(&root().join(part), &tree.join(part)).expect("the target folder takes the tree");
-    }
     let mut mutants = mutants();
+    let mut mutated: BTreeMap<PathBuf, String> = BTreeMap::new();
     for mutant in &mutants {
-        let file = tree.join(&mutant.file);
-        let text = fs::read_to_string(&file).expect("it was copied");
-        let text = text.replace(&mutant.find, &mutant.asleep());
-        fs::write(&file, text).expect("it is ours");
+        let file = root().join(&mutant.file);
+        let sound = || fs::read_to_string(&file).expect("a file of the tree");
+        let text = mutated.entry(file.clone()).or_insert_with(sound);
+        *text = text.replace(&mutant.find, &mutant.asleep());
+    }
+    for part in PARTS {
+        let copied = copy(&root().join(part), &tree.join(part), &mutated);
+        copied.expect("the target folder takes the tree");
     }
     mutants.retain(|mutant| wanted == "1" || mutant.name.contains(&wanted));
     assert!(!mutants.is_empty(), "no mutant is named so: {wanted}");
@@ -305,17 +307,21 @@ fn judge(mutant: &Mutant, has_passed: bool, said: &str) -> Fate {
     }
 }
 
-/// Copies a file or a folder, and leaves alone what is the same: its time then stays too.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+/// Copies a file or a folder, a file that is `mutated` with its new text, and leaves alone what is the
+/// same: its time then stays too.
+fn copy(from: &Path, to: &Path, mutated: &BTreeMap<PathBuf, String>) -> io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
-            copy(&from.join(&name), &to.join(&name))?;
+            copy(&from.join(&name), &to.join(&name), mutated)?;
         }
         return Ok(());
     }
-    let text = fs::read(from)?;
+    let text = match mutated.get(from) {
+        Some(text) => text.clone().into_bytes(),
+        None => fs::read(from)?,
+    };
     match fs::read(to) {
         Ok(known) if known == text => Ok(()),
         _ => fs::write(to, text),

@@ -7,10 +7,7 @@ use labwire::{
     queue::{self, QueueRow},
 };
 use labwire_protocols::charset::Charset;
-use labwire_sims::{
-    his::{Answering, Control, Request},
-    runner::Wire,
-};
+use labwire_sims::his::{Answering, Control, Request};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -19,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    hospital::{Bridge, His, PATIENCE, Site, ZONE, comes, request},
+    hospital::{Bridge, His, PATIENCE, Site, comes, glucose, one_analyzer, request},
     scripted::Script,
 };
 
@@ -113,22 +110,7 @@ struct Ward {
 impl Ward {
     async fn open() -> Self {
         let host = Slow::open().await;
-        let site = Site::new(&format!(
-            r#"
-[[host]]
-id = "his"
-orders = "mllp-listen://127.0.0.1:0"
-results = "{}"
-reply_timeout_s = 120
-
-[[instrument]]
-id = "dev-1"
-profile = "generic/hl7"
-port = "mllp-listen://127.0.0.1:0"
-tests = {{ GLU = "GLU" }}
-"#,
-            host.address
-        ));
+        let site = Site::new(&one_analyzer(&host.address, 120));
         Self {
             orders: His::open(Answering::good()).await,
             host,
@@ -139,13 +121,7 @@ tests = {{ GLU = "GLU" }}
     }
 
     async fn plug(&self, bridge: &Bridge) {
-        let orders = bridge.address("host:his").await.expect("it listens");
-        self.orders.place(orders);
-        let device = bridge.address("dev-1").await.expect("it listens");
-        let mut wire = Wire::new(labwire_sims::clock::Clock::real(ZONE));
-        wire.cancel = self.cancel.child_token();
-        let port = labwire_sims::port::Port::Connect(device.to_string());
-        self.device.plug_mllp(port, wire);
+        bridge.plug(&self.orders, &self.device, &self.cancel).await;
     }
 
     /// Orders on a tube, and measures it once the order is answered.
@@ -163,10 +139,7 @@ tests = {{ GLU = "GLU" }}
                 orders.answer(&control).is_some()
             })
             .await;
-        self.device.say(format!(
-            "MSH|^~\\&|DEV||||20260310091000||ORU^R01|M{barcode}|P|2.5.1\rPID|1\r\
-             OBR|1||{barcode}|GLU\rOBX|1|NM|GLU||5.1|mmol/L|||||F|||20260310091000\r"
-        ));
+        self.device.say(glucose(barcode));
     }
 }
 

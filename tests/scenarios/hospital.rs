@@ -18,7 +18,7 @@ use labwire_sims::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{account, cluster::Cluster};
+use crate::{account, cluster::Cluster, scripted::Script};
 
 /// The zone of every clock here, minutes east of Greenwich.
 pub const ZONE: i32 = 7 * 60;
@@ -106,6 +106,33 @@ pub fn tests(profile: &str) -> String {
         .iter()
         .map(|(code, test)| format!("{code:?} = {test:?}"));
     format!("tests = {{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+}
+
+/// A `lab.toml` of a host `his` and one analyzer over HL7, `dev-1`, that measures `GLU`.
+pub fn one_analyzer(results: &str, reply_timeout_s: u32) -> String {
+    format!(
+        r#"
+[[host]]
+id = "his"
+orders = "mllp-listen://127.0.0.1:0"
+results = "{results}"
+reply_timeout_s = {reply_timeout_s}
+
+[[instrument]]
+id = "dev-1"
+profile = "generic/hl7"
+port = "mllp-listen://127.0.0.1:0"
+tests = {{ GLU = "GLU" }}
+"#
+    )
+}
+
+/// What that analyzer says of a tube.
+pub fn glucose(tube: &str) -> String {
+    format!(
+        "MSH|^~\\&|DEV||||20260310091000||ORU^R01|M{tube}|P|2.5.1\rPID|1\r\
+         OBR|1||{tube}|GLU\rOBX|1|NM|GLU||5.1|mmol/L|||||F|||20260310091000\r"
+    )
 }
 
 /// One form: patient `PN<barcode>`, items numbered after the barcode.
@@ -257,6 +284,15 @@ impl Deref for Bridge {
 }
 
 impl Bridge {
+    /// Puts the HIS and the analyzer of [`one_analyzer`] at their ends of the wires.
+    pub async fn plug(&self, his: &His, device: &Script, cancel: &CancellationToken) {
+        his.place(self.address("host:his").await.expect("it listens"));
+        let port = self.address("dev-1").await.expect("it listens");
+        let mut wire = Wire::new(Clock::real(ZONE));
+        wire.cancel = cancel.child_token();
+        device.plug_mllp(Port::Connect(port.to_string()), wire);
+    }
+
     /// Where its `lab.toml` is.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()

@@ -1,20 +1,15 @@
 //! A backup takes the place of a store that was lost, while the HIS goes on: it has seen more than the
 //! store that comes back knows of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use labwire_sims::{
-    clock::Clock,
-    his::{Answering, Policy},
-    port::Port,
-    runner::Wire,
-};
+use labwire_sims::his::{Answering, Policy};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     account,
     crash::command,
-    hospital::{Bridge, His, Site, ZONE},
+    hospital::{Bridge, His, Site, glucose, one_analyzer},
     scripted::Script,
 };
 
@@ -33,35 +28,14 @@ struct Shift {
 impl Ward {
     async fn open() -> Self {
         let his = His::open(Answering::good()).await;
-        let site = Site::new(&format!(
-            r#"
-[[host]]
-id = "his"
-orders = "mllp-listen://127.0.0.1:0"
-results = "{}"
-reply_timeout_s = 1
-
-[[instrument]]
-id = "dev-1"
-profile = "generic/hl7"
-port = "mllp-listen://127.0.0.1:0"
-tests = {{ GLU = "GLU" }}
-"#,
-            his.results
-        ));
+        let site = Site::new(&one_analyzer(&his.results, 1));
         Self { his, site }
     }
 
     async fn begin(&self) -> Shift {
         let bridge = self.site.start().await;
-        let orders = bridge.address("host:his").await.expect("it listens");
-        self.his.place(orders);
-        let port = bridge.address("dev-1").await.expect("it listens");
-        let cancel = CancellationToken::new();
-        let mut wire = Wire::new(Clock::real(ZONE));
-        wire.cancel = cancel.clone();
-        let device = Script::default();
-        device.plug_mllp(Port::Connect(port.to_string()), wire);
+        let (device, cancel) = (Script::default(), CancellationToken::new());
+        bridge.plug(&self.his, &device, &cancel).await;
         Shift {
             bridge,
             device,
@@ -104,16 +78,20 @@ tests = {{ GLU = "GLU" }}
             })
             .await;
     }
-}
 
-impl Ward {
     /// The store that was put aside still tells of what came after the backup.
     fn aside_is_read(&self) {
         let lab = self.site.lab();
         let folder = lab.parent().expect("in a folder");
         let entries = std::fs::read_dir(folder).expect("the folder reads");
         let mut files = entries.map(|entry| entry.expect("an entry").path());
-        let aside = files.find(|path| path.to_string_lossy().contains("before-restore"));
+        let is_aside = |path: &PathBuf| {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            ending.is_some_and(|ending| {
+                ending.starts_with("before-restore-") && ending.ends_with('Z')
+            })
+        };
+        let aside = files.find(is_aside);
         let aside = aside.expect("the former store is kept");
         let other = Site::on(&format!("sqlite:{}", aside.display()), "");
         let (said, is_known) = command(&other, &["trace", "RST-BETWEEN"]);
@@ -123,10 +101,7 @@ impl Ward {
 
 impl Shift {
     fn measure(&self, tube: &str) {
-        self.device.say(format!(
-            "MSH|^~\\&|DEV||||20260310091000||ORU^R01|M{tube}|P|2.5.1\rPID|1\r\
-             OBR|1||{tube}|GLU\rOBX|1|NM|GLU||5.1|mmol/L|||||F|||20260310091000\r"
-        ));
+        self.device.say(glucose(tube));
     }
 
     async fn end(self) {

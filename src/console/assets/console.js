@@ -71,7 +71,7 @@
     if (event.key === "Shift") return;
     clearTimeout(leading);
     if (isTyping(event.target) || event.ctrlKey || event.altKey || event.metaKey || keys?.open) return;
-    // When the key was pressed, not when this page came to it: a busy machine makes no scan of two.
+    // By when the key was pressed, not when this page came to it: a busy machine tears no scan apart.
     if (event.timeStamp - typedAt > SCAN_MS) typed = "";
     typedAt = event.timeStamp;
     if (event.key === "Enter" && typed.length >= CODE_CHARS_MIN) {

@@ -9,7 +9,7 @@ use crate::store::{
     Beside, Db, Sql, Store, StoreError, StoreOptions, Turn,
     address::Address,
     conformance::StillClock,
-    ground::{Cluster, Server},
+    ground::{Cluster, Server, every_statement},
     is_in_use, journal,
     session::{Access, Backend as _},
     start::wait_for,
@@ -54,37 +54,11 @@ fn tamper(server: &Server, sql: &'static str) {
     wait_for(store.close());
 }
 
-/// Every constant statement that the program may give the server.
-fn statements() -> Vec<&'static Sql> {
-    let of_domain = [
-        crate::alerts::statements(),
-        crate::audit::statements(),
-        crate::book::statements(),
-        crate::calls::statements(),
-        crate::cli::statements(),
-        crate::console::statements(),
-        crate::demo::statements(),
-        crate::downtime::statements(),
-        crate::image::statements(),
-        crate::ledger::statements(),
-        crate::people::statements(),
-        crate::queue::statements(),
-        crate::retention::statements(),
-        crate::settle::statements(),
-        crate::trace::ALL.to_vec(),
-        crate::tubes::statements(),
-        crate::worklist::statements(),
-    ];
-    crate::store::statements()
-        .chain(of_domain.concat())
-        .collect()
-}
-
 #[test]
 fn every_statement_fits_the_schema() {
     let Some(server) = Server::new() else { return };
     let store = try_open(&server).unwrap();
-    for sql in statements() {
+    for sql in every_statement() {
         let outcome = store.transact_blocking(Turn::Reply, move |db| db.prepare(sql));
         assert!(outcome.is_ok(), "{}\n{outcome:?}", sql.postgres);
     }
@@ -102,10 +76,13 @@ fn what_reads_a_whole_table_does_so_for_want_of_an_index_and_not_because_it_was_
     let backend = PostgresBackend::new(*address, Arc::new(SystemClock::default()), None);
     let mut session = backend.connect(Access::Write).unwrap();
     session
-        .script("ANALYZE audit, message, order_item, patient, queue, result, specimen; SET plan_cache_mode = 'force_generic_plan'")
+        .script(
+            "ANALYZE audit, message, order_item, patient, queue, result, specimen; \
+             SET plan_cache_mode = 'force_generic_plan'",
+        )
         .unwrap();
     let mut found = Vec::new();
-    for (number, sql) in statements().into_iter().enumerate() {
+    for (number, sql) in every_statement().into_iter().enumerate() {
         // A script is a constant; this one is made for as long as the test runs.
         let prepare = format!("PREPARE s{number} AS {}", sql.postgres);
         session.script(Box::leak(prepare.into_boxed_str())).unwrap();
