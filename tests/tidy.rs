@@ -603,7 +603,7 @@ fn tests_and_on_postgres(text: &str) -> (BTreeSet<&str>, BTreeSet<&str>) {
 
 /// Where every test of a file is one of a rule that holds on every database, below `src`.
 const ON_BOTH: &str = "alerts/tests audit/chain/tests bridge/orders/tests bridge/tests downtime/tests \
-    host/tests/inbound host/tests/results settle/tests settle/tests/calls settle/tests/depth \
+    host/tests/inbound host/tests/results settle/tests/calls settle/tests/depth \
     settle/tests/leases settle/tests/matching settle/tests/merges settle/tests/orders settle/tests/racks \
     settle/tests/repeats settle/tests/together settle/tests/unordered settle/tests/versions \
     worklist/tests/acts worklist/tests/calls worklist/tests/mapping worklist/tests/undone \
