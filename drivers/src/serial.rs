@@ -64,7 +64,10 @@ fn open_now(
         .data_bits(data_bits(settings.bits))
         .parity(parity(settings.parity))
         .stop_bits(stop_bits(settings.stop))
-        .flow_control(flow(settings.flow));
+        .flow_control(flow(settings.flow))
+        // A pseudo-terminal keeps TIOCEXCL for as long as its other end is open: after a kill -9 nobody
+        // but root could open it again. A port with hardware forgets it with its last file.
+        .exclusive(!is_pty(&device));
     let stream = SerialStream::open(&builder).map_err(|error| open_error(path, error))?;
     let mut notes = differences(&stream, settings, &device);
     if stable_path(path).is_some() {
@@ -135,7 +138,7 @@ pub fn stable_path(path: &Path) -> Option<PathBuf> {
 
 /// What the driver of the port did not take over. A pty takes nothing over, and needs nothing.
 fn differences(stream: &SerialStream, wanted: &SerialSettings, device: &Path) -> Vec<Note> {
-    if device.starts_with("/dev/pts") {
+    if is_pty(device) {
         return Vec::new();
     }
     let mut notes = Vec::new();
@@ -171,6 +174,10 @@ fn differences(stream: &SerialStream, wanted: &SerialSettings, device: &Path) ->
         ));
     }
     notes
+}
+
+fn is_pty(device: &Path) -> bool {
+    device.starts_with("/dev/pts")
 }
 
 /// Within 2 %: a UART divides its clock, and both ends together may be 4 % apart.

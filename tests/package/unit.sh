@@ -162,6 +162,8 @@ until_true log_says "SIGHUP: the files of certificates are read again"
 say "killed, it is started again, and its lines with it"
 on_machine systemctl kill --signal=SIGKILL labwire
 until_true started_again 1
+has_serial() { log_says "peer=$pty" && [[ "$(unit StatusText)" == "2 lines, "* && "$(unit StatusText)" != *serial-1* ]]; }
+until_true has_serial
 tell TCP2
 trace TCP1 || fail "what was acknowledged before is gone"
 
