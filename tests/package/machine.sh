@@ -57,6 +57,8 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 cd "$root"
 pivot_root . mnt
 umount -l /mnt
+# As a system begins: what systemd mounts for a service in a view of its own, others see too.
+mount --make-rshared /
 exec env -i container=labwire PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /usr/lib/systemd/systemd --system --unit="$2"
 FIRST
@@ -88,7 +90,8 @@ on_machine() {
 }
 
 machine_off() {
-    on_machine systemctl poweroff
+    # Its answer may find nobody to bring it any more.
+    on_machine systemctl poweroff 2>/dev/null || true
     for _ in $(seq 900); do
         if ! kill -0 "$machine_init" 2>/dev/null; then
             machine_init=

@@ -40,6 +40,9 @@ cp "$older" "$own/older.deb"
 newer="$(bash config/debian/build.sh --dev | tail -1)"
 cp "$newer" "$own/newer.deb"
 
+bash tests/package/unit.sh "$own/unit" "$own/older.deb" "$own/newer.deb" \
+    "${CARGO_TARGET_DIR:-target}/debug/labwire-sim"
+
 # Whatever happens, nothing of it stays.
 running=
 cleanup() {

@@ -47,7 +47,8 @@ unit() { on_machine systemctl show labwire --value --property="$1"; }
 is_active() { on_machine systemctl --quiet is-active labwire; }
 is_not_active() { ! is_active; }
 started_again() { [[ "$(unit NRestarts)" -ge "$1" ]] && is_active; }
-log_says() { on_machine journalctl --unit=labwire --output=cat | grep -Fq "$1"; }
+# Reads all of it: a pipe that is left early is a failure of its own.
+log_says() { on_machine journalctl --unit=labwire --output=cat | grep -F "$1" >/dev/null; }
 answers() { [[ "$(on_machine curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:8080/health/$1")" == "$2" ]]; }
 install_deb() {
     on_machine dpkg --path-include='/usr/share/doc/labwire/*' --force-confdef --force-confold -i "/root/$1.deb"
@@ -68,6 +69,7 @@ with socket.create_connection(("127.0.0.1", 5001), timeout=60) as device:
     assert b"MSA|AA|" in answer, answer
 DEVICE
 }
+bring() { on_machine systemctl "$1" labwire || fail "systemctl $1 ends with $?"; }
 drop_in() {
     on_machine mkdir -p /etc/systemd/system/labwire.service.d
     on_machine tee "/etc/systemd/system/labwire.service.d/$1.conf" >/dev/null
@@ -77,7 +79,7 @@ drop_in() {
 say "installed before its site is written: enabled, and not started"
 install_deb older
 on_machine systemctl --quiet is-enabled labwire || fail "it would not start with the machine"
-on_machine systemctl start labwire
+bring start
 is_not_active || fail "it runs without a site"
 
 say "the site is written: started means ready"
@@ -106,7 +108,7 @@ port = "serial://$pty?baud=9600"
 section = "biochemistry"
 tests = { "GLU" = "GLU" }
 SITE
-on_machine systemctl start labwire
+bring start
 is_active || fail "it is not active"
 answers ready 200 || fail "systemd was told that it is ready, and it is not"
 unit StatusText
@@ -150,12 +152,12 @@ done
 [[ "$(in_its_group port)" != *"Operation not permitted"* ]] || fail "serial ports are closed to it"
 # What is not known yet when it starts is refused later: drivers of adapters come first.
 for module in usbserial cdc_acm; do
-    on_machine systemctl list-dependencies --plain labwire | grep -Fq "modprobe@$module.service" ||
+    on_machine systemctl list-dependencies --plain labwire | grep -F "modprobe@$module.service" >/dev/null ||
         fail "an adapter of $module that comes later is closed to it"
 done
 
 say "a reload reads certificates again and restarts nothing"
-on_machine systemctl reload labwire
+bring reload
 until_true log_says "SIGHUP: the files of certificates are read again"
 [[ "$(unit MainPID)" == "$pid" ]] || fail "a reload started another process"
 
@@ -174,18 +176,18 @@ WatchdogSec=8
 TimeoutAbortSec=2
 RestartSec=1
 DROPIN
-on_machine systemctl restart labwire
+bring restart
 first="$(unit WatchdogTimestampMonotonic)"
 nine_seconds_of_signs() { (($(unit WatchdogTimestampMonotonic) - first > 9000000)); }
 until_true nine_seconds_of_signs
 [[ "$(unit NRestarts)" == 0 ]] || fail "it was taken for dead while it lived"
 on_machine systemctl kill --kill-whom=main --signal=SIGSTOP labwire
 until_true started_again 1
-on_machine journalctl --unit=labwire | grep -Fq 'Watchdog timeout' || fail "it was not the watchdog"
+log_says 'Watchdog timeout' || fail "it was not the watchdog"
 tell TCP3
 on_machine rm /etc/systemd/system/labwire.service.d/watchdog.conf
 on_machine systemctl daemon-reload
-on_machine systemctl restart labwire
+bring restart
 
 say "upgraded while it runs: it stops in order, and the new one goes on"
 pid="$(unit MainPID)"
@@ -196,7 +198,7 @@ tell TCP4
 trace SERIAL1 || fail "results are gone with the upgrade"
 
 say "stopped in order"
-on_machine systemctl stop labwire
+bring stop
 [[ "$(unit Result) $(unit ExecMainStatus)" == "success 0" ]] || fail "a stop is no success"
 
 cluster="$(on_machine bash -c 'ls /usr/lib/postgresql 2>/dev/null | sort -V | tail -1')"
@@ -220,7 +222,7 @@ LoadCredential=pgpass:/etc/labwire/secrets/pgpass
 Environment=PGPASSFILE=%d/pgpass
 DROPIN
     on_machine sed -i 's#^url = .*#url = "postgres://labwire@127.0.0.1/labwire"#' /etc/labwire/lab.toml
-    on_machine systemctl start labwire
+    bring start
     tell PG1
     if log_says "not of this world"; then fail "the password is in the log"; fi
 
@@ -238,11 +240,12 @@ DROPIN
 fi
 
 say "the machine is switched off and on: it stops in order, and starts after the database"
+stops() { on_machine journalctl --unit=labwire --output=cat | grep -cFx 'labwire.service: Deactivated successfully.'; }
+before="$(stops)"
 machine_off || fail "the machine does not go off"
 machine_boot multi-user.target || fail "the machine does not come back"
 until_true is_active
-on_machine journalctl --no-pager --boot=-1 --unit=labwire --output=cat | grep -Fxq 'labwire.service: Deactivated successfully.' ||
-    fail "it was not stopped in order"
+(($(stops) == before + 1)) || fail "it was not stopped in order"
 answers live 200 || fail "it does not live"
 tell LAST
 
