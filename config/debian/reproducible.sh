@@ -10,13 +10,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 own="$(mktemp -d)"
 trap 'rm -rf "$own"' EXIT
+# One commit and its time for both, whatever is committed meanwhile.
+commit="$(git rev-parse HEAD)"
+SOURCE_DATE_EPOCH="$(git log -1 --format=%ct "$commit")"
+export SOURCE_DATE_EPOCH
 build() {
     local folder="$own/$1"
     shift
     mkdir -p "$folder"
     # What is committed, and nothing of this folder.
-    git archive HEAD | tar -x -C "$folder"
-    SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" CARGO_TARGET_DIR="$folder/built" \
+    git archive "$commit" | tar -x -C "$folder"
+    CARGO_TARGET_DIR="$folder/built" \
         bash "$folder/config/debian/release.sh" --quiet "$@"
     if grep -aFq "$own" "$folder/built/release/labwire"; then
         echo "a path of this machine is in the program:" >&2
@@ -34,4 +38,4 @@ if ! cmp "$own/labwire.one" "$own/another-of-another-length/built/release/labwir
     echo "the two builds differ" >&2
     exit 1
 fi
-echo "the same bytes twice"
+echo "the same bytes twice, of $commit by $(rustc --version)"
