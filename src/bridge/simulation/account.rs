@@ -12,7 +12,12 @@ use crate::{
     store::{Db, Sql, StoreError, by_hand::ByHand},
 };
 
-use super::{checks::Checks, hospital::World, network::Network, scribe::Scribe};
+use super::{
+    checks::Checks,
+    hospital::{World, in_points},
+    network::Network,
+    scribe::Scribe,
+};
 
 const OPEN: Sql = Sql::same(
     "SELECT (SELECT count(*) FROM message WHERE state = 'unparsed') \
@@ -179,13 +184,15 @@ impl Account<'_> {
             };
             let own = stored.results.iter().filter(|row| {
                 let seen = &row.observation;
-                row.line == line && seen.code == sent.code && seen.text == sent.text
+                row.line == line && seen.code == sent.code && is_said(&sent.text, &seen.text)
             });
             let own: Vec<&StoredResult> = own.collect();
             let what = format!("{line} {} {} {}", sent.specimen, sent.code, sent.text);
             let rule = "every accepted message ends delivered or visible";
             if own.is_empty() && !self.network.has_doubled(line) {
-                self.wrong(rule, format_args!("{what} is not in the store"));
+                let there = stored.results.iter().map(|row| &row.observation);
+                let there: Vec<_> = there.map(|seen| (&seen.code, &seen.text)).collect();
+                self.wrong(rule, format_args!("{what} is not in the store: {there:?}"));
             }
             for row in own {
                 if !self.is_right(&stored, row, &sent.test, &arrived) {
@@ -216,9 +223,9 @@ impl Account<'_> {
         match row.state {
             ResultState::Released => {
                 let mut seen = arrived.iter();
+                let text = in_points(row.observation.text.trim());
                 let is_there = seen.any(|seen| {
-                    (&seen.barcode, seen.code.as_str(), &seen.text)
-                        == (&row.barcode, test, &row.observation.text)
+                    (&seen.barcode, seen.code.as_str(), &seen.text) == (&row.barcode, test, &text)
                 });
                 // What the HIS refused for good holds back later versions, and people see it.
                 is_there || self.has_refused(row.specimen)
@@ -237,6 +244,13 @@ impl Account<'_> {
             ResultState::Control => false,
         }
     }
+}
+
+/// Whether what an analyzer said is what stands in its field. A Beckman AU fills fields with blanks, and
+/// says by a flag alone that an analysis failed.
+fn is_said(said: &str, stored: &str) -> bool {
+    let stored = stored.trim();
+    stored == said || (said == "?" && stored.is_empty())
 }
 
 fn read(db: &mut dyn Db, barcode: &str) -> Result<Stored, StoreError> {

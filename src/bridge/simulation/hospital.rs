@@ -20,6 +20,7 @@ use super::scribe::Scribe;
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) line: &'static str,
+    pub(super) carrier: Carrier,
     persona: &'static str,
     profile: &'static str,
     /// Keys of its `[[instrument]]`.
@@ -28,45 +29,128 @@ pub(super) struct Bench {
     services: &'static [&'static str],
 }
 
-/// One that asks, in frames; one that asks and lets pass what nobody ordered, in messages; one over
-/// MLLP.
-pub(super) const BENCHES: [Bench; 3] = [
+/// What carries the messages of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// LIS01-A2. With `false` the bridge promises whole messages alone.
+    Astm { promises_frames: bool },
+    /// MLLP.
+    Mllp,
+    /// A wire of its maker's own. With `true` a wrong bit is found by a check of its own.
+    Own { is_checked: bool },
+}
+
+impl Bench {
+    const fn new(
+        line: &'static str,
+        carrier: Carrier,
+        (persona, profile): (&'static str, &'static str),
+        services: &'static [&'static str],
+    ) -> Self {
+        Self {
+            line,
+            carrier,
+            persona,
+            profile,
+            more: "",
+            services,
+        }
+    }
+}
+
+const FRAMES: Carrier = Carrier::Astm {
+    promises_frames: true,
+};
+const CHECKED: Carrier = Carrier::Own { is_checked: true };
+const UNCHECKED: Carrier = Carrier::Own { is_checked: false };
+
+/// One that asks, in frames; one that asks and lets pass what nobody ordered, in messages; over MLLP one
+/// that asks with an order and one by LAW; on wires of their makers' own such as ask, poll, are told and
+/// only tell.
+pub(super) const BENCHES: [Bench; 9] = [
+    Bench::new(
+        "xn-1",
+        FRAMES,
+        ("sysmex-xn", "sysmex/xn"),
+        &["WBC", "HGB", "PLT"],
+    ),
     Bench {
-        line: "xn-1",
-        persona: "sysmex-xn",
-        profile: "sysmex/xn",
-        more: "port = \"tcp-listen://127.0.0.1:5001\"",
-        services: &["WBC", "HGB", "PLT"],
+        more: "durability = \"message\"\n",
+        ..Bench::new(
+            "access-1",
+            Carrier::Astm {
+                promises_frames: false,
+            },
+            ("access2", "beckman/access2"),
+            &["TSH"],
+        )
     },
-    Bench {
-        line: "access-1",
-        persona: "access2",
-        profile: "beckman/access2",
-        more: "port = \"tcp-listen://127.0.0.1:5002\"\ndurability = \"message\"",
-        services: &["TSH"],
-    },
-    Bench {
-        line: "bc-1",
-        persona: "mindray-bc5000",
-        profile: "mindray/bc-5000",
-        more: "port = \"mllp-listen://127.0.0.1:5003\"",
-        services: &["WBC", "RBC"],
-    },
+    Bench::new(
+        "bc-1",
+        Carrier::Mllp,
+        ("mindray-bc5000", "mindray/bc-5000"),
+        &["WBC", "RBC"],
+    ),
+    Bench::new(
+        "law-1",
+        Carrier::Mllp,
+        ("ihe-law", "generic/law"),
+        &["TSH", "PSA"],
+    ),
+    Bench::new(
+        "au-1",
+        CHECKED,
+        ("beckman-au", "beckman/au"),
+        &["ALT", "AST", "GLU"],
+    ),
+    Bench::new(
+        "rxl-1",
+        CHECKED,
+        ("dimension", "siemens/dimension"),
+        &["GLU", "ALB"],
+    ),
+    Bench::new(
+        "istat-1",
+        UNCHECKED,
+        ("i-stat", "abbott/i-stat"),
+        &["K", "NA"],
+    ),
+    Bench::new(
+        "kx-1",
+        UNCHECKED,
+        ("sysmex-kx21", "sysmex/kx-21"),
+        &["WBC", "HCT", "PLT"],
+    ),
+    Bench::new(
+        "vidas-1",
+        CHECKED,
+        ("mini-vidas", "biomerieux/vidas"),
+        &["TSH", "BHCG"],
+    ),
 ];
 const ACCESS: usize = 1;
 
-/// `lab.toml` with these analyzers.
-pub(super) fn lab(benches: &[usize], tests: impl Fn(&str) -> String) -> String {
+/// `lab.toml` with these analyzers; `mapped` says what the site maps for a persona and a profile.
+pub(super) fn lab(benches: &[usize], mapped: impl Fn(&Persona, &str) -> String) -> String {
     let instruments = benches.iter().filter_map(|index| BENCHES.get(*index));
-    let instruments = instruments.map(|bench| {
+    let instruments = instruments.enumerate().map(|(number, bench)| {
         let Bench {
             line,
             profile,
             more,
             ..
         } = bench;
-        let tests = tests(profile);
-        format!("[[instrument]]\nid = \"{line}\"\nprofile = \"{profile}\"\n{more}\n{tests}\n")
+        let scheme = match bench.carrier {
+            Carrier::Mllp => "mllp",
+            Carrier::Astm { .. } | Carrier::Own { .. } => "tcp",
+        };
+        let persona = Persona::named(bench.persona).expect("every bench has its persona");
+        let mapped = mapped(persona, profile);
+        format!(
+            "[[instrument]]\nid = \"{line}\"\nprofile = \"{profile}\"\n\
+             port = \"{scheme}-listen://127.0.0.1:{}\"\n{more}{mapped}\n",
+            5_001 + number
+        )
     });
     let host = "[[host]]\nid = \"his\"\norders = \"mllp-listen://127.0.0.1:5000\"\n\
                 results = \"mllp://127.0.0.1:6000\"\nconnections = 2\nretry_first_s = 1\n\
@@ -75,6 +159,12 @@ pub(super) fn lab(benches: &[usize], tests: impl Fn(&str) -> String) -> String {
         "[store]\nurl = \"sqlite:labwire.db\"\n{host}{}",
         instruments.collect::<String>()
     )
+}
+
+/// What carries a line; those of the HIS are MLLP.
+pub(super) fn carrier(line: &str) -> Carrier {
+    let bench = BENCHES.iter().find(|bench| bench.line == line);
+    bench.map_or(Carrier::Mllp, |bench| bench.carrier)
 }
 
 /// What is known of everything outside of the bridge.
@@ -169,7 +259,7 @@ impl World {
         let Some(bench) = state.chance.pick(&benches).copied() else {
             return;
         };
-        let barcode = format!("26{:07}", state.tubes.len() + 1);
+        let barcode = format!("26{:08}", state.tubes.len() + 1);
         let shared = state
             .chance
             .happens(200)
@@ -324,7 +414,8 @@ impl World {
     pub(super) fn judge(&self, one: &Observation) -> Result<(), &'static str> {
         let sent = self.results(|log| &log.sent);
         let is_measured = sent.iter().any(|(_, sent)| {
-            (&sent.specimen, &sent.test, &sent.text) == (&one.barcode, &one.code, &one.text)
+            let text = in_points(&sent.text);
+            (&sent.specimen, &sent.test, &text) == (&one.barcode, &one.code, &one.text)
         });
         if !is_measured {
             return Err("nobody measured it");
@@ -391,6 +482,11 @@ impl State {
         };
         self.writer.request(&request, TIME)
     }
+}
+
+/// A number as HL7 has it (2.A.47), where the analyzer writes decimal commas.
+pub(super) fn in_points(text: &str) -> String {
+    text.replace(',', ".")
 }
 
 /// When the HIS says that it wrote.

@@ -21,6 +21,7 @@ use crate::store::by_hand::ByHand;
 
 use super::{
     checks::Checks,
+    hospital::{Carrier, carrier},
     scribe::Scribe,
     tap::{Speech, Tap, Tapped},
 };
@@ -172,10 +173,10 @@ impl Network {
 
     fn wire(&self, life: &Arc<Life>, line: &str) -> (GivenPort, FarEnd) {
         let mut state = lock(&self.state);
-        let is_astm = !(line.starts_with("bc") || line.starts_with("host:"));
+        let carrier = carrier(line);
         let (near_plan, far_plan) = match state.is_calm {
             true => (FaultPlan::new(0), FaultPlan::new(0)),
-            false => plans(&mut state.chance, is_astm),
+            false => plans(&mut state.chance, carrier),
         };
         let is_doubled = near_plan.duplicate_per_mille > 0 || far_plan.duplicate_per_mille > 0;
         if is_doubled {
@@ -198,13 +199,13 @@ impl Network {
             mute_after,
         }));
         lock(&life.plugs).push(Arc::clone(&plug));
-        let speech = match is_astm {
+        let speech = match carrier {
             // Once a frame came twice, which ACK is for which nobody can tell.
-            true if is_doubled => Speech::Deaf,
-            true => Speech::Astm {
-                promises_frames: !line.starts_with("access"),
-            },
-            false => Speech::Mllp,
+            Carrier::Astm { .. } if is_doubled => Speech::Deaf,
+            Carrier::Astm { promises_frames } => Speech::Astm { promises_frames },
+            Carrier::Mllp => Speech::Mllp,
+            // What it was promised is compared at the end.
+            Carrier::Own { .. } => Speech::Deaf,
         };
         let tap = Tap::new(line, speech, Arc::clone(&self.checks));
         let gate = Gate {
@@ -225,7 +226,13 @@ impl Network {
 /// What happens to the bytes of one wire, on both sides. MLLP has no checksum of its own, and stands
 /// on TCP, which flips and doubles nothing. A flipped bit comes with whole reads, so that a checksum
 /// modulo 256 has one to find and not two that cancel.
-fn plans(chance: &mut Chance, is_astm: bool) -> (FaultPlan, FaultPlan) {
+fn plans(chance: &mut Chance, carrier: Carrier) -> (FaultPlan, FaultPlan) {
+    let is_checked = match carrier {
+        Carrier::Astm { .. } => true,
+        Carrier::Mllp => false,
+        Carrier::Own { is_checked } => is_checked,
+    };
+    let may_double = matches!(carrier, Carrier::Astm { .. });
     let plan = |chance: &mut Chance| {
         let mut plan = FaultPlan::new(chance.draw());
         match chance.below(8) {
@@ -234,8 +241,8 @@ fn plans(chance: &mut Chance, is_astm: bool) -> (FaultPlan, FaultPlan) {
                 plan.split_per_mille = 200;
                 plan.delay_per_mille = 100;
             }
-            4 if is_astm => plan.flip_per_mille = 30,
-            5 if is_astm => plan.duplicate_per_mille = 20,
+            4 if is_checked => plan.flip_per_mille = 30,
+            5 if may_double => plan.duplicate_per_mille = 20,
             _ => plan.cut_after = Some(50 + chance.below(6_000)),
         }
         plan

@@ -14,6 +14,7 @@ use labwire_sims::{
     chance::Chance,
     clock::{Clock, Wall},
     his::{Answering, Book, Placer, Policy, Receiver, Refusal},
+    persona::Persona,
     runner::{Device, Wire, session},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -91,9 +92,7 @@ impl Simulation {
         log: tracing::Dispatch,
     ) -> (Self, UnboundedReceiver<FarEnd>) {
         let mut chance = Chance::fork(seed, "simulation");
-        let which = 1 + chance.below(7);
-        let benches = (0..BENCHES.len()).filter(|bench| which >> bench & 1 == 1);
-        let benches: Vec<usize> = benches.collect();
+        let benches = benches(&mut chance);
         let folder = folder();
         scribe.is_in(folder.path());
         let loaded = load(&benches, folder.path());
@@ -279,7 +278,13 @@ impl Simulation {
                 };
                 let is_idle = matches!(
                     state.0,
-                    "Neutral" | "Between blocks" | "Closed" | "Disconnected"
+                    "Neutral"
+                        | "Between blocks"
+                        | "Idle"
+                        | "WaitHello"
+                        | "Ready"
+                        | "Closed"
+                        | "Disconnected"
                 );
                 if !is_idle && now - since > u64::try_from(STUCK.as_micros()).unwrap_or(0) {
                     let (line, number) = &key;
@@ -428,6 +433,17 @@ fn wall() -> Clock {
     Clock::new(Wall::fixed(1_773_108_000, 7 * 60), 1_000)
 }
 
+/// One to three analyzers of all there are.
+fn benches(chance: &mut Chance) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..BENCHES.len()).collect();
+    let count = 1 + chance.below(3);
+    let mut benches: Vec<usize> = (0..count)
+        .map(|_| all.swap_remove(chance.index(all.len())))
+        .collect();
+    benches.sort_unstable();
+    benches
+}
+
 /// How the HIS answers.
 fn answering(chance: &mut Chance, seed: u64) -> Answering {
     let refuse = |code, error| Policy::Refuse(Refusal { code, error });
@@ -466,17 +482,37 @@ fn library() -> &'static Library {
     LIBRARY.get_or_init(|| Library::load(None).0)
 }
 
-fn load(benches: &[usize], base: &Path) -> Loaded {
-    let tests = |profile: &str| {
-        let profile = library().get(profile).expect("a built-in profile");
-        let rules = profile.tests.iter();
-        let mapped: BTreeMap<_, _> = rules.map(|rule| (&rule.code, &rule.test)).collect();
-        let pairs = mapped
+/// What only a site knows, by the profile or, where that leaves it open, by the analyzer.
+fn mapped(persona: &Persona, profile: &str) -> String {
+    let table = |key: &str, pairs: BTreeMap<&str, &str>| {
+        let pairs = pairs
             .iter()
-            .map(|(code, test)| format!("{code:?} = {test:?}"));
-        format!("tests = {{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+            .map(|(one, other)| format!("{one:?} = {other:?}"));
+        format!("{key} = {{ {} }}\n", pairs.collect::<Vec<_>>().join(", "))
     };
-    let text = lab(benches, tests);
+    let analytes = persona.analytes;
+    let tests = match persona.protocol() {
+        "beckman-au" | "law" => analytes.iter().map(|one| (one.code, one.test)).collect(),
+        _ => {
+            let profile = library().get(profile).expect("a built-in profile");
+            let rules = profile.tests.iter();
+            rules
+                .map(|rule| (rule.code.as_str(), rule.test.as_str()))
+                .collect()
+        }
+    };
+    let units = match persona.protocol() {
+        "beckman-au" => table(
+            "units",
+            analytes.iter().map(|one| (one.code, one.unit)).collect(),
+        ),
+        _ => String::new(),
+    };
+    table("tests", tests) + &units
+}
+
+fn load(benches: &[usize], base: &Path) -> Loaded {
+    let text = lab(benches, mapped);
     let seams = Seams {
         read: &|_| Ok(text.clone()),
         ..Seams::default()
