@@ -1,6 +1,12 @@
 //! A small hospital for one test: a bridge in this process, devices and a HIS of the simulators.
 
-use std::{collections::BTreeMap, ops::Deref, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::Deref,
+    path::PathBuf,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use labwire::{
     bridge::{Running, Setup, start},
@@ -17,6 +23,7 @@ use labwire_sims::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt as _};
 
 use crate::{account, cluster::Cluster, scripted::Script};
 
@@ -26,6 +33,17 @@ pub const ZONE: i32 = 7 * 60;
 /// How long anything may take that a scenario waits for: a bound for a broken bridge, not a wait, so
 /// it is long enough for a machine whose disk or processors are somebody else's for a minute.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// tracing keeps of every call site whether anybody listens, and one that is met for the first time just
+/// when a test begins to listen may be kept as unheard: so somebody always listens, and writes nothing.
+fn somebody_listens() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let nobody_reads = tracing_subscriber::registry().with(LevelFilter::INFO);
+        let set = tracing::subscriber::set_global_default(nobody_reads);
+        set.expect("no test listens for all of them");
+    });
+}
 
 /// The simulated HIS, listening for results and ready to order.
 pub struct His {
@@ -200,6 +218,7 @@ impl Site {
     }
 
     fn in_folder(folder: tempfile::TempDir, store: String, rest: &str) -> Self {
+        somebody_listens();
         let lab = format!("[lab]\ntimezone = \"Asia/Ho_Chi_Minh\"\n\n{rest}");
         std::fs::write(folder.path().join("lab.toml"), lab).expect("the folder is writable");
         Self {
