@@ -62,10 +62,10 @@ pub(super) fn tone_of(letter: char) -> Option<(char, char)> {
 /// The letter made of `vowel` and a combining tone.
 fn with_tone(vowel: char, tone: char) -> Option<char> {
     let (_, toned) = TONED.iter().find(|(v, _)| *v == vowel)?;
-    toned
-        .iter()
-        .zip(TONES)
-        .find_map(|(letter, t)| (t == tone).then_some(*letter))
+    // Not one after the other in one loop: LLVM 22.1 makes another program of that now and then, and a
+    // release is compared byte by byte (`config/debian/reproducible.sh`).
+    let which = TONES.iter().position(|t| *t == tone)?;
+    toned.get(which).copied()
 }
 
 /// The canonical composition of a letter and a following mark, if it is a Vietnamese letter.

@@ -42,6 +42,18 @@ const REST_MAX: Duration = Duration::from_secs(1_800);
 /// No machine stands in the middle of something for longer, without a byte.
 const STUCK: Duration = Duration::from_secs(180);
 
+/// States of machines in which nothing has begun: the peer may be silent for as long as it likes.
+const IDLE: [&str; 8] = [
+    "Neutral",
+    "Between blocks",
+    "Idle",
+    "WaitHello",
+    "Ready",
+    "Ended",
+    "Closed",
+    "Disconnected",
+];
+
 /// Everything of one simulation.
 struct Simulation {
     seed: u64,
@@ -276,16 +288,7 @@ impl Simulation {
                     Some((known, byte, since)) if (*known, *byte) == state => *since,
                     _ => now,
                 };
-                let is_idle = matches!(
-                    state.0,
-                    "Neutral"
-                        | "Between blocks"
-                        | "Idle"
-                        | "WaitHello"
-                        | "Ready"
-                        | "Closed"
-                        | "Disconnected"
-                );
+                let is_idle = IDLE.contains(&state.0);
                 if !is_idle && now - since > u64::try_from(STUCK.as_micros()).unwrap_or(0) {
                     let (line, number) = &key;
                     let what = format!("{line} connection {number}: {} since {since}", state.0);
