@@ -239,7 +239,7 @@ fn every_mutant_is_found() {
     let tests: BTreeSet<_> = mutants.iter().map(|mutant| &mutant.test).collect();
     for test in tests {
         let began = clock.mono();
-        let (has_passed, said) = run(&tree, test, "", SEEDS_ASLEEP);
+        let (has_passed, said) = run(&tree, test, None);
         assert!(
             has_passed && said.contains("1 passed"),
             "{test} fails while all mutants sleep: {said}"
@@ -248,7 +248,7 @@ fn every_mutant_is_found() {
     }
     for mutant in mutants {
         let began = clock.mono();
-        let (has_passed, said) = run(&tree, &mutant.test, &mutant.name, SEEDS);
+        let (has_passed, said) = run(&tree, &mutant.test, Some(&mutant));
         match judge(&mutant, has_passed, &said) {
             Fate::Found => {
                 let by = mutant.breaks.shown();
@@ -260,8 +260,11 @@ fn every_mutant_is_found() {
     }
 }
 
-/// Runs one test while this mutant is awake: whether it passed, and what it said.
-fn run(tree: &Path, test: &str, awake: &str, seeds: &str) -> (bool, String) {
+/// Runs one test while this mutant is awake, or none: whether it passed, and what it said.
+fn run(tree: &Path, test: &str, awake: Option<&Mutant>) -> (bool, String) {
+    let (name, seeds) = awake.map_or(("", SEEDS_ASLEEP), |mutant| (&mutant.name, SEEDS));
+    // A broken promise breaks others with it: the simulation goes on until it has found this one.
+    let rule = awake.map_or_else(String::new, |mutant| mutant.breaks.shown());
     let target: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
     let mut command = Command::new(env!("CARGO"));
     command.arg("test");
@@ -286,7 +289,8 @@ fn run(tree: &Path, test: &str, awake: &str, seeds: &str) -> (bool, String) {
         .current_dir(tree)
         .env("CARGO_TARGET_DIR", target)
         .env("LABWIRE_SEEDS", seeds)
-        .env(AWAKE, awake)
+        .env("LABWIRE_RULE", rule)
+        .env(AWAKE, name)
         .env_remove("LABWIRE_SEED")
         .output()
         .expect("cargo runs");
