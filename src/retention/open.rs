@@ -28,6 +28,7 @@ const NEWEST: [Sql; 4] = [
 const NEWEST_CALL: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM critical_call");
 const NEWEST_ATTEMPT: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM call_attempt");
 const NEWEST_EVENT: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM device_event");
+const NEWEST_TRACK: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM track_event");
 
 #[cfg(test)]
 pub(super) const ALL: &[&Sql] = &[
@@ -42,6 +43,7 @@ pub(super) const ALL: &[&Sql] = &[
     &NEWEST_CALL,
     &NEWEST_ATTEMPT,
     &NEWEST_EVENT,
+    &NEWEST_TRACK,
 ];
 
 /// How old a unit has to be.
@@ -59,7 +61,7 @@ pub(super) struct Judge {
     ages: Ages,
     ordering: BTreeSet<i64>,
     newest: BTreeSet<Member>,
-    newest_rows: [(&'static str, i64); 3],
+    newest_rows: [(&'static str, i64); 4],
 }
 
 impl Judge {
@@ -80,6 +82,7 @@ impl Judge {
             ("critical_call", of(&NEWEST_CALL)?),
             ("call_attempt", of(&NEWEST_ATTEMPT)?),
             ("device_event", of(&NEWEST_EVENT)?),
+            ("track_event", of(&NEWEST_TRACK)?),
         ];
         Ok(Self {
             ages,
@@ -145,6 +148,8 @@ fn is_older(unit: &Unit, before: i64) -> bool {
         ("queue", "created_at"),
         ("queue", "closed_at"),
         ("image", "received_at"),
+        ("track_event", "received_at"),
+        ("answered", "at"),
         ("critical_call", "opened_at"),
         ("critical_call", "closed_at"),
         ("call_attempt", "at"),

@@ -176,6 +176,8 @@ const IDS: &[(&str, Sql)] = &[
         "device_event",
         Sql::same("SELECT message FROM device_event"),
     ),
+    ("track_event", Sql::same("SELECT message FROM track_event")),
+    ("answered", Sql::same("SELECT message FROM answered")),
     ("image", Sql::same("SELECT id FROM image")),
 ];
 
@@ -185,7 +187,7 @@ fn by(table: &str) -> &'static str {
         "queue_result" | "queue_image" | "queue_order" => "queue",
         "critical_call" => "result",
         "call_attempt" => "call",
-        "device_event" => "message",
+        "device_event" | "track_event" | "answered" => "message",
         _ => "id",
     }
 }
@@ -205,6 +207,14 @@ const ORDER: Sql = Sql::same(
 const MESSAGE: Sql = Sql::same(
     "INSERT INTO message (id, line, connection, session, received_at, is_complete, raw, state, outcome) \
      VALUES ($1, 'xn', 1, 1, $2, 1, $3, $4, '{\"heard\":\"test\"}')",
+);
+const TRACK: Sql = Sql::same(
+    "INSERT INTO track_event (message, span_start, span_end, line, module, barcode, kind, detail, at, \
+     received_at) VALUES ($1, 0, 1, 'line', 'sorter', $2, 'received', '{}', $3, $3)",
+);
+const ANSWERED: Sql = Sql::same(
+    "INSERT INTO answered (host, sender, control_id, digest, message, reply, at) \
+     VALUES ('his', 'x', $2, 'd', $1, $3, $4)",
 );
 const RESULT: Sql = Sql::same(
     "INSERT INTO result (id, message, line, kind, barcode, specimen, test, state, version, supersedes, \
@@ -286,6 +296,11 @@ fn course() -> impl Strategy<Value = Course> {
     })
 }
 
+/// When an event of the line was noted that its message led to: Labwire finds some things later.
+fn found_at(message: i64, at: i64) -> i64 {
+    at + message % 3 * 20 * DAY
+}
+
 /// Writes a history, oldest first as time goes.
 fn write(db: &mut dyn Db, courses: &[Course]) -> Result<(), StoreError> {
     let (mut message, mut delivery) = (0, 0);
@@ -303,6 +318,13 @@ fn write(db: &mut dyn Db, courses: &[Course]) -> Result<(), StoreError> {
             db.exec(
                 &MESSAGE,
                 &[number.into(), at.into(), raw, one.message.into()],
+            )?;
+            let found = found_at(number, at).into();
+            db.exec(&TRACK, &[number.into(), barcode.as_str().into(), found])?;
+            let (control, reply): (_, Param) = (format!("HIS{number}"), b"MSA|AA".to_vec().into());
+            db.exec(
+                &ANSWERED,
+                &[number.into(), control.into(), reply, at.into()],
             )?;
         }
         let order = [
@@ -380,6 +402,10 @@ fn must_stay(
         let is_open = ["waiting", "leased", "set-aside"].contains(&one.delivery);
         if is_open && stored.contains_key(&key("queue", number)) {
             must.insert(key("queue", number));
+        }
+        let found = found_at(number, NOW - one.age_days * DAY);
+        if found >= BEFORE && stored.contains_key(&key("track_event", number)) {
+            must.insert(key("track_event", number));
         }
         if one.message != "parsed" && stored.contains_key(&key("message", number)) {
             must.insert(key("message", number));
@@ -517,6 +543,8 @@ fn what_is_closed_and_old_leaves_encrypted_and_the_ledger_stays_clean() {
     assert_eq!(found.len(), 1);
     let unit = &found[0].unit;
     assert_eq!(unit["rows"]["message"][0]["raw"]["utf8"], "H|7\r");
+    assert_eq!(unit["rows"]["track_event"][0]["barcode"], "T7");
+    assert_eq!(unit["rows"]["answered"][0]["control_id"], "HIS7");
     assert_eq!(unit["about"]["specimen"][0]["barcode"], "T7");
     assert_eq!(file::verify(&path, None).unwrap_err().code(), "STORE-0116");
     // Numbers go on; none is given twice.

@@ -1,5 +1,6 @@
 //! What belongs together: found from one row by every reference between messages, results, deliveries,
-//! pictures and calls.
+//! pictures and calls. What a device or an automation line told besides, and what a host was answered, goes
+//! with its message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,6 +49,9 @@ tables! {
     Message = "message" by "id": "id" "line" "connection" "session" "frame_index" "part" "received_at"
         "is_complete" "raw" "state" "attempts" "outcome";
     Event = "device_event" by "message": "id" "message" "line" "code" "text" "specimen" "at";
+    Track = "track_event" by "message": "id" "message" "span_start" "span_end" "line" "module" "barcode"
+        "kind" "detail" "at" "received_at";
+    Answered = "answered" by "message": "control_id" "host" "sender" "digest" "message" "reply" "at";
     Result = "result" by "id": "id" "message" "line" "kind" "barcode" "specimen" "test" "state" "version"
         "supersedes" "holds" "detail" "same_key" "queue" "received_at" "decided_at";
     Queue = "queue" by "id": "id" "destination" "kind" "specimen" "priority" "state" "attempts" "due_at"
@@ -179,7 +183,9 @@ impl Unit {
         match member {
             Member::Message(id) => {
                 self.add(db, At::Message, id)?;
-                self.add(db, At::Event, id)
+                self.add(db, At::Event, id)?;
+                self.add(db, At::Track, id)?;
+                self.add(db, At::Answered, id)
             }
             Member::Result(id) => {
                 self.add(db, At::Result, id)?;
@@ -251,7 +257,8 @@ impl Unit {
     pub(super) fn barcodes(&self) -> BTreeSet<String> {
         let own = self
             .texts("result", "barcode")
-            .chain(self.texts("image", "barcode"));
+            .chain(self.texts("image", "barcode"))
+            .chain(self.texts("track_event", "barcode"));
         let tubes = self.about.get("specimen").into_iter().flatten();
         let of_tubes = tubes.filter_map(|row| row.get("barcode")?.as_str());
         let all = own.chain(of_tubes).filter(|barcode| !barcode.is_empty());
@@ -292,7 +299,9 @@ impl Unit {
         each(db, &At::Queue.table().delete, &queues)?;
         each(db, &At::Image.table().delete, &images)?;
         each(db, &FORGET_CONTENT, &contents)?;
-        each(db, &At::Event.table().delete, &messages)?;
+        for table in [At::Event, At::Track, At::Answered] {
+            each(db, &table.table().delete, &messages)?;
+        }
         each(db, &At::Message.table().delete, &messages)
     }
 }

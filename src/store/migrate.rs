@@ -104,11 +104,17 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/0012_archive.sql"),
         postgres: include_str!("migrations/postgres/0012_archive.sql"),
     },
+    Migration {
+        number: 13,
+        name: "archive_line",
+        sqlite: include_str!("migrations/0013_archive_line.sql"),
+        postgres: include_str!("migrations/postgres/0013_archive_line.sql"),
+    },
 ];
 
 /// Those of [`MIGRATIONS`] that add what an older program need not know of (tables, columns that may be
 /// left out, indexes): it goes on beside a newer one, so that nodes are renewed one after the other.
-pub(super) const ADDITIVE: &[i64] = &[];
+pub(super) const ADDITIVE: &[i64] = &[13];
 
 /// What a program knows of the schema.
 #[derive(Clone, Copy, Debug)]
