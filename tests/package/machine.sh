@@ -13,10 +13,18 @@
 machine=
 machine_init=
 
-# Whether the system lets us: said before anything is begun.
+# Whether the system lets us, tried with the same namespaces and mounts, of which nothing stays.
 machine_is_possible() {
-    unshare --fork --pid --mount --uts --ipc --net --cgroup true 2>/dev/null &&
-        [[ -x /usr/lib/systemd/systemd ]]
+    [[ -x /usr/lib/systemd/systemd ]] || return 1
+    unshare --fork --pid --mount --uts --ipc --net --cgroup bash 2>/dev/null <<'TRIED'
+set -e
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/{upper,work,root,cgroup}
+mount -t overlay overlay /mnt/root -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work
+mount -t cgroup2 cgroup2 /mnt/cgroup
+mkdir /mnt/cgroup/labwire-tried
+rmdir /mnt/cgroup/labwire-tried
+TRIED
 }
 
 machine_make() {
@@ -71,7 +79,7 @@ machine_boot() {
             bash "$machine/first" "$machine" "$1" </dev/null >"$machine/console" 2>&1
     ) &
     local outer=$!
-    for _ in $(seq 600); do
+    for _ in $(seq 1800); do
         machine_init="$(pgrep -P "$outer" | head -1 || true)"
         if [[ -n $machine_init ]] && on_machine systemctl --quiet is-active "$1" 2>/dev/null; then
             return

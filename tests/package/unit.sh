@@ -35,7 +35,7 @@ machine_boot basic.target
 
 # Until COMMAND holds; the limit is generous, for machines are shared.
 until_true() {
-    for _ in $(seq 1200); do
+    for _ in $(seq 3000); do
         if "$@"; then
             return
         fi
