@@ -301,6 +301,23 @@ fn found_at(message: i64, at: i64) -> i64 {
     at + message % 3 * 20 * DAY
 }
 
+/// A message, with what the line told in it and what was answered.
+fn write_message(
+    db: &mut dyn Db,
+    number: i64,
+    at: i64,
+    barcode: &str,
+    state: &str,
+) -> Result<(), StoreError> {
+    let raw: Param = format!("H|{number}\r").into_bytes().into();
+    db.exec(&MESSAGE, &[number.into(), at.into(), raw, state.into()])?;
+    let found = found_at(number, at).into();
+    db.exec(&TRACK, &[number.into(), barcode.into(), found])?;
+    let (control, reply): (_, Param) = (format!("HIS{number}"), b"MSA|AA".to_vec().into());
+    let answered = [number.into(), control.into(), reply, at.into()];
+    db.exec(&ANSWERED, &answered).map(|_| ())
+}
+
 /// Writes a history, oldest first as time goes.
 fn write(db: &mut dyn Db, courses: &[Course]) -> Result<(), StoreError> {
     let (mut message, mut delivery) = (0, 0);
@@ -314,18 +331,7 @@ fn write(db: &mut dyn Db, courses: &[Course]) -> Result<(), StoreError> {
         )?;
         if message == 0 || !one.shares_message {
             message = number;
-            let raw: Param = format!("H|{number}\r").into_bytes().into();
-            db.exec(
-                &MESSAGE,
-                &[number.into(), at.into(), raw, one.message.into()],
-            )?;
-            let found = found_at(number, at).into();
-            db.exec(&TRACK, &[number.into(), barcode.as_str().into(), found])?;
-            let (control, reply): (_, Param) = (format!("HIS{number}"), b"MSA|AA".to_vec().into());
-            db.exec(
-                &ANSWERED,
-                &[number.into(), control.into(), reply, at.into()],
-            )?;
+            write_message(db, number, at, &barcode, one.message)?;
         }
         let order = [
             number.into(),
