@@ -45,6 +45,8 @@ impl Heart {
         if let Some(watchdog) = manager.watchdog() {
             vitals.set_stuck_after(watchdog / 2);
         }
+        // It has work in hand from here on: one that stands still before its first beat is found too.
+        vitals.runtime.step();
         let tasks = CancellationToken::new();
         tokio::spawn(beat(Arc::clone(&vitals), tasks.clone()));
         tokio::spawn(keep_probing(Arc::clone(&vitals), tasks.clone()));

@@ -71,9 +71,14 @@ impl Systemd {
     /// Everything up to a word that holds `words`.
     pub fn until(&self, words: &str) -> Vec<String> {
         let mut heard = Vec::new();
+        let (clock, began) = (SystemClock::new(), SystemClock::new().mono());
         loop {
             let word = self.hear(PATIENCE);
-            assert!(word.is_some(), "not heard: {words}; but {heard:?}");
+            let is_in_time = clock.mono().since(began) < PATIENCE;
+            assert!(
+                word.is_some() && is_in_time,
+                "not heard: {words}; but {heard:?}"
+            );
             heard.extend(word);
             if heard.last().is_some_and(|word| word.contains(words)) {
                 return heard;
@@ -264,6 +269,18 @@ async fn a_runtime_whose_threads_are_all_held_up_gives_no_sign_of_life() {
     systemd.until(ALIVE);
     watched.heart.stop();
     watched.bridge.stop().await;
+}
+
+#[tokio::test]
+async fn a_runtime_that_stands_still_before_its_first_beat_gives_no_sign_of_life() {
+    let (systemd, bridge) = (Systemd::new(), Site::new(SITE).start().await);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let vitals = Arc::clone(&bridge.vitals);
+    let heart = Heart::start(vitals, systemd.manager(WATCHDOG), clock).expect("a thread");
+    // The one thread of the runtime is this test's, which does not give it back.
+    systemd.until("the runtime of the lines makes no progress");
+    heart.stop();
+    bridge.stop().await;
 }
 
 /// A clock that a test sets forward.
