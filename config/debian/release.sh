@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The release build, the same bytes wherever it is made: no path of the machine, no time, and the
-# number of compilers at work decides nothing (codegen-units is fixed). What has to be equal is the
-# toolchain (`rustc --version`), the C compiler and Cargo.lock.
+# The release build, meant to be the same bytes wherever it is made: no path of the machine, no time, and
+# the number of compilers at work decides nothing (codegen-units is fixed). What has to be equal is the
+# toolchain (`rustc --version`), the C compiler and Cargo.lock. What still differs is in RELIABILITY.md.
 #
 #     bash config/debian/release.sh [other arguments of cargo build]
 set -euo pipefail
