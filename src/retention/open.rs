@@ -10,6 +10,10 @@ const OPEN_ORDERS: Sql =
     Sql::same("SELECT DISTINCT message FROM order_item WHERE status IN ('SC', 'A')");
 const TUBE_IS_OPEN: Sql =
     Sql::same("SELECT 1 FROM order_item WHERE specimen = $1 AND status IN ('SC', 'A') LIMIT 1");
+const BARCODE_IS_OPEN: Sql = Sql::same(
+    "SELECT 1 FROM specimen s JOIN order_item o ON o.specimen = s.id \
+     WHERE s.barcode = $1 AND o.status IN ('SC', 'A') LIMIT 1",
+);
 const BLOOD: Sql = Sql::same("SELECT 1 FROM blood_group WHERE result = $1");
 /// A later value of the same test of the same patient, to compare the next one with.
 const LATER_VALUE: Sql = Sql::same(
@@ -34,6 +38,7 @@ const NEWEST_TRACK: Sql = Sql::same("SELECT coalesce(max(id), 0) FROM track_even
 pub(super) const ALL: &[&Sql] = &[
     &OPEN_ORDERS,
     &TUBE_IS_OPEN,
+    &BARCODE_IS_OPEN,
     &BLOOD,
     &LATER_VALUE,
     &NEWEST[0],
@@ -132,6 +137,12 @@ impl Judge {
             .chain(unit.numbers("queue", "specimen"));
         for tube in tubes.collect::<BTreeSet<_>>() {
             if db.row_opt(&TUBE_IS_OPEN, &[tube.into()])?.is_some() {
+                return Ok(true);
+            }
+        }
+        // Where a tube went counts for as long as something is to be measured from it.
+        for barcode in unit.texts("track_event", "barcode") {
+            if db.row_opt(&BARCODE_IS_OPEN, &[barcode.into()])?.is_some() {
                 return Ok(true);
             }
         }

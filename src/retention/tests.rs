@@ -620,6 +620,24 @@ fn what_changed_since_its_file_was_written_stays() {
     assert!(!lab.stored().contains_key(&("result".to_owned(), 4)));
 }
 
+#[test]
+fn what_the_line_told_of_a_tube_stays_while_its_order_is_open() {
+    let lab = Lab::new();
+    let mut courses = closed(10);
+    courses[8].order = "A";
+    lab.work(move |db| {
+        write(db, &courses)?;
+        let at = Param::Int(NOW - 390 * DAY);
+        db.exec(&TRACK, &[3.into(), "T9".into(), at])?;
+        // Its number is not given again.
+        db.exec(&TRACK, &[10.into(), "T10".into(), Param::Int(NOW)])
+    });
+    lab.archive(None);
+    let stored = lab.stored();
+    assert!(stored.contains_key(&("track_event".to_owned(), 3)));
+    assert!(!stored.contains_key(&("track_event".to_owned(), 4)));
+}
+
 fn walk(lab: &Lab, noted: Option<audit::Head>) -> Result<(), audit::Break> {
     lab.work(move |db| {
         let mut walk = audit::Walk::new(noted);
@@ -703,6 +721,7 @@ crate::on_postgres_too! {
     whenever_it_stops_every_row_is_in_the_store_or_in_an_archive_and_nothing_open_leaves
     what_is_closed_and_old_leaves_encrypted_and_the_ledger_stays_clean
     what_changed_since_its_file_was_written_stays
+    what_the_line_told_of_a_tube_stays_while_its_order_is_open
     the_audit_goes_on_from_the_last_row_that_was_archived
     no_column_of_what_leaves_is_forgotten
 }

@@ -118,18 +118,7 @@ start
 curl -sf "http://127.0.0.1:$port/health/live"
 echo
 # One result, acknowledged.
-tell() {
-    python3 - "$1" "$line" <<'DEVICE'
-import socket, sys
-message = f"MSH|^~\\&|XN||||20260310091000||ORU^R01|M{sys.argv[1]}|P|2.5.1\rPID|1\rOBR|1||T{sys.argv[1]}|GLU\rOBX|1|NM|GLU||5.1|mmol/L|||||F\r"
-with socket.create_connection(("127.0.0.1", int(sys.argv[2])), timeout=60) as device:
-    device.sendall(b"\x0b" + message.encode() + b"\x1c\r")
-    answer = b""
-    while b"\x1c" not in answer:
-        answer += device.recv(4096) or sys.exit("the device is cut off")
-    assert b"MSA|AA|" in answer, answer
-DEVICE
-}
+tell() { python3 tests/package/tell.py "$line" "T$1"; }
 messages() { as_labwire labwire ledger -c /etc/labwire/lab.toml | tee -a "$own/ledger"; }
 tell 1
 

@@ -30,6 +30,7 @@ machine_make "$own/machine"
 root="$machine/root"
 cp "$older" "$root/root/older.deb"
 cp "$newer" "$root/root/newer.deb"
+cp tests/package/tell.py "$root/root/tell.py"
 cp "$simulator" "$root/usr/local/bin/labwire-sim"
 machine_boot basic.target
 
@@ -56,19 +57,7 @@ install_deb() {
 as_labwire() { on_machine setpriv --reuid=labwire --regid=labwire --init-groups "$@"; }
 trace() { as_labwire labwire trace "$1" -c /etc/labwire/lab.toml >/dev/null; }
 # One result over MLLP, acknowledged.
-tell() {
-    on_machine python3 - "$1" <<'DEVICE' || fail "the result of $1 is not acknowledged"
-import socket, sys
-tube = sys.argv[1]
-message = f"MSH|^~\\&|XN||||20260310091000||ORU^R01|M{tube}|P|2.5.1\rPID|1\rOBR|1||{tube}|GLU\rOBX|1|NM|GLU||5.1|mmol/L|||||F\r"
-with socket.create_connection(("127.0.0.1", 5001), timeout=60) as device:
-    device.sendall(b"\x0b" + message.encode() + b"\x1c\r")
-    answer = b""
-    while b"\x1c" not in answer:
-        answer += device.recv(4096) or sys.exit("the device is cut off")
-    assert b"MSA|AA|" in answer, answer
-DEVICE
-}
+tell() { on_machine python3 /root/tell.py 5001 "$1" || fail "the result of $1 is not acknowledged"; }
 bring() { on_machine systemctl "$1" labwire || fail "systemctl $1 ends with $?"; }
 drop_in() {
     on_machine mkdir -p /etc/systemd/system/labwire.service.d

@@ -14,7 +14,7 @@ use crate::{
 
 use super::{
     checks::Checks,
-    hospital::{World, in_points},
+    hospital::{AU, World, in_points},
     network::Network,
     scribe::Scribe,
 };
@@ -184,7 +184,7 @@ impl Account<'_> {
             };
             let own = stored.results.iter().filter(|row| {
                 let seen = &row.observation;
-                row.line == line && seen.code == sent.code && is_said(&sent.text, &seen.text)
+                row.line == line && seen.code == sent.code && is_said(line, &sent.text, &seen.text)
             });
             let own: Vec<&StoredResult> = own.collect();
             let what = format!("{line} {} {} {}", sent.specimen, sent.code, sent.text);
@@ -223,7 +223,7 @@ impl Account<'_> {
         match row.state {
             ResultState::Released => {
                 let mut seen = arrived.iter();
-                let text = in_points(row.observation.text.trim());
+                let text = in_points(&row.line, in_field(&row.line, &row.observation.text));
                 let is_there = seen.any(|seen| {
                     (&seen.barcode, seen.code.as_str(), &seen.text) == (&row.barcode, test, &text)
                 });
@@ -246,11 +246,18 @@ impl Account<'_> {
     }
 }
 
-/// Whether what an analyzer said is what stands in its field. A Beckman AU fills fields with blanks, and
-/// says by a flag alone that an analysis failed.
-fn is_said(said: &str, stored: &str) -> bool {
-    let stored = stored.trim();
-    stored == said || (said == "?" && stored.is_empty())
+/// Whether what an analyzer said is what stands in its field, to the byte. A Beckman AU alone fills its
+/// field with blanks, and says by a flag behind an empty one that an analysis failed.
+fn is_said(line: &str, said: &str, stored: &str) -> bool {
+    let stored = in_field(line, stored);
+    stored == said || (line == AU && said == "?" && stored.is_empty())
+}
+
+fn in_field<'t>(line: &str, text: &'t str) -> &'t str {
+    match line {
+        AU => text.trim(),
+        _ => text,
+    }
 }
 
 fn read(db: &mut dyn Db, barcode: &str) -> Result<Stored, StoreError> {

@@ -98,7 +98,7 @@ pub(super) const BENCHES: [Bench; 9] = [
         &["TSH", "PSA"],
     ),
     Bench::new(
-        "au-1",
+        AU,
         CHECKED,
         ("beckman-au", "beckman/au"),
         &["ALT", "AST", "GLU"],
@@ -122,13 +122,15 @@ pub(super) const BENCHES: [Bench; 9] = [
         &["WBC", "HCT", "PLT"],
     ),
     Bench::new(
-        "vidas-1",
+        VIDAS,
         CHECKED,
         ("mini-vidas", "biomerieux/vidas"),
         &["TSH", "BHCG"],
     ),
 ];
 const ACCESS: usize = 1;
+pub(super) const AU: &str = "au-1";
+const VIDAS: &str = "vidas-1";
 
 /// `lab.toml` with these analyzers; `mapped` says what the site maps for a persona and a profile.
 pub(super) fn lab(benches: &[usize], mapped: impl Fn(&Persona, &str) -> String) -> String {
@@ -413,8 +415,8 @@ impl World {
     /// Whether a result at the HIS was measured so, ordered so, and of this patient.
     pub(super) fn judge(&self, one: &Observation) -> Result<(), &'static str> {
         let sent = self.results(|log| &log.sent);
-        let is_measured = sent.iter().any(|(_, sent)| {
-            let text = in_points(&sent.text);
+        let is_measured = sent.iter().any(|(line, sent)| {
+            let text = in_points(line, &sent.text);
             (&sent.specimen, &sent.test, &text) == (&one.barcode, &one.code, &one.text)
         });
         if !is_measured {
@@ -484,9 +486,12 @@ impl State {
     }
 }
 
-/// A number as HL7 has it (2.A.47), where the analyzer writes decimal commas.
-pub(super) fn in_points(text: &str) -> String {
-    text.replace(',', ".")
+/// A number as HL7 has it (2.A.47): the mini VIDAS writes decimal commas.
+pub(super) fn in_points(line: &str, text: &str) -> String {
+    match line {
+        VIDAS => text.replace(',', "."),
+        _ => text.to_owned(),
+    }
 }
 
 /// When the HIS says that it wrote.
