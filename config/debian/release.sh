@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The release build, meant to be the same bytes wherever it is made: no path of the machine, no time, and
-# the number of compilers at work decides nothing (codegen-units is fixed). What has to be equal is the
-# toolchain (`rustc --version`), the C compiler and Cargo.lock. What still differs is in RELIABILITY.md.
+# The release build, the same bytes wherever it is made: no path of the machine, no time, nothing drawn at
+# random, and the number of compilers at work decides nothing (codegen-units is fixed). What has to be equal is
+# the toolchain (`rustc --version`), the C compiler and Cargo.lock. reproducible.sh builds twice and compares.
 #
 #     bash config/debian/release.sh [other arguments of cargo build]
 set -euo pipefail
@@ -26,4 +26,14 @@ export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-ma
 SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
 export SOURCE_DATE_EPOCH
 export CARGO_INCREMENTAL=0
+# Cargo itself, which speaks TLS to the registry, and build scripts draw as ever: only compilers are told the same.
+tools="$target/release-tools"
+mkdir -p "$tools"
+"${CC:-cc}" -shared -fPIC -O2 -o "$tools/fixed_random.so" config/debian/fixed_random.c
+cat >"$tools/rustc" <<'WRAPPER'
+#!/bin/sh
+LD_PRELOAD="$(dirname "$0")/fixed_random.so" exec "$@"
+WRAPPER
+chmod +x "$tools/rustc"
+export RUSTC_WRAPPER="$tools/rustc"
 cargo build --release --locked --bin labwire "$@"
