@@ -4,7 +4,7 @@
 #     bash config/debian/build.sh [--dev | --built] [--version 0.1.0-1]
 #
 # --dev packages an ordinary build, which is made in a fraction of the time, --built the one that is there;
-# a release is made by config/debian/release.sh, without paths of this machine. Prints the path of
+# a release is made by config/debian/release.sh, the same bytes wherever it is made. Prints the path of
 # the package.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
