@@ -8,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use labwire_sims::{
     his::{Ledger, Observation},
-    text::{field, segment},
+    text::{component, field, segment},
 };
 
 use crate::store::{Sql, StoreError, by_hand::ByHand};
 
-use super::{hospital::World, scribe::Scribe};
+use super::{conveyor, hospital::World, scribe::Scribe};
 
 const KEPT: Sql = Sql::same(
     "SELECT (SELECT count(*) FROM frame WHERE line = $1 AND text = $2) \
@@ -41,6 +41,8 @@ struct State {
     newest: BTreeMap<i64, i64>,
     /// What the HIS answered to each control id, in order.
     answers: BTreeMap<String, Vec<String>>,
+    /// Tube and module of each command to the automation line, by its number.
+    commands: BTreeMap<String, [String; 2]>,
 }
 
 impl Checks {
@@ -108,7 +110,7 @@ impl Checks {
     pub(super) fn on_reply(&self, line: &str, block: &[u8]) {
         let text = text_of(block);
         let Some(msa) = segment(&text, "MSA") else {
-            return;
+            return self.on_command(line, &text);
         };
         let (code, control) = (field(msa, 1).to_owned(), field(msa, 2).to_owned());
         self.scribe
@@ -119,6 +121,36 @@ impl Checks {
                 let rule = "every acknowledged message is in the journal";
                 self.scribe.found(rule, format_args!("{line}: {control}"));
             }
+        }
+    }
+
+    /// The bridge tells an automation line where to take a tube (EAC^U07); an analyzer nothing of the kind.
+    fn on_command(&self, line: &str, text: &str) {
+        let (Some(command), Some(container)) = (segment(text, "ECD"), segment(text, "SAC")) else {
+            return;
+        };
+        let part = |text| component(text, 1).to_owned();
+        let to = field(command, 5).split('~').next().unwrap_or_default();
+        let told = [part(field(container, 3)), part(to)];
+        let number = field(command, 1).to_owned();
+        let [barcode, to] = &told;
+        self.scribe
+            .note("command", format_args!("{line}: {number} to {to}"));
+        let mut state = self.state();
+        let hand = state.hand.clone();
+        let earlier = state.commands.insert(number.clone(), told.clone());
+        drop(state);
+        if earlier.is_some_and(|earlier| earlier != told) {
+            self.scribe
+                .found("no command number with two meanings", &number);
+        }
+        let written = hand.map(|hand| conveyor::is_written(&hand, barcode, &number, to));
+        if !matches!(written, Some(Ok(true))) {
+            let rule = "a command stands in the books before it leaves";
+            self.scribe.found(
+                rule,
+                format_args!("{number} for {barcode} to {to}: {written:?}"),
+            );
         }
     }
 

@@ -14,7 +14,7 @@ use labwire_sims::{
     persona::Persona,
 };
 
-use super::scribe::Scribe;
+use super::{conveyor::Conveyor, scribe::Scribe};
 
 /// An analyzer that may stand in the laboratory.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Bench {
     /// Keys of its `[[instrument]]`.
     more: &'static str,
     /// What is ordered for it.
-    services: &'static [&'static str],
+    pub(super) services: &'static [&'static str],
 }
 
 /// What carries the messages of a line.
@@ -132,8 +132,13 @@ const ACCESS: usize = 1;
 pub(super) const AU: &str = "au-1";
 const VIDAS: &str = "vidas-1";
 
-/// `lab.toml` with these analyzers; `mapped` says what the site maps for a persona and a profile.
-pub(super) fn lab(benches: &[usize], mapped: impl Fn(&Persona, &str) -> String) -> String {
+/// `lab.toml` with these analyzers and this line; `mapped` says what the site maps for a persona and a
+/// profile.
+pub(super) fn lab(
+    benches: &[usize],
+    conveyor: Option<&Conveyor>,
+    mapped: impl Fn(&Persona, &str) -> String,
+) -> String {
     let instruments = benches.iter().filter_map(|index| BENCHES.get(*index));
     let instruments = instruments.enumerate().map(|(number, bench)| {
         let Bench {
@@ -158,8 +163,9 @@ pub(super) fn lab(benches: &[usize], mapped: impl Fn(&Persona, &str) -> String) 
                 results = \"mllp://127.0.0.1:6000\"\nconnections = 2\nretry_first_s = 1\n\
                 retry_longest_s = 4\nreply_timeout_s = 10\n";
     format!(
-        "[store]\nurl = \"sqlite:labwire.db\"\n{host}{}",
-        instruments.collect::<String>()
+        "[store]\nurl = \"sqlite:labwire.db\"\n{host}{}{}",
+        instruments.collect::<String>(),
+        conveyor.map(Conveyor::lab).unwrap_or_default()
     )
 }
 
@@ -175,6 +181,8 @@ pub(super) struct World {
     scribe: Arc<Scribe>,
     state: Mutex<State>,
     pub(super) orders: Orders,
+    /// The line that brings tubes to the analyzers, where there is one.
+    pub(super) conveyor: Option<Conveyor>,
 }
 
 #[derive(Debug)]
@@ -204,9 +212,10 @@ pub(super) struct Tube {
 }
 
 impl World {
-    pub(super) fn new(scribe: Arc<Scribe>, seed: u64) -> Self {
+    pub(super) fn new(scribe: Arc<Scribe>, seed: u64, conveyor: Option<Conveyor>) -> Self {
         Self {
             scribe,
+            conveyor,
             state: Mutex::new(State {
                 chance: Chance::fork(seed, "hospital"),
                 writer: Writer::new(Version::V251, "HIS"),
@@ -240,6 +249,9 @@ impl World {
             clock,
         });
         let operator = plugged.operator.clone();
+        if let Some(conveyor) = &self.conveyor {
+            conveyor.attach(bench, &operator);
+        }
         self.state().operators.insert(bench, operator);
         Some(plugged)
     }
@@ -247,6 +259,10 @@ impl World {
     /// Something happens in the hospital.
     pub(super) fn happen(&self) {
         let mut state = self.state();
+        if let Some(conveyor) = &self.conveyor {
+            let barcodes: Vec<_> = state.tubes.iter().map(|one| one.barcode.clone()).collect();
+            conveyor.happen(&barcodes);
+        }
         match state.chance.below(100) {
             0..50 => self.new_tube(&mut state),
             50..60 => self.again(&mut state),
@@ -293,7 +309,7 @@ impl World {
         let index = state.tubes.len() - 1;
         let is_early = bench != ACCESS && state.chance.happens(250);
         if is_early {
-            state.load(index);
+            self.bring(state, index);
         }
         let items = state.tubes[index].items.clone();
         let written = state.write(Control::New, index, &items);
@@ -306,6 +322,20 @@ impl World {
         if bench == ACCESS {
             state.not_yet.push((control, index));
         } else if !is_early {
+            self.bring(state, index);
+        }
+    }
+
+    /// A tube comes to its analyzer, by the line or by hand.
+    fn bring(&self, state: &State, index: usize) {
+        let Some(tube) = state.tubes.get(index) else {
+            return;
+        };
+        let mut placed = state.placed.iter();
+        let order = placed.find(|(_, barcode, _)| *barcode == tube.barcode);
+        let is_known = order.is_some_and(|(control, ..)| self.orders.answer(control).is_some());
+        let conveyor = self.conveyor.as_ref();
+        if !conveyor.is_some_and(|line| line.takes(&tube.barcode, tube.bench, is_known)) {
             state.load(index);
         }
     }
@@ -314,7 +344,7 @@ impl World {
     fn again(&self, state: &mut State) {
         if let Some(index) = state.some_tube() {
             self.scribe.note("again", index);
-            state.load(index);
+            self.bring(state, index);
         }
     }
 
@@ -370,10 +400,17 @@ impl World {
         let waiting = std::mem::take(&mut state.not_yet);
         for (control, index) in waiting {
             if self.orders.answer(&control).is_some() {
-                state.load(index);
+                self.bring(&state, index);
             } else {
                 state.not_yet.push((control, index));
             }
+        }
+    }
+
+    /// Nothing breaks any more.
+    pub(super) fn calms_down(&self) {
+        if let Some(conveyor) = &self.conveyor {
+            conveyor.calms_down();
         }
     }
 
@@ -382,6 +419,7 @@ impl World {
         let state = self.state();
         self.orders.waiting() == 0
             && state.not_yet.is_empty()
+            && self.conveyor.as_ref().is_none_or(Conveyor::is_idle)
             && state.operators.values().all(Operator::is_idle)
     }
 
@@ -394,8 +432,12 @@ impl World {
             .map(|(bench, operator)| (*bench, operator.is_idle()));
         let idle: Vec<_> = idle.collect();
         format!(
-            "{} messages of the HIS wait, benches idle: {idle:?}",
-            self.orders.waiting()
+            "{} messages of the HIS wait, benches idle: {idle:?}, {}",
+            self.orders.waiting(),
+            self.conveyor
+                .as_ref()
+                .map(Conveyor::shown)
+                .unwrap_or_default()
         )
     }
 
@@ -410,6 +452,14 @@ impl World {
             all.extend(of_patients.map(|one| (line, one)));
         }
         all
+    }
+
+    /// Tubes of which something was cancelled.
+    pub(super) fn cancelled(&self) -> BTreeSet<String> {
+        let state = self.state();
+        let tubes = state.tubes.iter();
+        let cancelled = tubes.filter(|tube| !tube.cancelled.is_empty());
+        cancelled.map(|tube| tube.barcode.clone()).collect()
     }
 
     /// Whether a result at the HIS was measured so, ordered so, and of this patient.
@@ -452,7 +502,7 @@ impl State {
         id.to_owned()
     }
 
-    fn load(&mut self, index: usize) {
+    fn load(&self, index: usize) {
         let Some(tube) = self.tubes.get(index) else {
             return;
         };

@@ -15,6 +15,7 @@ mod account;
 mod checks;
 mod clock;
 mod colleague;
+mod conveyor;
 mod fate;
 mod hospital;
 mod network;

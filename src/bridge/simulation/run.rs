@@ -31,6 +31,7 @@ use super::{
     checks::Checks,
     clock::SimClock,
     colleague::Colleague,
+    conveyor::{self, Conveyor},
     fate::Fate,
     hospital::{BENCHES, World, lab},
     network::{FarEnd, LifePorts, Network},
@@ -107,9 +108,15 @@ impl Simulation {
         let benches = benches(&mut chance);
         let folder = folder();
         scribe.is_in(folder.path());
-        let loaded = load(&benches, folder.path());
+        let drawn = Conveyor::drawn(seed, &benches, scribe, wall());
+        let (conveyor, line) = drawn.unzip();
+        if let Some(conveyor) = &conveyor {
+            std::fs::write(folder.path().join("line.toml"), conveyor.file())
+                .expect("the folder takes it");
+        }
+        let loaded = load(&benches, conveyor.as_ref(), folder.path());
         std::fs::write(folder.path().join("labwire.db"), template()).expect("the folder takes it");
-        let world = Arc::new(World::new(Arc::clone(scribe), seed));
+        let world = Arc::new(World::new(Arc::clone(scribe), seed, conveyor));
         let checks = Arc::new(Checks::new(Arc::clone(scribe), Arc::clone(&world)));
         let (network, made) = Network::new(Arc::clone(scribe), Arc::clone(&checks), seed);
         let book = Book::new(answering(&mut chance, seed), wall());
@@ -130,6 +137,18 @@ impl Simulation {
         let seeds = benches.into_iter().map(|bench| (bench, seed ^ 0x5EED));
         for (bench, seed) in seeds {
             simulation.plug_bench(bench, seed);
+        }
+        if let Some(line) = line {
+            let mut wire = Wire::new(wall());
+            wire.wake = line.attendant().wake();
+            let network = Arc::clone(&simulation.network);
+            tokio::spawn(keep(
+                network,
+                conveyor::LINE,
+                endpoint(),
+                Box::new(line),
+                wire,
+            ));
         }
         (simulation, made)
     }
@@ -311,6 +330,7 @@ impl Simulation {
             tokio::time::sleep(Duration::from_secs(20)).await;
             fate.calms_down();
             network.calms_down();
+            world.calms_down();
             book.set_answering(Answering::good());
             scribe.note("calm", "nothing goes wrong any more");
             let calm_at = tokio::time::Instant::now();
@@ -344,6 +364,10 @@ impl Simulation {
             now: clock.utc_micros(),
         };
         account.check();
+        if let (Some(conveyor), Some(running)) = (&self.world.conveyor, &process.running) {
+            let books = running.tracks.get(conveyor::LINE);
+            conveyor.check(&process.hand, books, &self.world.cancelled());
+        }
     }
 
     async fn bury(&mut self, process: Process) {
@@ -514,8 +538,8 @@ fn mapped(persona: &Persona, profile: &str) -> String {
     table("tests", tests) + &units
 }
 
-fn load(benches: &[usize], base: &Path) -> Loaded {
-    let text = lab(benches, mapped);
+fn load(benches: &[usize], conveyor: Option<&Conveyor>, base: &Path) -> Loaded {
+    let text = lab(benches, conveyor, mapped);
     let seams = Seams {
         read: &|_| Ok(text.clone()),
         ..Seams::default()
