@@ -53,8 +53,7 @@ const HELD_FOR_PATIENT: Sql = Sql::same(
 const HELD_FOR_TRACK: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \
      received_at, kind FROM result WHERE barcode = $1 AND state = 'held' AND received_at >= $2 \
-     AND holds LIKE '%\"tube-not-at-analyzer\"%' \
-     AND holds NOT LIKE '%\"tube-in-two-places\"%' ORDER BY id",
+     AND holds LIKE '%\"tube-not-at-analyzer\"%' ORDER BY id",
 );
 const BY_ID: Sql = Sql::same(
     "SELECT id, message, line, barcode, specimen, state, version, supersedes, holds, detail, \

@@ -458,6 +458,46 @@ fn a_result_is_held_where_its_line_speaks_against_it_and_in_no_case_near_by() {
     assert_eq!(released, [1, 0]);
 }
 
+/// The connection of the line was gone while the tube was measured.
+#[test]
+fn a_line_that_was_cut_off_tells_late_where_a_tube_was_by_a_clock_of_its_own() {
+    // By how many minutes the clock of the line is wrong.
+    for wrong in [0, -90, 45, -600_000] {
+        let lab = Lab::new();
+        let late = |barcode: &'static str, module: &'static str, happened: i64, came: i64| {
+            let event = lab.event(barcode, module, SEEN, happened + wrong);
+            let row = TrackRow {
+                // On its way for a second at the least.
+                received_at: MORNING + came * MINUTE + 1_000_000,
+                ..lab.row(&event, came)
+            };
+            lab.work(move |db| {
+                rows::insert(db, std::slice::from_ref(&row))?;
+                receipt::on_reading(db, &row, 0)
+            });
+        };
+        for barcode in ["T1", "T2", "T3"] {
+            lab.order(barcode, &["WBC"], "");
+            late(barcode, "IN1", 1, 1);
+            // Results come at minute 30.
+            let held = lab.result("xn-1", observation(barcode, "WBC", "5.1"));
+            assert_eq!(held, "held tube-not-at-analyzer", "{wrong}");
+        }
+        // There before its result; there after it; never there.
+        late("T1", "XN1", 20, 50);
+        late("T2", "XN1", 45, 50);
+        late("T3", "CENT1", 20, 50);
+        let released = lab.work(|db| {
+            let mut released = Vec::new();
+            for barcode in ["T1", "T2", "T3"] {
+                released.push(settle::resume_tracked(db, &context(""), barcode)?.released);
+            }
+            Ok(released)
+        });
+        assert_eq!(released, [1, 0, 0], "{wrong}");
+    }
+}
+
 #[test]
 fn a_doubled_barcode_holds_results_until_the_second_tube_is_found_and_those_for_good() {
     let lab = Lab::new();

@@ -9,13 +9,27 @@ const KNOWN: Sql = Sql::same(
      AND received_at >= $4 AND received_at <= $5 \
      AND kind IN ('seen', 'started', 'finished', 'left', 'kept', 'lost')",
 );
+/// How far the clock of a line is behind ours, with the least that its word took to come: what was held
+/// up on its way says nothing of that, and what has no time of its own (`at` is when it came) either.
+const BEHIND: Sql = Sql::same(
+    "SELECT min(received_at - at) FROM (SELECT received_at, at FROM track_event \
+     WHERE line = $1 AND received_at >= $2 AND received_at <= $3 AND barcode <> '' \
+     AND kind IN ('seen', 'started', 'finished', 'left', 'kept', 'lost') \
+     AND at <> received_at / 1000 * 1000 ORDER BY received_at DESC, id DESC LIMIT 500) AS told",
+);
+/// What came later and happened before, by the line's own clock.
+const TOLD_LATE: Sql = Sql::same(
+    "SELECT count(*) FROM track_event WHERE barcode = $1 AND barcode <> '' AND line = $2 \
+     AND module = $3 AND kind IN ('seen', 'started', 'finished') \
+     AND received_at > $4 AND at <= $5",
+);
 const DOUBLED: Sql = Sql::same(
     "SELECT kind FROM track_event WHERE barcode = $1 AND barcode <> '' AND received_at >= $2 \
      AND kind IN ('tube-in-two-places', 'double-cleared') ORDER BY received_at DESC, id DESC LIMIT 1",
 );
 
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&KNOWN, &DOUBLED];
+pub(super) const ALL: &[&Sql] = &[&KNOWN, &BEHIND, &TOLD_LATE, &DOUBLED];
 
 /// An analyzer on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +49,10 @@ pub struct Whereabouts {
     pub is_elsewhere: bool,
 }
 
-/// What the rows between `since` and `until` (UTC microseconds of receipt) say of a tube whose result
-/// an analyzer sent; `analyzer` is its place on a line, `None` where it has none or people feed it, too.
-/// A tube of which the line never told is no tube of the line.
+/// What a line says of a tube whose result an analyzer sent before `until`: rows that came between `since`
+/// and `until` (UTC microseconds), and what came later, when the line had been cut off, of a time before
+/// `until`. `analyzer` is its place on a line, `None` where it has none or people feed it, too. A tube of
+/// which the line never told is no tube of the line.
 ///
 /// # Errors
 /// The store's.
@@ -51,17 +66,37 @@ pub fn of_tube(
     if let Some(row) = db.row_opt(&DOUBLED, &[barcode.into(), since.into()])? {
         found.is_doubled = row.text(0)? == super::rows::kinds::TWO_PLACES;
     }
-    if let Some(OnLine { line, module }) = analyzer {
+    if let Some(on) = analyzer {
         let params = [
             barcode.into(),
-            line.into(),
-            module.into(),
+            on.line.into(),
+            on.module.into(),
             since.into(),
             until.into(),
         ];
         let row = db.row(&KNOWN, &params)?;
         let (was_here, steps) = (row.int(0)? != 0, row.int(1)?);
-        found.is_elsewhere = steps > 0 && !was_here;
+        found.is_elsewhere = steps > 0 && !was_here && !told_late(db, barcode, on, (since, until))?;
     }
     Ok(found)
+}
+
+fn told_late(
+    db: &mut dyn Db,
+    barcode: &str,
+    on: OnLine<'_>,
+    (since, until): (i64, i64),
+) -> Result<bool, StoreError> {
+    let row = db.row(&BEHIND, &[on.line.into(), since.into(), until.into()])?;
+    let Some(behind) = row.opt_int(0)? else {
+        return Ok(false);
+    };
+    let params = [
+        barcode.into(),
+        on.line.into(),
+        on.module.into(),
+        until.into(),
+        until.saturating_sub(behind).into(),
+    ];
+    Ok(db.row(&TOLD_LATE, &params)?.int(0)? > 0)
 }

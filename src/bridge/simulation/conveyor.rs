@@ -15,7 +15,8 @@ use labwire_sims::{
 };
 
 use crate::{
-    settle,
+    model::{HoldReason, ResultState},
+    settle::{self, StoredResult},
     store::{Db, StoreError, by_hand::ByHand},
     track::{TubeId, state::Place},
     tubes::rows::{self, TrackRow},
@@ -180,10 +181,18 @@ impl Conveyor {
             (vec!["DECAP1"], places.clone()),
             (places.clone(), vec!["RECAP1"]),
             (vec!["RECAP1"], vec![STORAGE]),
-            ([inlets, prepares, places].concat(), vec!["ERR1"]),
+            (
+                [inlets, prepares.clone(), places.clone()].concat(),
+                vec!["ERR1"],
+            ),
+            (places, prepares),
         ] {
+            let lanes = match to.contains(&"DECAP1") && to.contains(&"RECAP1") {
+                true => "\"L4\"",
+                false => "\"L1\", \"L2\"",
+            };
             text.push_str(&format!(
-                "[[edge]]\nfrom = {from:?}\nto = {to:?}\nlanes = [\"L1\", \"L2\"]\n\
+                "[[edge]]\nfrom = {from:?}\nto = {to:?}\nlanes = [{lanes}]\n\
                  transit_s = 1\ntransit_min_s = 0\n"
             ));
         }
@@ -337,15 +346,15 @@ impl Conveyor {
         for (barcode, told) in self.told() {
             let id = barcode.clone();
             let look = move |db: &mut dyn Db| {
-                let results = settle::of_barcode(db, &id)?;
-                Ok((rows::of_barcode(db, &id)?, results.len()))
+                Ok((rows::of_barcode(db, &id)?, settle::of_barcode(db, &id)?))
             };
             let (stored, results) = match hand.look(look) {
                 Ok(found) => found,
                 Err(error) => return self.wrong("the store can be looked into", error),
             };
             self.compare(&barcode, &told, &stored);
-            if results == 0 && !cancelled.contains(&barcode) {
+            self.compare_results(&barcode, &stored, &results);
+            if results.is_empty() && !cancelled.contains(&barcode) {
                 self.compare_ends(&barcode, &told, &stored);
             }
             if let Some(books) = books {
@@ -394,6 +403,32 @@ impl Conveyor {
                 .collect();
             let rule = "no tube is stored before it was measured";
             self.wrong(rule, format_args!("{barcode}: {advice:?}"));
+        }
+    }
+
+    /// A result waits for nobody because its tube was not at the analyzer, when the line told that it was;
+    /// however late it told.
+    fn compare_results(&self, barcode: &str, stored: &[TrackRow], results: &[StoredResult]) {
+        let reason = HoldReason::TubeNotAtAnalyzer;
+        let is_held = |one: &&StoredResult| {
+            let is_open = one.state == ResultState::Held;
+            is_open && one.holds.iter().any(|hold| hold.reason == reason)
+        };
+        for one in results.iter().filter(is_held) {
+            let mut places = self.places.values();
+            let place = places.find(|(_, bench)| bench.line == one.line);
+            let was_there = |row: &&TrackRow| {
+                let is_there = place.is_some_and(|(place, _)| row.module == *place);
+                is_there && row.kind == "started" && row.at <= one.received_at
+            };
+            if let Some(row) = stored.iter().find(was_there) {
+                let late = (row.received_at - one.received_at) / 1_000_000;
+                let rule = "a result is not held for what the line told";
+                self.wrong(
+                    rule,
+                    format_args!("{barcode} {}, told {late} s later", one.line),
+                );
+            }
         }
     }
 

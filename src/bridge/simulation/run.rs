@@ -43,6 +43,9 @@ const REST_MAX: Duration = Duration::from_secs(1_800);
 /// No machine stands in the middle of something for longer, without a byte.
 const STUCK: Duration = Duration::from_secs(180);
 
+/// Whoever lost a connection tries again after so long.
+const AGAIN: Duration = Duration::from_millis(800);
+
 /// States of machines in which nothing has begun: the peer may be silent for as long as it likes.
 const IDLE: [&str; 8] = [
     "Neutral",
@@ -142,13 +145,14 @@ impl Simulation {
             let mut wire = Wire::new(wall());
             wire.wake = line.attendant().wake();
             let network = Arc::clone(&simulation.network);
-            tokio::spawn(keep(
-                network,
-                conveyor::LINE,
-                endpoint(),
-                Box::new(line),
-                wire,
-            ));
+            let mut chance = Chance::fork(seed, "line away");
+            // Sometimes nobody sees for minutes that its connection is gone.
+            let pause = move || match chance.below(8) {
+                0 => Duration::from_secs(chance.below(300)),
+                _ => AGAIN,
+            };
+            let (name, line) = (conveyor::LINE, Box::new(line));
+            tokio::spawn(keep(network, name, (endpoint(), line), wire, pause));
         }
         (simulation, made)
     }
@@ -160,7 +164,8 @@ impl Simulation {
         let mut wire = Wire::new(wall());
         wire.wake = plugged.operator.wake();
         let network = Arc::clone(&self.network);
-        tokio::spawn(keep(network, line, plugged.machine, plugged.device, wire));
+        let device = (plugged.machine, plugged.device);
+        tokio::spawn(keep(network, line, device, wire, || AGAIN));
     }
 
     /// Plugs in the HIS.
@@ -172,9 +177,9 @@ impl Simulation {
         tokio::spawn(keep(
             Arc::clone(&self.network),
             "host:his",
-            endpoint(),
-            placer,
+            (endpoint(), placer),
             wire,
+            || AGAIN,
         ));
         let book = self.book.clone();
         tokio::spawn(async move {
@@ -420,19 +425,20 @@ async fn read(hand: ByHand) {
     }
 }
 
-/// Keeps a far end connected; machine and device live on over all connections.
+/// Keeps a far end connected; machine and device live on over all connections, with a pause between
+/// two.
 async fn keep(
     network: Arc<Network>,
     line: &'static str,
-    mut machine: Box<dyn Machine>,
-    mut device: Box<dyn Device>,
+    (mut machine, mut device): (Box<dyn Machine>, Box<dyn Device>),
     mut wire: Wire,
+    mut pause: impl FnMut() -> Duration,
 ) {
     loop {
         if let Some(stream) = network.connect(line) {
             session(stream, machine.as_mut(), device.as_mut(), &mut wire).await;
         }
-        tokio::time::sleep(Duration::from_millis(800)).await;
+        tokio::time::sleep(pause()).await;
     }
 }
 
