@@ -70,6 +70,8 @@ struct State {
     /// What has to be mended or filled.
     broken: BTreeSet<String>,
     empty: BTreeSet<(String, String)>,
+    /// Tubes that were put on.
+    arrived: BTreeSet<String>,
     /// Tubes whose order the HIS had an answer for when they came.
     known: BTreeSet<String>,
 }
@@ -109,6 +111,7 @@ impl Conveyor {
                 chance,
                 broken: BTreeSet::new(),
                 empty: BTreeSet::new(),
+                arrived: BTreeSet::new(),
                 known: BTreeSet::new(),
             }),
         };
@@ -205,9 +208,10 @@ impl Conveyor {
         let Some((place, _)) = self.places.get(&bench) else {
             return false;
         };
-        if state.chance.happens(150) || !self.is_away(barcode) {
+        if state.chance.happens(150) || !self.is_away(barcode, &state.arrived) {
             return false;
         }
+        state.arrived.insert(barcode.to_owned());
         if is_known {
             state.known.insert(barcode.to_owned());
         }
@@ -236,9 +240,10 @@ impl Conveyor {
         })
     }
 
-    /// Whether a tube is not on the line: never was, or was taken off.
-    fn is_away(&self, barcode: &str) -> bool {
-        matches!(self.last_word(barcode).as_str(), "" | "kept" | "missing")
+    /// Whether a tube may be put on the line: it never was, or is at its end. What comes back in the second
+    /// in which it was missed is for a line, whose clock has seconds, the first reading told again.
+    fn is_away(&self, barcode: &str, arrived: &BTreeSet<String>) -> bool {
+        !arrived.contains(barcode) || self.last_word(barcode) == "kept"
     }
 
     /// A second tube with this barcode is seen, while the first moves or stands where its way ends: one
@@ -311,16 +316,40 @@ impl Conveyor {
         self.attendant.is_at_rest()
     }
 
-    /// Where tubes are that did not come to their end, and the last commands.
-    pub(super) fn shown(&self) -> String {
+    /// Where tubes are that did not come to their end, what the store has of the first that waits, and
+    /// the last commands.
+    pub(super) fn shown(&self, hand: &ByHand) -> String {
         let told = self.told();
+        let waits = told.iter().find(|(_, told)| {
+            let last = told.last().map(|(_, word)| *word);
+            !matches!(last, Some("kept" | "lost"))
+        });
+        let stored = waits.map(|(barcode, _)| {
+            let id = barcode.clone();
+            let rows = hand
+                .look(move |db| rows::of_barcode(db, &id))
+                .unwrap_or_default();
+            let shown = rows.iter().map(|row| {
+                let TrackRow {
+                    module,
+                    kind,
+                    detail,
+                    ..
+                } = row;
+                format!(
+                    "{} {module} {kind} {} {}",
+                    row.received_at, detail.to, detail.why
+                )
+            });
+            shown.collect::<Vec<_>>()
+        });
         let last = told.iter().map(|(barcode, told)| (barcode, told.last()));
         let under_way: Vec<_> = last
             .filter(|(_, last)| last.is_none_or(|last| last.1 != "kept"))
             .collect();
         let log = self.attendant.log();
         let commands: Vec<_> = log.commands.iter().rev().take(3).collect();
-        format!("on the line: {under_way:?}, told last: {commands:?}")
+        format!("on the line: {under_way:?}, told last: {commands:?}, stored: {stored:?}")
     }
 
     /// What the line told, by tube, in the words of the store; the oldest first.
@@ -439,10 +468,13 @@ impl Conveyor {
         };
         let place = books.look(|track| {
             let tube = track.tube(&TubeId::read(barcode)?)?;
-            match &tube.place {
-                Place::Kept { module, .. } => Some(track.line().module(*module).id.clone()),
-                other => Some(format!("{other:?}")),
-            }
+            let end = track.line().module(tube.place.module()).id.clone();
+            let is_kept = matches!(tube.place, Place::Kept { .. });
+            Some(if is_kept {
+                end
+            } else {
+                format!("{:?}", tube.place)
+            })
         });
         let place = place.flatten();
         if place.as_ref() != Some(module) {

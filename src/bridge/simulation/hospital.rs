@@ -14,6 +14,8 @@ use labwire_sims::{
     persona::Persona,
 };
 
+use crate::store::by_hand::ByHand;
+
 use super::{conveyor::Conveyor, scribe::Scribe};
 
 /// An analyzer that may stand in the laboratory.
@@ -424,7 +426,7 @@ impl World {
     }
 
     /// Where everybody is.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn shown(&self, hand: &ByHand) -> String {
         let state = self.state();
         let idle = state
             .operators
@@ -436,7 +438,7 @@ impl World {
             self.orders.waiting(),
             self.conveyor
                 .as_ref()
-                .map(Conveyor::shown)
+                .map(|line| line.shown(hand))
                 .unwrap_or_default()
         )
     }

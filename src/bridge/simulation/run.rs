@@ -356,7 +356,10 @@ impl Simulation {
             () = self.stay(process) => false,
         };
         if !is_at_rest {
-            let (state, left) = (self.world.shown(), account::left(&process.hand));
+            let (state, left) = (
+                self.world.shown(&process.hand),
+                account::left(&process.hand),
+            );
             let rule = "everything comes to rest";
             return scribe.found(rule, format_args!("{state}; {left}"));
         }
