@@ -159,6 +159,13 @@ impl Answers {
         lock(&self.orders).insert(id.to_owned(), handle);
     }
 
+    /// A line is closed. Its owner holds these answers, and they its handle: none would ever be freed.
+    pub(super) fn forget_line(&self, id: &str) {
+        lock(&self.handles).remove(id);
+        lock(&self.orders).remove(id);
+        lock(&self.pending).remove(id);
+    }
+
     /// Where orders go.
     fn orders_of(&self, line: &str) -> Option<LineHandle> {
         let own = lock(&self.orders).get(line).cloned();

@@ -378,6 +378,7 @@ impl Starter {
         let clock = || Arc::clone(&self.clock);
         let handle = spawn_line(config, Arc::new(upstream), clock(), machine);
         self.answers.add_line(&id, handle.clone());
+        out.answers = Some(Arc::clone(&self.answers));
         out.lines.push((id.clone(), handle.clone()));
         let mut told_by = handle;
         if let Some((config, machine)) = apart {

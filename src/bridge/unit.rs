@@ -19,7 +19,7 @@ use crate::{
     vitals::Lines,
 };
 
-use super::track::LineBooks;
+use super::{device::Answers, track::LineBooks};
 
 /// What concerns the whole site and is done once: alerts are judged and sent.
 pub(crate) const SITE: &str = "site";
@@ -89,6 +89,8 @@ pub(super) struct Opened {
     pub(super) track: Option<(String, LineBooks)>,
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) stop: CancellationToken,
+    /// Who knows the line of an instrument as long as it is open.
+    pub(super) answers: Option<Arc<Answers>>,
     open: Open,
 }
 
@@ -105,6 +107,7 @@ impl Opened {
             track: None,
             tasks: Vec::new(),
             stop: CancellationToken::new(),
+            answers: None,
             open: open.clone(),
         }
     }
@@ -135,6 +138,9 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         self.open.remove(self);
+        if let Some(answers) = self.answers.take() {
+            answers.forget_line(&self.line);
+        }
         self.stop.cancel();
         self.tasks.iter().for_each(JoinHandle::abort);
         let lines = self.lines.drain(..).map(|(_, line)| line);

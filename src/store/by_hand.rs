@@ -7,7 +7,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc::{Sender, channel},
     },
@@ -174,6 +174,11 @@ impl ByHand {
 
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::Relaxed)
+    }
+
+    /// Upgrades as long as anything of this store is held by anybody.
+    pub(crate) fn trace(&self) -> Weak<AtomicBool> {
+        Arc::downgrade(&self.is_dead)
     }
 
     /// What the system does when a process has died: its locks go, its transaction is undone.

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -74,6 +74,8 @@ struct Simulation {
     _folder: tempfile::TempDir,
     /// Since when a machine stands where it stands: line, connection, state, last byte.
     standing: BTreeMap<(String, u64), (&'static str, Option<i64>, u64)>,
+    /// What shows whether anything of a process is left.
+    begun: Vec<Weak<AtomicBool>>,
 }
 
 /// A process of the bridge.
@@ -90,15 +92,25 @@ pub(super) fn run(seed: u64) -> Told {
         .start_paused(true)
         .build();
     let runtime = runtime.expect("a runtime without threads needs nothing");
-    runtime.block_on(async {
+    let (scribe, begun) = runtime.block_on(async {
         let scribe = Arc::new(Scribe::new(Arc::new(SimClock::new())));
         let log = tracing::Dispatch::new(Log(Arc::clone(&scribe)));
         let _listening = tracing::dispatcher::set_default(&log);
         let (mut simulation, made) = Simulation::new(seed, &scribe, log);
         simulation.plug(made);
         simulation.live().await;
-        scribe.end()
-    })
+        (scribe, simulation.begun)
+    });
+    drop(runtime);
+    let left = begun
+        .iter()
+        .filter(|trace| trace.strong_count() > 0)
+        .count();
+    if left > 0 {
+        let what = format!("{left} of {} processes", begun.len());
+        scribe.found("nothing of a dead process is left", what);
+    }
+    scribe.end()
 }
 
 impl Simulation {
@@ -136,6 +148,7 @@ impl Simulation {
             loaded,
             _folder: folder,
             standing: BTreeMap::new(),
+            begun: Vec::new(),
         };
         let seeds = benches.into_iter().map(|bench| (bench, seed ^ 0x5EED));
         for (bench, seed) in seeds {
@@ -226,7 +239,7 @@ impl Simulation {
         self.bury(process).await;
     }
 
-    fn begin(&self, number: u64) -> Process {
+    fn begin(&mut self, number: u64) -> Process {
         self.scribe.note("process", format_args!("{number} begins"));
         let part = |name: &str| Chance::fork(self.seed, &format!("{name} {number}"));
         let mut steps = part("steps");
@@ -238,6 +251,7 @@ impl Simulation {
             part("fate"),
         ));
         self.checks.look_into(hand.clone());
+        self.begun.push(hand.trace());
         tokio::spawn(write(
             hand.clone(),
             Arc::clone(&self.clock),
