@@ -153,7 +153,7 @@ fn every_mutant_fits_the_tree() {
         let is_there = holds(&root().join("src"), &function);
         assert!(is_there, "{name}: no such test: {test}");
         let Breaks::Rule(rule) = breaks else { continue };
-        let rules = ["account", "checks", "colleague", "run"].map(|part| {
+        let rules = ["account", "checks", "colleague", "conveyor", "run"].map(|part| {
             let path = root().join(format!("src/bridge/simulation/{part}.rs"));
             fs::read_to_string(path).expect("a file of the simulation")
         });
