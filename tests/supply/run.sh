@@ -50,3 +50,20 @@ fi
 SOURCE_DATE_EPOCH=0 python3 config/debian/sbom.py >"$own/sbom.cdx.json"
 SOURCE_DATE_EPOCH=0 python3 config/debian/sbom.py | cmp - "$own/sbom.cdx.json"
 PYTHONPATH="$own/packages" python3 tests/supply/sbom.py "$own/sbom.cdx.json"
+
+# Compilers of a release draw the same random bytes (config/debian/release.sh): as long as Rust's own tables
+# ask where that answers.
+cc -shared -fPIC -O2 -o "$own/fixed_random.so" config/debian/fixed_random.c
+cat >"$own/drawn.rs" <<'RUST'
+use std::hash::{BuildHasher, RandomState};
+fn main() {
+    println!("{}", RandomState::new().hash_one(1));
+}
+RUST
+rustc --edition 2024 -o "$own/drawn" "$own/drawn.rs"
+one="$(LD_PRELOAD="$own/fixed_random.so" "$own/drawn")"
+other="$(LD_PRELOAD="$own/fixed_random.so" "$own/drawn")"
+if [[ "$one" != "$other" || "$one" == "$("$own/drawn")" ]]; then
+    echo "tables of Rust are in another order in each process: two releases may differ" >&2
+    exit 1
+fi
