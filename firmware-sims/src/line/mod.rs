@@ -86,6 +86,8 @@ pub struct TrackLine {
     next_gate_errs: u32,
     /// When each module may begin with another tube.
     free_at: BTreeMap<String, Mono>,
+    /// What was answered to each command, by its number.
+    obeyed: BTreeMap<String, &'static str>,
     /// Tubes that could not be read, and when somebody puts them on again.
     again: Vec<(Mono, Arrival)>,
 }
@@ -165,6 +167,7 @@ impl TrackLine {
             next_is_unread: 0,
             next_gate_errs: 0,
             free_at: BTreeMap::new(),
+            obeyed: BTreeMap::new(),
             again: Vec::new(),
         }
     }
@@ -460,10 +463,16 @@ impl TrackLine {
 
     /// A command, and what becomes of it.
     fn obey(&mut self, now: Mono, command: &Command) {
-        let outcome = self.outcome(command);
+        // A command that comes again is answered again, and done once.
+        let known = self.obeyed.get(&command.number).copied();
+        let outcome = known.unwrap_or_else(|| self.outcome(command));
         let time = self.setup.clock.stamp();
         let response = self.words.response(&time, command, outcome);
         self.say(response);
+        if known.is_some() {
+            return;
+        }
+        self.obeyed.insert(command.number.clone(), outcome);
         self.attendant.write(|log| {
             log.commands.push((
                 command.barcode.clone(),

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use labwire_protocols::hl7::tables::CommandResponse;
+
 use crate::{
     settle::{self, SettleContext},
     store::{Db, StoreError, journal},
@@ -87,6 +89,9 @@ struct Given {
     number: String,
     /// How often the line did not take such a command before.
     lost: u32,
+    /// Whether the line may not have been told, or may have forgotten. It is told again under the same number,
+    /// for it may have been told all the same, and the tube may be on its way.
+    is_unsure: bool,
 }
 
 /// Since when a tube waits, and when it is asked about again (UTC microseconds).
@@ -102,6 +107,15 @@ struct Waits {
 const ASK_AGAIN: i64 = 5 * 1_000_000;
 /// It doubles so often at most: five minutes.
 const ASK_DOUBLED_MAX: u32 = 6;
+
+/// The wait of a tube whose command was lost or refused, for the first time or once more.
+fn waits(lost: u32, now: i64) -> Waits {
+    Waits {
+        since: now,
+        ask_at: now + (ASK_AGAIN << lost.min(ASK_DOUBLED_MAX)),
+        lost: lost.saturating_add(1),
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -138,6 +152,7 @@ impl Books {
         let mut known = BTreeSet::new();
         let mut found = Vec::new();
         for row in stored {
+            books.take_commands(row);
             rows::take(&mut books.track, row);
             found.extend(books.findings(site, row));
             if row.kind == kinds::TWO_PLACES {
@@ -151,14 +166,46 @@ impl Books {
         (books, found)
     }
 
+    /// What a row says of the commands that stand.
+    fn take_commands(&mut self, row: &TrackRow) {
+        let line = Arc::clone(self.track.line());
+        let Some(id) = TubeId::read(&row.barcode) else {
+            return;
+        };
+        let Detail { to, command, .. } = &row.detail;
+        match row.kind.as_str() {
+            kinds::ROUTED if !command.is_empty() => {
+                let ways = (line.module_named(&row.module), line.module_named(to));
+                if let (Some(from), Some(to)) = ways {
+                    let given = Given {
+                        from,
+                        to,
+                        number: command.clone(),
+                        lost: 0,
+                        is_unsure: true,
+                    };
+                    self.given.insert(id, given);
+                }
+            }
+            kinds::ANSWERED if row.detail.why != CommandResponse::Ok.code() => {
+                self.given.retain(|_, given| given.number != *command);
+            }
+            _ => {
+                if let Some(Event::Tube { module, what, .. }) = row.event(&line) {
+                    self.moves_on(&id, module, &what);
+                }
+            }
+        }
+    }
+
     /// Every tube that stands where an advice is due is asked about again: the line may not have been
     /// told, or may have forgotten.
     /// A line that takes no commands has not been told anything that it could forget.
     pub(super) fn ask_all_again(&mut self, now: i64) {
         let line = Arc::clone(self.track.line());
         let is_told = line.limits.commands == Commands::Transport;
-        if is_told {
-            self.given.clear();
+        for given in self.given.values_mut() {
+            given.is_unsure = is_told;
         }
         let due = self.track.tubes().filter_map(|(id, tube)| {
             let is_due = match &tube.place {
@@ -334,18 +381,24 @@ impl Books {
         Ok(done)
     }
 
-    /// A command did not reach the line, or was refused: the tube is asked about again.
-    pub(super) fn on_lost(&mut self, number: &str, now: i64) -> Option<TubeId> {
+    /// Nobody knows whether a command reached the line: the tube is asked about again, and if it is to go
+    /// the same way, under the same number.
+    pub(super) fn on_lost(&mut self, number: &str, now: i64) {
+        let mut given = self.given.iter_mut();
+        if let Some((id, given)) = given.find(|(_, given)| given.number == number) {
+            given.is_unsure = true;
+            self.waiting.insert(id.clone(), waits(given.lost, now));
+        }
+    }
+
+    /// The line refused a command: the tube is asked about again.
+    pub(super) fn on_refused(&mut self, number: &str, now: i64) {
         let found = self.given.iter().find(|(_, given)| given.number == number);
-        let id = found.map(|(id, _)| id.clone())?;
-        let lost = self.given.remove(&id).map_or(0, |given| given.lost);
-        let waits = Waits {
-            since: now,
-            ask_at: now + (ASK_AGAIN << lost.min(ASK_DOUBLED_MAX)),
-            lost: lost.saturating_add(1),
+        let Some(id) = found.map(|(id, _)| id.clone()) else {
+            return;
         };
-        self.waiting.insert(id.clone(), waits);
-        Some(id)
+        let lost = self.given.remove(&id).map_or(0, |given| given.lost);
+        self.waiting.insert(id, waits(lost, now));
     }
 
     fn on_answer(
@@ -363,7 +416,7 @@ impl Books {
             return Ok(());
         };
         if !answer.is_done {
-            self.on_lost(&answer.number, context.now);
+            self.on_refused(&answer.number, context.now);
             self.track.set_advised(&id, None);
         }
         let row = self.own_row(context, (&id, to, told.message), kinds::ANSWERED);
@@ -469,13 +522,19 @@ impl Books {
         (to, lane, why): (ModuleNo, String, String),
     ) -> Result<Option<Order>, StoreError> {
         let lost = self.waiting.remove(id).map_or(0, |waits| waits.lost);
-        let is_known = |given: &Given| given.from == from && given.to == to;
-        if self.given.get(id).is_some_and(is_known) {
-            return Ok(None);
-        }
         let line = self.track.line();
         let is_told = line.limits.commands == Commands::Transport;
         let name = line.module(to).id.clone();
+        let is_known = |given: &&mut Given| (given.from, given.to) == (from, to);
+        if let Some(given) = self.given.get_mut(id).filter(is_known) {
+            given.lost = lost.max(given.lost);
+            return Ok(std::mem::take(&mut given.is_unsure).then(|| Order {
+                number: given.number.clone(),
+                barcode: id.as_str().to_owned(),
+                to: name,
+                lane,
+            }));
+        }
         let number = if is_told {
             (context.number)()
         } else {
@@ -496,6 +555,7 @@ impl Books {
             to,
             number: number.clone(),
             lost,
+            is_unsure: false,
         };
         self.given.insert(id.clone(), given);
         Ok(is_told.then(|| Order {

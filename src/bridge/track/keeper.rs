@@ -333,15 +333,19 @@ impl Keeper {
                 let Some(number) = self.sent.remove(&id) else {
                     return Ok(());
                 };
-                let why = match outcome {
-                    SendOutcome::Sent => None,
-                    SendOutcome::Answered(reply) => command::refusal(&reply),
-                    SendOutcome::Failed(failure) => Some(format!("{failure:?}")),
-                };
-                if let Some(why) = why {
-                    let line = &self.parts.track.id;
-                    tracing::warn!(line, why, "the line did not take a command");
-                    lock(&self.books).on_lost(&number, now);
+                let line = &self.parts.track.id;
+                match outcome {
+                    SendOutcome::Sent => {}
+                    SendOutcome::Answered(reply) => {
+                        if let Some(why) = command::refusal(&reply) {
+                            tracing::warn!(line, why, "the line did not take a command");
+                            lock(&self.books).on_refused(&number, now);
+                        }
+                    }
+                    SendOutcome::Failed(failure) => {
+                        tracing::warn!(line, ?failure, "the line may not have taken a command");
+                        lock(&self.books).on_lost(&number, now);
+                    }
                 }
             }
         }
