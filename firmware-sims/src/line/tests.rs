@@ -13,6 +13,7 @@ struct Bench {
     line: TrackLine,
     now: Mono,
     said: Vec<String>,
+    commands: u32,
 }
 
 impl Bench {
@@ -29,6 +30,7 @@ impl Bench {
             line: TrackLine::new(setup),
             now: Mono::default(),
             said: Vec::new(),
+            commands: 76,
         };
         let mut out = Actions::default();
         bench.line.on_open(bench.now, &mut out);
@@ -67,9 +69,16 @@ impl Bench {
     }
 
     fn command(&mut self, barcode: &str, to: &str) {
+        self.commands += 1;
+        self.command_again(barcode, to);
+    }
+
+    /// The same under the number of the last one.
+    fn command_again(&mut self, barcode: &str, to: &str) {
+        let number = self.commands;
         let text = format!(
             "MSH|^~\\&|LABWIRE||line-1||20250115093001+0700||EAC^U07^EAC_U07|LW1|P|2.5.1|||AL|NE\r\
-             EQU|line-1^LABWIRE|20250115093001+0700\rECD|77|TT^Transport To^HL70368|Y||{to}~L2\r\
+             EQU|line-1^LABWIRE|20250115093001+0700\rECD|{number}|TT^Transport To^HL70368|Y||{to}~L2\r\
              SAC|||{barcode}\r"
         );
         let received = Received {
@@ -129,6 +138,21 @@ fn a_tube_by_air_goes_where_it_is_told_and_every_step_is_said() {
     );
     let answers = bench.said.iter().filter(|said| said.contains("ECR|OK"));
     assert_eq!(answers.count(), 2);
+}
+
+#[test]
+fn a_command_that_comes_again_is_answered_again_and_done_once() {
+    let mut bench = Bench::new();
+    bench.line.attendant().arrive(arrival("T1", &[]));
+    bench.run();
+    bench.command("T1", "XN1");
+    let told = bench.told();
+    bench.command_again("T1", "XN1");
+    assert_eq!(bench.told(), told);
+    let answers = bench.said.iter().filter(|said| said.contains("ECR|OK"));
+    assert_eq!(answers.count(), 2);
+    bench.command("T1", "STORE1");
+    assert!(bench.line.is_done());
 }
 
 #[test]

@@ -144,13 +144,14 @@ impl Checks {
             self.scribe
                 .found("no command number with two meanings", &number);
         }
-        let written = hand.map(|hand| conveyor::is_written(&hand, barcode, &number, to));
-        if !matches!(written, Some(Ok(true))) {
-            let rule = "a command stands in the books before it leaves";
-            self.scribe.found(
-                rule,
-                format_args!("{number} for {barcode} to {to}: {written:?}"),
-            );
+        let broken = hand.map(|hand| conveyor::broken_by(&hand, (barcode, &number, to)));
+        match broken {
+            Some(Ok(Some(rule))) => {
+                let what = format!("{number} for {barcode} to {to}");
+                self.scribe.found(rule, what);
+            }
+            Some(Err(error)) => self.scribe.found("the store can be looked into", error),
+            Some(Ok(None)) | None => {}
         }
     }
 

@@ -382,7 +382,10 @@ impl Conveyor {
                 Err(error) => return self.wrong("the store can be looked into", error),
             };
             self.compare(&barcode, &told, &stored);
-            self.compare_results(&barcode, &stored, &results);
+            // Nobody decides anew about results of a tube without orders.
+            if !cancelled.contains(&barcode) {
+                self.compare_results(&barcode, &stored, &results);
+            }
             if results.is_empty() && !cancelled.contains(&barcode) {
                 self.compare_ends(&barcode, &told, &stored);
             }
@@ -487,19 +490,41 @@ impl Conveyor {
     }
 }
 
-/// Whether a command to the line stands in the books.
-pub(super) fn is_written(
+/// The rule that a command to the line breaks: it has to stand in the books, and for a tube that stands where
+/// it stood, is not refused and goes the same way there is no other.
+pub(super) fn broken_by(
     hand: &ByHand,
-    barcode: &str,
-    number: &str,
-    to: &str,
-) -> Result<bool, StoreError> {
-    let (id, number, to) = (barcode.to_owned(), number.to_owned(), to.to_owned());
-    hand.look(move |db| {
-        let stored = rows::of_barcode(db, &id)?;
-        let fits = |row: &TrackRow| row.detail.command == number && row.detail.to == to;
-        Ok(stored
-            .iter()
-            .any(|row| row.kind == rows::kinds::ROUTED && fits(row)))
-    })
+    (barcode, number, to): (&str, &str, &str),
+) -> Result<Option<&'static str>, StoreError> {
+    let id = barcode.to_owned();
+    let stored = hand.look(move |db| rows::of_barcode(db, &id))?;
+    let routed = |row: &&TrackRow| row.kind == rows::kinds::ROUTED;
+    let mut commands = stored.iter().filter(routed);
+    if !commands.any(|row| row.detail.command == number && row.detail.to == to) {
+        return Ok(Some("a command stands in the books before it leaves"));
+    }
+    let mut standing: Option<&TrackRow> = None;
+    for row in &stored {
+        let is_of = |before: &TrackRow| row.detail.command == before.detail.command;
+        match row.kind.as_str() {
+            rows::kinds::ROUTED => {
+                let is_same = |before: &TrackRow| {
+                    (&before.module, &before.detail.to) == (&row.module, &row.detail.to)
+                };
+                if standing.is_some_and(|before| is_same(before) && !is_of(before)) {
+                    return Ok(Some("no command under two numbers"));
+                }
+                standing = Some(row);
+            }
+            rows::kinds::ANSWERED if row.detail.why != "OK" => {
+                standing = standing.filter(|before| !is_of(before));
+            }
+            "left" | "kept" | "lost" => standing = None,
+            "seen" | "started" | "finished" => {
+                standing = standing.filter(|before| before.module == row.module);
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }

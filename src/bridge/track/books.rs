@@ -226,6 +226,13 @@ impl Books {
         self.waiting.extend(due.collect::<Vec<_>>());
     }
 
+    /// The number of the command that stands for a tube, and whether the line is told it again.
+    #[cfg(test)]
+    pub(super) fn command_of(&self, id: &TubeId) -> Option<(&str, bool)> {
+        let given = self.given.get(id)?;
+        Some((given.number.as_str(), given.is_unsure))
+    }
+
     /// Whether a tube is to be asked about again now.
     pub(super) fn has_waiting(&self, now: i64) -> bool {
         self.waiting.values().any(|waits| waits.ask_at <= now)

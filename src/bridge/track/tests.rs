@@ -83,6 +83,40 @@ fn a_line_that_takes_commands_is_asked_about_again_and_one_that_takes_none_is_no
 }
 
 #[test]
+fn a_command_stands_under_its_number_until_its_tube_goes_or_it_is_refused() {
+    let site = site("transport");
+    let id = TubeId::new("T1");
+    let mut rows = vec![row("CENT1", "started", 0), row("CENT1", "finished", 480)];
+    let mut routed = row("CENT1", kinds::ROUTED, 481);
+    routed.detail.to = "DECAP1".to_owned();
+    routed.detail.command = "77".to_owned();
+    rows.push(routed);
+    let answered = |why: &str| {
+        let mut answered = row("DECAP1", kinds::ANSWERED, 482);
+        answered.detail.why = why.to_owned();
+        answered.detail.command = "77".to_owned();
+        answered
+    };
+    let with = |more: Option<TrackRow>| {
+        let rows: Vec<TrackRow> = rows.iter().cloned().chain(more).collect();
+        Books::rebuilt(&site, &rows, MORNING).0
+    };
+    // Nobody knows whether the line was told before the books were lost.
+    for more in [None, Some(answered("OK"))] {
+        assert_eq!(with(more).command_of(&id), Some(("77", true)));
+    }
+    for more in [answered("ST"), row("CENT1", "left", 482)] {
+        assert_eq!(with(Some(more)).command_of(&id), None);
+    }
+    let mut books = with(None);
+    books.on_lost("77", MORNING);
+    assert_eq!(books.command_of(&id), Some(("77", true)));
+    books.on_refused("77", MORNING);
+    assert_eq!(books.command_of(&id), None);
+    assert!(books.has_waiting(MORNING + 300_000_000));
+}
+
+#[test]
 fn a_command_names_tube_module_and_lane_and_its_answer_is_found_by_its_number() {
     let written = transport(&Transport {
         line: "line-1",
