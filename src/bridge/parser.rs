@@ -554,16 +554,27 @@ pub(super) fn settle_works(
     let anew = read_anew(db, site, works)?;
     let works = anew.as_deref().unwrap_or(works);
     let ids: Vec<i64> = works.iter().map(|work| work.message).collect();
-    let fresh = journal::unparsed_of(db, &ids)?;
-    let is_fresh = |work: &Work| fresh.contains(&work.message);
-    let belong = |one: &Work, next: &Work| {
+    let mut unparsed = journal::unparsed_of(db, &ids)?;
+    // One that stands here twice is settled at its first place.
+    let fresh: Vec<bool> = ids.iter().map(|id| unparsed.remove(id)).collect();
+    let belongs_to_next = |at: usize| {
+        let (Some([one, next]), Some([is_fresh, next_is])) =
+            (works.get(at..at + 2), fresh.get(at..at + 2))
+        else {
+            return false;
+        };
         let both_tell = one.only_tells() && next.only_tells();
         let both_tell = both_tell && !one.may_go_on() && !next.may_go_on();
-        is_fresh(one) == is_fresh(next) && (both_tell || !is_fresh(one))
+        is_fresh == next_is && (both_tell || !is_fresh)
     };
     let mut done = Vec::with_capacity(works.len());
-    for group in works.chunk_by(belong) {
-        if group.first().is_some_and(is_fresh) {
+    let mut rest = 0..works.len();
+    while !rest.is_empty() {
+        let first = rest.start;
+        let end = rest.find(|at| !belongs_to_next(*at));
+        let group = first..end.map_or(works.len(), |last| last + 1);
+        let group = works.get(group).unwrap_or_default();
+        if fresh.get(first).is_some_and(|is_fresh| *is_fresh) {
             let joined = match group {
                 [one] if one.may_go_on() => one.joined(db, site, now)?,
                 _ => None,

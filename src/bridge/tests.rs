@@ -261,6 +261,45 @@ fn a_message_that_is_handed_over_twice_is_settled_once() {
     bench.runtime.block_on(bench.store.close());
 }
 
+/// Its device was told no although it was stored, and sent it again before it was read; between the two
+/// stands one that is settled by itself.
+#[test]
+fn a_message_that_is_handed_over_twice_at_once_is_settled_once() {
+    let bench = Bench::new();
+    let (parser, workers) = bench.parser(8);
+    let alone = "H|\\^&\rP|1\rO|1|TUBE\rR|1|^^^A|1|g/L\rL|1|N\r";
+    let (first, between) = (bench.job("one", 1), bench.part("resumes", 1, alone, true));
+    let (go_on, held_up) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let store = bench.store.clone();
+    let hold_up = std::thread::spawn(move || {
+        store.transact_blocking(Turn::Journal, move |_| {
+            begun.send(()).expect("somebody waits");
+            held_up.recv().expect("it goes on");
+            Ok(())
+        })
+    });
+    has_begun.recv().expect("the store is held up");
+    // The worker may take the first by itself, and waits for the store then.
+    for job in [&first, &between, &first, &between, &first] {
+        parser.submit(Job {
+            line: Arc::clone(&job.line),
+            raw: job.raw.clone(),
+            reply: None,
+            permit: None,
+            ..*job
+        });
+    }
+    go_on.send(()).expect("the store waits");
+    hold_up.join().expect("no panic").expect("the store works");
+    bench.until_parsed();
+    drop(parser);
+    workers.stop();
+    assert_eq!(bench.values("one"), ["1"]);
+    assert_eq!(bench.values("TUBE"), ["1"]);
+    bench.runtime.block_on(bench.store.close());
+}
+
 /// Makes the tube of a line unreadable: whatever is settled on it fails for a reason of its own.
 fn spoil(bench: &Bench, barcode: &'static str) {
     const PATIENT: Sql = Sql::same(

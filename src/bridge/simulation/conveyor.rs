@@ -70,8 +70,10 @@ struct State {
     /// What has to be mended or filled.
     broken: BTreeSet<String>,
     empty: BTreeSet<(String, String)>,
-    /// Tubes that were put on.
-    arrived: BTreeSet<String>,
+    /// How often each tube was put on.
+    arrived: BTreeMap<String, usize>,
+    /// Tubes that have a twin: a person keeps them.
+    twins: BTreeSet<String>,
     /// Tubes whose order the HIS had an answer for when they came.
     known: BTreeSet<String>,
 }
@@ -111,7 +113,8 @@ impl Conveyor {
                 chance,
                 broken: BTreeSet::new(),
                 empty: BTreeSet::new(),
-                arrived: BTreeSet::new(),
+                arrived: BTreeMap::new(),
+                twins: BTreeSet::new(),
                 known: BTreeSet::new(),
             }),
         };
@@ -208,10 +211,12 @@ impl Conveyor {
         let Some((place, _)) = self.places.get(&bench) else {
             return false;
         };
-        if state.chance.happens(150) || !self.is_away(barcode, &state.arrived) {
+        let arrivals = state.arrived.get(barcode).copied().unwrap_or(0);
+        let may_come = arrivals == 0 || self.stands_at_its_end(barcode, arrivals);
+        if state.chance.happens(150) || !may_come || state.twins.contains(barcode) {
             return false;
         }
-        state.arrived.insert(barcode.to_owned());
+        state.arrived.insert(barcode.to_owned(), arrivals + 1);
         if is_known {
             state.known.insert(barcode.to_owned());
         }
@@ -231,25 +236,23 @@ impl Conveyor {
         true
     }
 
-    /// What was told last of a tube; empty before the first word.
-    fn last_word(&self, barcode: &str) -> String {
+    /// Whether a tube that was put on so often is read, and stands where its way ends. What comes back in the
+    /// second in which it was missed is for a line, whose clock has seconds, the first reading told again.
+    fn stands_at_its_end(&self, barcode: &str, arrivals: usize) -> bool {
         self.attendant.with_log(|log| {
-            let mut told = log.told.iter().rev();
-            let last = told.find(|(own, _, _)| own == barcode);
-            last.map(|(_, _, word)| word.clone()).unwrap_or_default()
+            let told = log.told.iter().filter(|(own, _, _)| own == barcode);
+            let words: Vec<&str> = told.map(|(_, _, word)| word.as_str()).collect();
+            let read = words.iter().filter(|word| **word == "identified").count();
+            read == arrivals && words.last() == Some(&"kept")
         })
     }
 
-    /// Whether a tube may be put on the line: it never was, or is at its end. What comes back in the second
-    /// in which it was missed is for a line, whose clock has seconds, the first reading told again.
-    fn is_away(&self, barcode: &str, arrived: &BTreeSet<String>) -> bool {
-        !arrived.contains(barcode) || self.last_word(barcode) == "kept"
-    }
-
-    /// A second tube with this barcode is seen, while the first moves or stands where its way ends: one
-    /// that waits for a command has to wait for a person then.
-    fn twin(&self, barcode: &str, module: &str) {
-        if matches!(self.last_word(barcode).as_str(), "left" | "kept") {
+    /// A second tube with this barcode is seen, once the first stands where its way ends: of one under way that
+    /// waits for a command nobody knows any more where it is, and it has to wait for a person.
+    fn twin(&self, state: &mut State, barcode: &str, module: &str) {
+        let arrivals = state.arrived.get(barcode).copied().unwrap_or(0);
+        if arrivals > 0 && self.stands_at_its_end(barcode, arrivals) {
+            state.twins.insert(barcode.to_owned());
             self.scribe.note("twin", module);
             self.attendant.sight(barcode, module);
         }
@@ -290,7 +293,7 @@ impl Conveyor {
                 Fault::NoReagent { module, test }
             }
             (7, _) => Fault::Restart,
-            (8, Some(barcode)) => return self.twin(&barcode, module),
+            (8, Some(barcode)) => return self.twin(state, &barcode, module),
             _ => return,
         };
         if let Fault::Jam(module) | Fault::Full(module) | Fault::Off(module) = &fault {
