@@ -269,8 +269,8 @@ fn a_message_that_is_handed_over_twice_at_once_is_settled_once() {
     let (parser, workers) = bench.parser(8);
     let alone = "H|\\^&\rP|1\rO|1|TUBE\rR|1|^^^A|1|g/L\rL|1|N\r";
     let (first, between) = (bench.job("one", 1), bench.part("resumes", 1, alone, true));
-    let (go_on, held_up) = std::sync::mpsc::channel::<()>();
-    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (go_on, held_up) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
     let store = bench.store.clone();
     let hold_up = std::thread::spawn(move || {
         store.transact_blocking(Turn::Journal, move |_| {
