@@ -615,6 +615,7 @@ fn a_code_that_a_person_maps_reaches_the_workers_without_a_start() {
 
 crate::on_postgres_too! {
     a_later_message_does_not_overtake_one_that_was_left
+    a_message_that_is_handed_over_twice_at_once_is_settled_once
     a_message_that_is_handed_over_twice_is_settled_once
     a_message_that_cannot_be_settled_is_held_alone_and_the_others_go_on
     a_start_reads_the_oldest_of_a_large_backlog_and_the_rest_goes_on_in_order
