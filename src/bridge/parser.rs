@@ -556,25 +556,21 @@ pub(super) fn settle_works(
     let ids: Vec<i64> = works.iter().map(|work| work.message).collect();
     let mut unparsed = journal::unparsed_of(db, &ids)?;
     // One that stands here twice is settled at its first place.
-    let fresh: Vec<bool> = ids.iter().map(|id| unparsed.remove(id)).collect();
-    let belongs_to_next = |at: usize| {
-        let (Some([one, next]), Some([is_fresh, next_is])) =
-            (works.get(at..at + 2), fresh.get(at..at + 2))
-        else {
-            return false;
-        };
+    let marked = works
+        .iter()
+        .map(|work| (work, unparsed.remove(&work.message)));
+    let marked: Vec<(&Work, bool)> = marked.collect();
+    let belong = |(one, is_fresh): &(&Work, bool), (next, next_is): &(&Work, bool)| {
         let both_tell = one.only_tells() && next.only_tells();
         let both_tell = both_tell && !one.may_go_on() && !next.may_go_on();
         is_fresh == next_is && (both_tell || !is_fresh)
     };
     let mut done = Vec::with_capacity(works.len());
-    let mut rest = 0..works.len();
-    while !rest.is_empty() {
-        let first = rest.start;
-        let end = rest.find(|at| !belongs_to_next(*at));
-        let group = first..end.map_or(works.len(), |last| last + 1);
-        let group = works.get(group).unwrap_or_default();
-        if fresh.get(first).is_some_and(|is_fresh| *is_fresh) {
+    let mut rest = works;
+    for marked in marked.chunk_by(belong) {
+        let (group, behind) = rest.split_at(marked.len().min(rest.len()));
+        rest = behind;
+        if marked.first().is_some_and(|(_, is_fresh)| *is_fresh) {
             let joined = match group {
                 [one] if one.may_go_on() => one.joined(db, site, now)?,
                 _ => None,

@@ -9,19 +9,19 @@ const KNOWN: Sql = Sql::same(
      AND received_at >= $4 AND received_at <= $5 \
      AND kind IN ('seen', 'started', 'finished', 'left', 'kept', 'lost')",
 );
+/// The first of what came later, by the line's own clock.
+const TOLD_LATE: Sql = Sql::same(
+    "SELECT min(at) FROM track_event WHERE barcode = $1 AND barcode <> '' AND line = $2 \
+     AND module = $3 AND kind IN ('seen', 'started', 'finished') AND received_at > $4",
+);
 /// How far the clock of a line is behind ours, with the least that its word took to come: what was held
-/// up on its way says nothing of that, and what has no time of its own (`at` is when it came) either.
+/// up on its way says nothing of that, and what has no time of its own (`at` is when it came) either. Of its
+/// last words alone, so that a transaction reads no more however much there is.
 const BEHIND: Sql = Sql::same(
     "SELECT min(received_at - at) FROM (SELECT received_at, at FROM track_event \
      WHERE line = $1 AND received_at >= $2 AND received_at <= $3 AND barcode <> '' \
      AND kind IN ('seen', 'started', 'finished', 'left', 'kept', 'lost') \
-     AND at <> received_at / 1000 * 1000 ORDER BY received_at DESC, id DESC LIMIT 500) AS told",
-);
-/// What came later and happened before, by the line's own clock.
-const TOLD_LATE: Sql = Sql::same(
-    "SELECT count(*) FROM track_event WHERE barcode = $1 AND barcode <> '' AND line = $2 \
-     AND module = $3 AND kind IN ('seen', 'started', 'finished') \
-     AND received_at > $4 AND at <= $5",
+     ORDER BY received_at DESC, id DESC LIMIT 500) AS told WHERE at <> received_at / 1000 * 1000",
 );
 const DOUBLED: Sql = Sql::same(
     "SELECT kind FROM track_event WHERE barcode = $1 AND barcode <> '' AND received_at >= $2 \
@@ -29,7 +29,7 @@ const DOUBLED: Sql = Sql::same(
 );
 
 #[cfg(test)]
-pub(super) const ALL: &[&Sql] = &[&KNOWN, &BEHIND, &TOLD_LATE, &DOUBLED];
+pub(super) const ALL: &[&Sql] = &[&KNOWN, &TOLD_LATE, &BEHIND, &DOUBLED];
 
 /// An analyzer on a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,16 +87,16 @@ fn told_late(
     on: OnLine<'_>,
     (since, until): (i64, i64),
 ) -> Result<bool, StoreError> {
-    let row = db.row(&BEHIND, &[on.line.into(), since.into(), until.into()])?;
-    let Some(behind) = row.opt_int(0)? else {
-        return Ok(false);
-    };
     let params = [
         barcode.into(),
         on.line.into(),
         on.module.into(),
         until.into(),
-        until.saturating_sub(behind).into(),
     ];
-    Ok(db.row(&TOLD_LATE, &params)?.int(0)? > 0)
+    let Some(at) = db.row(&TOLD_LATE, &params)?.opt_int(0)? else {
+        return Ok(false);
+    };
+    let row = db.row(&BEHIND, &[on.line.into(), since.into(), until.into()])?;
+    let behind = row.opt_int(0)?;
+    Ok(behind.is_some_and(|behind| at.saturating_add(behind) <= until))
 }

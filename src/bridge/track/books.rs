@@ -188,7 +188,13 @@ impl Books {
                 }
             }
             kinds::ANSWERED if row.detail.why != CommandResponse::Ok.code() => {
-                self.given.retain(|_, given| given.number != *command);
+                if self
+                    .given
+                    .get(&id)
+                    .is_some_and(|given| given.number == *command)
+                {
+                    self.given.remove(&id);
+                }
             }
             _ => {
                 if let Some(Event::Tube { module, what, .. }) = row.event(&line) {
